@@ -1,0 +1,134 @@
+"""What the site half hands to the hub half: Parquet files by feed table, and a manifest that accounts for every row.
+
+    <bundle>/manifest.json
+    <bundle>/<feed>/<table>/part-00000.parquet      one for each extract file
+
+A part holds `token` (16 bytes, null where a feed keeps unlinked rows), the table's kept columns, and four
+columns for settling re-submissions: `_delivered`, `_file`, `_row` and `_deleted`. No part ever holds an NHS number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from linkage.errors import IntegrityError
+
+FORMAT = "linkage-bundle/1"
+BOOKKEEPING = ("_delivered", "_file", "_row", "_deleted")
+
+SqlType = Literal[
+    "UUID", "VARCHAR", "BIGINT", "SMALLINT", "TINYINT", "DOUBLE", "DATE", "TIMESTAMP", "TIME", "BOOLEAN"
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Field(_Model):
+    """One column of a part. A token (type UUID) is stored as 16 bytes."""
+
+    name: str
+    type: SqlType
+    role: str
+    description: str = ""
+
+
+class Part(_Model):
+    """One extract file after the site half.
+
+    Attributes:
+        path: Relative to the bundle, with forward slashes.
+        source: The extract's file name.
+        source_digest: SHA-256 of the extract, hexadecimal.
+        delivered: The delivery stamp, UTC.
+        read: Rows in the extract.
+        kept: Rows in the part; `read` = `kept` + the sum of `removed`.
+        removed: Rows by reason.
+        digest: SHA-256 of the part, hexadecimal.
+    """
+
+    path: str
+    source: str
+    source_digest: str
+    delivered: datetime
+    read: int
+    kept: int
+    removed: dict[str, int]
+    digest: str
+
+
+class TableParts(_Model):
+    """All parts of one feed table; every part has the same fields."""
+
+    feed: str
+    table: str
+    contract_digest: str
+    fields: tuple[Field, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def name(self) -> str:
+        """The published table's name."""
+        return f"{self.feed}_{self.table}"
+
+
+class BundleManifest(_Model):
+    """The account of a bundle."""
+
+    format: Literal["linkage-bundle/1"] = FORMAT
+    domain: str
+    key_id: str
+    tables: tuple[TableParts, ...]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(folder: Path, manifest: BundleManifest) -> None:
+    """Write the manifest, last, so that a bundle without one is known to be unfinished."""
+    balance(manifest)
+    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+
+
+def read(folder: Path) -> BundleManifest:
+    """Read a bundle's manifest and check that every part is the one it names.
+
+    Raises:
+        IntegrityError: The manifest is missing or does not balance, or a part is missing or was changed.
+    """
+    hint = "make the bundle again"
+    try:
+        manifest = BundleManifest.model_validate_json((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise IntegrityError(f"{folder}: the bundle's manifest is missing or damaged", hint=hint) from None
+    balance(manifest)
+    for table in manifest.tables:
+        for part in table.parts:
+            path = folder / part.path
+            if not path.is_file() or digest(path) != part.digest:
+                raise IntegrityError(f"{part.path}: missing from the bundle or changed since", hint=hint)
+    return manifest
+
+
+def balance(manifest: BundleManifest) -> None:
+    """Check that every row of every extract was kept or removed for a reason.
+
+    Raises:
+        IntegrityError: Some file's rows do not add up.
+    """
+    for table in manifest.tables:
+        for part in table.parts:
+            if part.read != part.kept + sum(part.removed.values()):
+                raise IntegrityError(
+                    f"{table.feed} {table.table}: the rows of {part.source} do not add up",
+                    hint="nothing was published; keep the extract and report this",
+                )

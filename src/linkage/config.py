@@ -1,0 +1,220 @@
+"""`linkage.toml`: one use of the data, on one page.
+
+The file is one purpose: who may do this and why, which extracts flow in, which opt-outs bind, how far columns are
+minimised, under which key and domain tokens are made, and where the result goes. Everything unknown is refused,
+so that a misspelt rule cannot be a rule that is silently not applied. Keys appear by reference only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from linkage.errors import ConfigurationError
+
+
+def _strings(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_strings)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Purpose(_Section):
+    """What the linked data is for, and on whose authority."""
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    legal_basis: str = Field(min_length=1)
+    controllers: tuple[str, ...] = Field(min_length=1)
+
+
+class Keys(_Section):
+    """Where the keyset is and what opens it; never a key.
+
+    Attributes:
+        keyset: For example `age://keys/ics.age`, relative to the configuration file.
+        identity: The age identity file that opens it; else the variable LINKAGE_IDENTITY, else the file beside it.
+        domain: The token domain, for example `ics:qxx`.
+    """
+
+    keyset: str
+    identity: Path | None = None
+    domain: str
+
+
+class Store(_Section):
+    """Where snapshots are published and how many are kept."""
+
+    path: Path
+    keep: int = Field(default=3, ge=1)
+
+
+class National(_Section):
+    """The national data opt-out: what the service was asked about and what it answered.
+
+    Attributes:
+        requests: Files of NHS numbers that were sent.
+        answers: Files that came back, each with its `.ctl` file: those who have not opted out.
+        max_age_days: An answer older than this refuses the run; never above 21.
+        max_not_asked: The largest share of a flow's rows whose number was never asked about; above it the list
+            does not cover the flow and the run is refused.
+        min_allowed: The smallest believable share of allowed among asked; below it the list is taken for
+            something else (a list of those who did opt out, a truncated file) and the run is refused.
+    """
+
+    requests: Patterns = Field(min_length=1)
+    answers: Patterns = Field(min_length=1)
+    max_age_days: int = Field(default=7, ge=0, le=21)
+    max_not_asked: float = Field(default=0.05, ge=0, le=1)
+    min_allowed: float = Field(default=0.7, ge=0, le=1)
+
+
+class Type1(_Section):
+    """Type 1 opt-outs, found as codes in the GP records of the flows.
+
+    Attributes:
+        applies_to: `everything` that is known of the person, or `primary_care` only.
+        max_age_days: GP records delivered longer ago than this refuse the run.
+        dissent: Codes added to the national ones.
+        withdrawal: Codes added to the national ones.
+    """
+
+    applies_to: Literal["everything", "primary_care"] = "everything"
+    max_age_days: int = Field(default=35, ge=0)
+    dissent: tuple[str, ...] = ()
+    withdrawal: tuple[str, ...] = ()
+
+
+class Practices(_Section):
+    """Practices that do not share.
+
+    Attributes:
+        list: A CSV file `ods_code,from,to,note` kept by the ICS, on top of the sharing agreements in the extracts.
+        max_age_days: Agreements delivered longer ago than this refuse the run.
+    """
+
+    list: Path | None = None
+    max_age_days: int = Field(default=35, ge=0)
+
+
+class Exemption(_Section):
+    """A document that lifts an opt-out for this purpose."""
+
+    optout: Literal["national", "type1", "practices"]
+    reference: str = Field(min_length=3)
+
+
+class OptOuts(_Section):
+    """Everything binds unless an exemption with a reference lifts it."""
+
+    national: National | None = None
+    type1: Type1 = Type1()
+    practices: Practices = Practices()
+    exemptions: tuple[Exemption, ...] = ()
+
+    def exempt(self, optout: str) -> bool:
+        """Whether a document lifts this opt-out."""
+        return any(exemption.optout == optout for exemption in self.exemptions)
+
+
+class Minimise(_Section):
+    """How far people are described.
+
+    Attributes:
+        birth: Birth date to its year, or to year and month.
+        postcodes: A lookup file in the ONS postcode directory's columns (pcds, lsoa21, imd); without it a postcode
+            becomes its district.
+    """
+
+    birth: Literal["year", "month"] = "year"
+    postcodes: Path | None = None
+
+
+class Quality(_Section):
+    """When an extract is too bad to use.
+
+    Attributes:
+        max_invalid: The largest share of a column's written values that may be unreadable or unknown.
+        max_malformed: The largest share of a file's rows that may have too few or too many fields.
+    """
+
+    max_invalid: float = Field(default=0.1, ge=0, le=1)
+    max_malformed: float = Field(default=0.01, ge=0, le=1)
+
+
+class Flow(_Section):
+    """One feed's extracts from one place.
+
+    Attributes:
+        feed: A shipped feed's name or the path of a local contract.
+        path: The folder with the extracts.
+        agreement: The data-sharing agreement behind the flow.
+        optouts_applied_upstream: For feeds that arrive pseudonymised: the document that says so.
+    """
+
+    feed: str
+    path: Path
+    agreement: str = ""
+    optouts_applied_upstream: str | None = None
+
+
+class Configuration(_Section):
+    """A whole `linkage.toml`."""
+
+    purpose: Purpose
+    keys: Keys
+    store: Store
+    private: Path = Path("private")
+    allow_test_numbers: bool = False
+    memory: str = Field(default="1GiB", pattern=r"^\d+(\.\d+)?[MG]i?B$")
+    optouts: OptOuts = OptOuts()
+    minimise: Minimise = Minimise()
+    quality: Quality = Quality()
+    flows: tuple[Flow, ...] = Field(min_length=1)
+    base: Path = Field(default=Path(), exclude=True)
+    digest: str = Field(default="", exclude=True)
+
+    @model_validator(mode="after")
+    def _flows_differ(self) -> Self:
+        places = [(flow.feed, str(flow.path)) for flow in self.flows]
+        if len(set(places)) != len(places):
+            raise ValueError("two flows read the same feed from the same folder")
+        return self
+
+    def at(self, path: Path) -> Path:
+        """A path of the configuration, from the folder that the file stands in."""
+        return self.base / path
+
+
+def load(path: Path) -> Configuration:
+    """Read a configuration file.
+
+    Raises:
+        ConfigurationError: The file is missing, is not TOML, or has a key that is unknown or wrong; says which.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError(f"{path}: cannot be read", hint="name an existing linkage.toml") from None
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not a TOML file: {error}", hint="correct the line it names") from None
+    try:
+        configuration = Configuration.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        message = f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}"
+        raise ConfigurationError(message, hint="see docs/reference/configuration.md for every key") from None
+    update = {"base": path.resolve().parent, "digest": hashlib.sha256(text.encode()).hexdigest()}
+    return configuration.model_copy(update=update)

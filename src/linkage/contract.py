@@ -1,0 +1,393 @@
+"""A feed is data, not code: the contract that says what an extract holds and what happens to each column.
+
+A contract is one TOML file. It names the tables of a feed, the files that carry them, and for every column
+that may go on its name as delivered, its type and its *role*. A column that no contract names is dropped and counted.
+
+    [tables.spell.columns]
+    admission_date = { source = "spell.admission.date", role = "date", required = true }
+
+The order of the keys in a contract is the order of the columns in the published table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from linkage.errors import ConfigurationError
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+NAMESPACE = re.compile(r"[a-z0-9_.]+")
+RESERVED = frozenset({"token", "feed", "month", "table"})
+
+
+class Role(StrEnum):
+    """What happens to a column on its way from the extract to the linked data."""
+
+    PERSON = "person"
+    PSEUDONYM = "pseudonym"
+    RECORD = "record"
+    PERSON_KEY = "person_key"
+    BIRTH_DATE = "birth_date"
+    DEATH_DATE = "death_date"
+    POSTCODE = "postcode"
+    PRACTICE = "practice"
+    ORGANISATION = "organisation"
+    CODE = "code"
+    DATE = "date"
+    NUMBER = "number"
+    CATEGORY = "category"
+    FLAG = "flag"
+    FREE_TEXT = "free_text"
+    NAME = "name"
+    CONTACT = "contact"
+
+
+DROPPED = frozenset({Role.FREE_TEXT, Role.NAME, Role.CONTACT})
+DATED = frozenset({Role.DATE, Role.BIRTH_DATE, Role.DEATH_DATE})
+
+
+def _strings(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Strings = Annotated[tuple[str, ...], BeforeValidator(_strings)]
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Column(_Contract):
+    """One column that the contract knows.
+
+    Attributes:
+        source: Names under which it is delivered, the specification's first, then aliases.
+        role: What happens to it.
+        type: Python-side type after cleaning; only dates, numbers and person numbers have a choice.
+        namespace: For identifiers: the name shared by every column that holds the same thing.
+        scheme: For pseudonyms: the upstream scheme; a reference for its opt-outs is asked for in the flow.
+        within: For identifiers that are unique only inside an organisation: the column with its ODS code.
+        other: For a second person in the row (a mother, a carer): true.
+        required: A row without it, or with a value that cannot be read, is removed and counted.
+        formats: Date formats, tried in order; the feed's when empty.
+        sentinels: Values that mean "nothing here"; added to the feed's.
+        codes: The only values allowed; others are emptied and counted as unknown.
+        lookup: `table.column` of a lookup table of this feed that the value is translated through.
+        attribute: What it tells about the person, for the person table.
+        removes: For flags: the reason under which a row with a true flag is removed; in a roster table so
+            are the rows of other tables that find their person through it. A flag of type text is true when
+            anything is written in it.
+        whole_person: For flags: removes every row of the person, in every feed.
+    """
+
+    source: Strings = Field(min_length=1)
+    role: Role
+    type: Literal["text", "integer", "number", "date", "datetime", "time", "boolean"] | None = None
+    namespace: str | None = None
+    scheme: str | None = None
+    within: str | None = None
+    other: bool = False
+    required: bool = False
+    formats: Strings = ()
+    sentinels: Strings = ()
+    codes: Strings = ()
+    lookup: str | None = None
+    attribute: Literal["sex", "ethnicity", "practice", "birth", "death", "home"] | None = None
+    removes: Literal["sensitive", "test_patient", "deleted"] | None = None
+    whole_person: bool = False
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _fits_role(self) -> Self:
+        if self.role in (Role.RECORD, Role.PERSON_KEY) and not self.namespace:
+            raise ValueError(f"a column of role {self.role} needs a namespace")
+        if self.role is Role.PSEUDONYM and not self.scheme:
+            raise ValueError("a column of role pseudonym needs a scheme")
+        for name in (self.namespace, self.scheme):
+            if name is not None and not NAMESPACE.fullmatch(name):
+                raise ValueError("a namespace or scheme is lower-case letters, digits, '_' and '.'")
+        if self.removes and self.role is not Role.FLAG:
+            raise ValueError("only a column of role flag can remove a row")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The type after cleaning: text, integer, number, date, datetime, time or boolean."""
+        if self.type:
+            return self.type
+        if self.role in DATED:
+            return "date"
+        return {Role.NUMBER: "number", Role.FLAG: "boolean"}.get(self.role, "text")
+
+
+class Codes(_Contract):
+    """Columns of an event that carry a clinical code."""
+
+    system: str
+    column: Strings
+
+
+class Event(_Contract):
+    """How a row of the table becomes one row of the `event` table; every name is a column of the table."""
+
+    kind: str
+    record: str
+    start: str
+    start_time: str | None = None
+    end: str | None = None
+    end_time: str | None = None
+    provider: str | None = None
+    commissioner: str | None = None
+    value: str | None = None
+    unit: str | None = None
+    cost: str | None = None
+    codes: tuple[Codes, ...] = ()
+
+
+class ChildCodes(_Contract):
+    """A table whose rows are codes of another table's event: `record` holds the event's record token."""
+
+    record: str
+    kind: str
+    system: str
+    code: str
+    position: str | None = None
+
+
+class Registration(_Contract):
+    """Columns that say when the person was registered with which practice."""
+
+    practice: str
+    start: str
+    end: str | None = None
+
+
+class Type1(_Contract):
+    """Columns of a GP record table in which type 1 dissents and withdrawals are found."""
+
+    record: str
+    code: str
+    date: str
+    deleted: str | None = None
+
+
+class Sharing(_Contract):
+    """A table of practices and whether they share; a practice shares when every flag has the value given."""
+
+    practice: str
+    flags: dict[str, bool]
+
+
+class Superseded(_Contract):
+    """A table of NHS numbers that were replaced by another."""
+
+    current: str
+    superseded: str
+
+
+class Table(_Contract):
+    """One table of a feed.
+
+    Attributes:
+        files: Glob patterns, relative to the flow's folder.
+        kind: `records` goes on; `lookup`, `sharing` and `superseded` only inform the site half.
+        primary_key: Columns that name a record; the latest delivered row of a record wins.
+        month: The date column whose month decides the partition.
+        roster: True where this table says which number a `person_key` belongs to.
+    """
+
+    title: str = ""
+    files: Strings = Field(min_length=1)
+    kind: Literal["records", "lookup", "sharing", "superseded"] = "records"
+    optional: bool = False
+    primary_key: Strings = ()
+    month: str | None = None
+    roster: bool = False
+    key: str | None = None
+    columns: dict[str, Column]
+    event: Event | None = None
+    codes: ChildCodes | None = None
+    registration: Registration | None = None
+    type1: Type1 | None = None
+    sharing: Sharing | None = None
+    superseded: Superseded | None = None
+
+    @field_validator("columns")
+    @classmethod
+    def _names(cls, columns: dict[str, Column]) -> dict[str, Column]:
+        for name in columns:
+            if not NAME.fullmatch(name) or name in RESERVED:
+                raise ValueError(f"column name {name!r}: lower-case letters, digits and '_', and not one of {sorted(RESERVED)}")
+        return columns
+
+    @model_validator(mode="after")
+    def _names_its_columns(self) -> Self:
+        named = [*self.primary_key, self.month, self.key]
+        for part in (self.event, self.codes, self.registration, self.type1, self.sharing, self.superseded):
+            named += _columns_named(part) if part else []
+        for name in filter(None, named):
+            if name not in self.columns:
+                raise ValueError(f"{name!r} is named but is not one of the table's columns")
+        for name, column in self.columns.items():
+            if column.within and column.within not in self.columns:
+                raise ValueError(f"column {name!r}: within = {column.within!r} is not one of the table's columns")
+        if len(self.subjects) + len(self.pseudonyms) > 1:
+            raise ValueError("one person is the subject of a row: mark the others with other = true")
+        if self.kind == "records" and not self.primary_key:
+            raise ValueError("a table of records needs a primary_key")
+        if self.kind == "lookup" and not self.key:
+            raise ValueError("a lookup table needs a key")
+        if self.roster and not (self.subjects and self.person_keys):
+            raise ValueError("a roster table needs a person column and a person_key column")
+        return self
+
+    def with_role(self, *roles: Role) -> tuple[str, ...]:
+        """Names of the columns that have one of the roles, in the contract's order."""
+        return tuple(name for name, column in self.columns.items() if column.role in roles)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The column with the NHS number of the row's subject; empty where the person is found by a key."""
+        return tuple(name for name in self.with_role(Role.PERSON) if not self.columns[name].other)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Columns with the NHS numbers of other people in the row."""
+        return tuple(name for name in self.with_role(Role.PERSON) if self.columns[name].other)
+
+    @property
+    def person_keys(self) -> tuple[str, ...]:
+        """Columns that find the person through the roster; at most one is used."""
+        return self.with_role(Role.PERSON_KEY)
+
+    @property
+    def pseudonyms(self) -> tuple[str, ...]:
+        """Columns with an upstream pseudonym."""
+        return self.with_role(Role.PSEUDONYM)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns without which a row is removed."""
+        return tuple(name for name, column in self.columns.items() if column.required)
+
+
+class Feed(_Contract):
+    """A national or local feed: what is delivered and what goes on.
+
+    Attributes:
+        name: The feed's name in every output.
+        version: Raised with every change of meaning; recorded in the manifest.
+        setting: The care setting.
+        delivered: A pattern with one group that finds the delivery stamp in a file's name.
+        unlinked: What happens to rows with no usable NHS number: `drop`, or `keep` with a null token.
+        verified: False where the column names could not be checked against a published specification.
+    """
+
+    name: str
+    version: int = 1
+    title: str = ""
+    setting: Literal["primary_care", "acute", "community", "mental_health", "social_care", "urgent", "registry"]
+    description: str = ""
+    source: str = ""
+    verified: bool = False
+    delivered: str | None = None
+    delivered_format: str = "%Y%m%d"
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    unlinked: Literal["drop", "keep"] = "drop"
+    formats: Strings = ("%Y-%m-%d",)
+    sentinels: Strings = ()
+    tables: dict[str, Table] = Field(min_length=1)
+    digest: str = Field(default="", exclude=True)
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError("a feed's name is lower-case letters, digits and '_'")
+        return name
+
+    @model_validator(mode="after")
+    def _lookups_exist(self) -> Self:
+        for table in self.tables.values():
+            for name, column in table.columns.items():
+                if column.lookup and self.lookup(column.lookup) is None:
+                    raise ValueError(f"column {name!r}: lookup = {column.lookup!r} is not table.column of a lookup table")
+        return self
+
+    def lookup(self, reference: str) -> tuple[Table, str] | None:
+        """The lookup table and column that `table.column` names, or None."""
+        table, _, column = reference.partition(".")
+        found = self.tables.get(table)
+        if found is None or found.kind != "lookup" or column not in found.columns:
+            return None
+        return found, column
+
+    def records(self) -> dict[str, Table]:
+        """The tables that go on, by name."""
+        return {name: table for name, table in self.tables.items() if table.kind == "records"}
+
+
+def _columns_named(part: BaseModel) -> list[str | None]:
+    words = {"kind", "system", "flags", "codes"}
+    named = [value for field, value in part if field not in words]
+    if isinstance(part, Event):
+        named += [column for codes in part.codes for column in codes.column]
+    if isinstance(part, Sharing):
+        named += list(part.flags)
+    return named
+
+
+def parse(text: str, where: str) -> Feed:
+    """Read one contract.
+
+    Args:
+        text: The TOML text.
+        where: What to call it in an error, for example its path.
+
+    Raises:
+        ConfigurationError: The text is not TOML or not a contract; says which key.
+    """
+    try:
+        feed = Feed.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{where}: not a TOML file: {error}", hint="correct the line it names") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the contract"
+        raise ConfigurationError(f"{where}: {key}: {first['msg']}", hint="see docs/reference/contracts.md") from None
+    return feed.model_copy(update={"digest": hashlib.sha256(text.encode()).hexdigest()})
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the contracts that come with the package, sorted."""
+    folder = resources.files("linkage.sources") / "feeds"
+    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
+
+
+def load(name: str, base: Path | None = None) -> Feed:
+    """Read a contract: a shipped one by its name, a local one by the path of its TOML file.
+
+    Args:
+        name: For example `sus_apc`, or `feeds/our_virtual_ward.toml`.
+        base: The folder that a relative path starts from; the current one when not given.
+
+    Raises:
+        ConfigurationError: There is no such contract, or it is not one.
+    """
+    if name.endswith(".toml"):
+        path = (base or Path()) / name
+        try:
+            return parse(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError):
+            raise ConfigurationError(f"{path}: cannot be read", hint="name an existing contract file") from None
+    if name not in shipped():
+        raise ConfigurationError(f"no feed is called {name!r}", hint="one of: " + ", ".join(shipped()))
+    return parse((resources.files("linkage.sources") / "feeds" / f"{name}.toml").read_text(encoding="utf-8"), name)

@@ -1,0 +1,55 @@
+"""Holding rows against the policy: a row gets a reason, or may go on."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from linkage.contract import Feed, Role, Table
+from linkage.optouts.policy import MAY_BE_USED, VERDICTS, Policy, Standing
+from linkage.reasons import Reason
+
+OPTOUT_REASON = "_optout_reason"
+
+
+def apply(frame: pl.LazyFrame, feed: Feed, table: Table, policy: Policy) -> pl.LazyFrame:
+    """Decide about the person of each row, and about the other people in it.
+
+    Args:
+        frame: Rows with `_number` and `_given` (Int64), `_practice` (String) and, for other people, `<name>` and
+            `<name>_given` (Int64).
+        feed: The contract.
+        table: The contract's table.
+        policy: What binds.
+
+    Returns:
+        The rows with `_optout_reason` (String, null where the row may go on); the number of another person who is
+        out becomes null, so that the row no longer leads to them.
+    """
+    standing = policy.standing(feed.setting)
+    frame = frame.with_columns(
+        _worst("_number", "_given", standing).alias("_verdict"),
+        *(_worst(name, f"{name}_given", standing).alias(f"{name}_verdict") for name in table.others),
+    )
+    by_person = {reason: pl.col("_verdict") == place for place, reason in enumerate(VERDICTS)}
+    rules = [(by_person[Reason.SENSITIVE], Reason.SENSITIVE)]
+    if policy.sharing is not None and feed.setting == "primary_care":
+        practice = pl.coalesce(*table.with_role(Role.PRACTICE)[:1], "_practice")
+        rules.append((policy.sharing.not_sharing(practice, feed.name), Reason.PRACTICE_NOT_SHARING))
+    rules += [(by_person[reason], reason) for reason in VERDICTS if reason is not Reason.SENSITIVE]
+    return frame.with_columns(
+        pl.coalesce(pl.when(condition).then(pl.lit(reason.value)) for condition, reason in rules).alias(OPTOUT_REASON),
+        *(pl.when(pl.col(f"{name}_verdict") == MAY_BE_USED).then(name).alias(name) for name in table.others),
+    )
+
+
+def _worst(number: str, given: str, standing: Standing) -> pl.Expr:
+    """The stricter of the verdicts on the current number and on the number as delivered (UInt8)."""
+
+    def judge(pairs: pl.Series) -> pl.Series:
+        current, delivered = (pairs.struct.field(name) for name in (number, given))
+        verdicts = standing.of(current)
+        if not (current != delivered).any():
+            return verdicts
+        return pl.select(pl.min_horizontal(verdicts, standing.of(delivered))).to_series()
+
+    return pl.struct(number, given).map_batches(judge, return_dtype=pl.UInt8, is_elementwise=True)

@@ -1,0 +1,174 @@
+"""What a column becomes: the one place that decides the shape of what leaves the site half.
+
+A birth date becomes a year (a month too, where the policy allows), a death date its month, a postcode its area and
+deprivation decile, or its district where no lookup is given. Identifiers become tokens. Names, contacts and free text
+have no shape here: they never leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from linkage.bundle import Field, SqlType
+from linkage.contract import DROPPED, Column, Feed, Role, Table
+from linkage.errors import ConfigurationError
+from linkage.pseudonymise.tokeniser import Pseudonymiser
+
+AREA = pl.Schema({"_postcode": pl.String, "lsoa_2021": pl.String, "imd_decile": pl.Int8})
+_SQL: dict[str, SqlType] = {
+    "text": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "date": "DATE",
+    "datetime": "TIMESTAMP",
+    "time": "TIME",
+    "boolean": "BOOLEAN",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Minimiser:
+    """How far people are described.
+
+    Attributes:
+        birth: `year`, or `month` for year and month.
+        areas: Postcode (no spaces, upper case) to area, as `AREA`; None gives districts.
+    """
+
+    birth: Literal["year", "month"]
+    areas: pl.DataFrame | None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One column that leaves: its description and the expression that makes it."""
+
+    field: Field
+    value: pl.Expr
+
+
+def read_areas(path: Path) -> pl.DataFrame:
+    """Read a postcode lookup.
+
+    Args:
+        path: A CSV file with the ONS postcode directory's columns `pcds`, `lsoa21` and `imd` (decile, 1 to 10).
+
+    Raises:
+        ConfigurationError: The file is missing or lacks a column.
+    """
+    try:
+        frame = pl.read_csv(path, columns=["pcds", "lsoa21", "imd"], infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError):
+        raise ConfigurationError(
+            f"{path.name}: cannot be read as a postcode lookup", hint="it needs the columns pcds, lsoa21 and imd"
+        ) from None
+    return frame.select(
+        _compact("pcds").alias("_postcode"),
+        pl.col("lsoa21").alias("lsoa_2021"),
+        pl.col("imd").cast(pl.Int8, strict=False).alias("imd_decile"),
+    ).unique("_postcode", keep="first", maintain_order=True)
+
+
+def outputs(feed: Feed, table: Table, minimiser: Minimiser, pseudonymiser: Pseudonymiser) -> list[Output]:
+    """Every column of a table that leaves, `token` first, in the contract's order.
+
+    The expressions work on resolved rows: `_number` and other people's columns are Int64 numbers that may be used,
+    identifiers are text, everything else is typed.
+    """
+    made = [Output(Field(name="token", type="UUID", role="person", description="the person"), pseudonymiser.person_expr("_number"))]
+    for name, column in table.columns.items():
+        if column.role in DROPPED or (column.role is Role.FLAG and column.removes):
+            continue
+        made += _of_role(name, column, table, minimiser, pseudonymiser)
+    if table.event:
+        made.append(Output(_field("age", "SMALLINT", "number", "years, at the start"), _age(table.event.start, table)))
+    return made
+
+
+def with_areas(frame: pl.LazyFrame, table: Table, minimiser: Minimiser) -> pl.LazyFrame:
+    """Join the areas of each postcode column, under `<name>|lsoa_2021` and `<name>|imd_decile`."""
+    if minimiser.areas is None:
+        return frame
+    for name in table.with_role(Role.POSTCODE):
+        areas = minimiser.areas.lazy().rename({"lsoa_2021": f"{name}|lsoa_2021", "imd_decile": f"{name}|imd_decile"})
+        frame = frame.with_columns(_compact(name).alias(name)).join(
+            areas, left_on=name, right_on="_postcode", how="left", maintain_order="left"
+        )
+    return frame
+
+
+def _of_role(
+    name: str, column: Column, table: Table, minimiser: Minimiser, pseudonymiser: Pseudonymiser
+) -> Sequence[Output]:
+    match column.role:
+        case Role.PERSON:
+            return [Output(_field(f"{name}_token", "UUID", column), pseudonymiser.person_expr(name))] if column.other else []
+        case Role.PERSON_KEY if name not in table.primary_key:
+            # The token says more, and one key fewer can be matched on.
+            return []
+        case Role.RECORD | Role.PERSON_KEY | Role.PSEUDONYM:
+            namespace = column.scheme if column.role is Role.PSEUDONYM else column.namespace
+            value = _within(name, column)
+            return [Output(_field(name, "UUID", column), pseudonymiser.record_expr(value, namespace or ""))]
+        case Role.BIRTH_DATE:
+            return _birth(name, column, minimiser)
+        case Role.DEATH_DATE:
+            return [Output(_field(f"{_stem(name)}_month", "DATE", column, "first day of the month"), pl.col(name).dt.month_start())]
+        case Role.POSTCODE:
+            return _home(name, column, minimiser)
+        case _:
+            return [Output(_field(name, _SQL[column.kind], column), pl.col(name))]
+
+
+def _field(name: str, type_: SqlType, column: Column | str, description: str = "") -> Field:
+    if isinstance(column, str):
+        return Field(name=name, type=type_, role=column, description=description)
+    return Field(name=name, type=type_, role=column.role.value, description=column.description or description)
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix("_date")
+
+
+def _within(name: str, column: Column) -> pl.Expr:
+    if column.within is None:
+        return pl.col(name)
+    return pl.concat_str(pl.col(column.within).fill_null(""), pl.col(name), separator="\x1f")
+
+
+def _birth(name: str, column: Column, minimiser: Minimiser) -> list[Output]:
+    year = Output(_field(f"{_stem(name)}_year", "SMALLINT", column), pl.col(name).dt.year().cast(pl.Int16))
+    if minimiser.birth == "year":
+        return [year]
+    return [year, Output(_field(f"{_stem(name)}_month", "TINYINT", column), pl.col(name).dt.month().cast(pl.Int8))]
+
+
+def _home(name: str, column: Column, minimiser: Minimiser) -> list[Output]:
+    prefix = "" if name == "postcode" else f"{name.removesuffix('_postcode')}_"
+    if minimiser.areas is None:
+        # The district is what stands before the last three characters; anything that is no postcode gives nothing.
+        district = _compact(name).str.extract(r"^([A-Z]{1,2}[0-9][A-Z0-9]?)[0-9][A-Z]{2}$", 1)
+        return [Output(_field(f"{prefix}postcode_district", "VARCHAR", column), district)]
+    return [
+        Output(_field(f"{prefix}lsoa_2021", "VARCHAR", column, "lower layer super output area"), pl.col(f"{name}|lsoa_2021")),
+        Output(_field(f"{prefix}imd_decile", "TINYINT", column, "1 is most deprived"), pl.col(f"{name}|imd_decile")),
+    ]
+
+
+def _compact(name: str) -> pl.Expr:
+    return pl.col(name).str.replace_all(" ", "", literal=True).str.to_uppercase()
+
+
+def _age(start: str, table: Table) -> pl.Expr:
+    """Completed years at the event's start (Int16), from the row's birth date or the roster's; null when implausible."""
+    own = table.with_role(Role.BIRTH_DATE)[:1]
+    birth = pl.coalesce(*own, "_birth_date")
+    on = pl.col(start).dt.date() if table.columns[start].kind == "datetime" else pl.col(start)
+    before_birthday = (on.dt.month() * 100 + on.dt.day()) < (birth.dt.month() * 100 + birth.dt.day())
+    age = on.dt.year() - birth.dt.year() - before_birthday.cast(pl.Int32)
+    return pl.when(age.is_between(0, 120)).then(age.cast(pl.Int16))

@@ -1,0 +1,311 @@
+"""The site half in steps: from the files of every flow to the parts of a bundle.
+
+`pipeline.py` tells the story; this is how each of its sentences is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from linkage import contract, nhs_number
+from linkage.config import Configuration, Flow
+from linkage.contract import Feed, Role, Table
+from linkage.errors import ConfigurationError, InputError, LinkageError, PolicyError, TemporaryError
+from linkage.optouts import national, practices, type1
+from linkage.optouts.policy import Policy, standing
+from linkage.pseudonymise.minimise import Minimiser, read_areas
+from linkage.reasons import Reason
+from linkage.sources import clean, read
+from linkage.sources.inspect import Extract, inspect
+from linkage.sources.resolve import People, follow
+from linkage.sources.roster import ENTRIES, SUPERSEDED, TYPE1, Roster
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one flow delivered.
+
+    Attributes:
+        feed: The contract.
+        flow: The flow of the configuration.
+        extracts: Inspected files by table, in the order of delivery.
+        lookups: Translations by `table.column`.
+    """
+
+    feed: Feed
+    flow: Flow
+    extracts: Mapping[str, tuple[Extract, ...]]
+    lookups: Mapping[str, pl.DataFrame]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the tables that go on."""
+        return sum(extract.rows for name in self.feed.records() for extract in self.extracts[name])
+
+
+def deliveries(configuration: Configuration) -> Iterator[Delivery]:
+    """Find and inspect the files of every flow.
+
+    Raises:
+        ConfigurationError: A feed is unknown, or a pseudonymised flow does not say where opt-outs were applied.
+        InputError: A file is missing, unreadable or lacks a required column.
+    """
+    for flow in configuration.flows:
+        feed = contract.load(flow.feed, configuration.base)
+        _check_flow(flow, feed)
+        folder = configuration.at(flow.path)
+        extracts = {name: _inspected(folder, feed, name) for name in feed.tables}
+        yield Delivery(feed, flow, extracts, _lookups(feed, extracts))
+
+
+def _check_flow(flow: Flow, feed: Feed) -> None:
+    pseudonymised = any(table.pseudonyms for table in feed.tables.values())
+    if pseudonymised and not flow.optouts_applied_upstream:
+        raise ConfigurationError(
+            f"flow {feed.name}: people arrive as pseudonyms, so opt-outs cannot be applied here",
+            hint="name the document that says they were: optouts_applied_upstream = \"…\"",
+        )
+
+
+def _inspected(folder: Path, feed: Feed, name: str) -> tuple[Extract, ...]:
+    table = feed.tables[name]
+    found = []
+    for path in read.find(folder, table, f"{feed.name} {name}"):
+        extract = inspect(path, feed)
+        read.columns(extract, table)
+        if not extract.rows and not table.optional:
+            raise InputError(f"{path.name}: a header and no rows", hint="ask the sender whether the extract is complete")
+        found.append(extract)
+    return tuple(sorted(found, key=lambda extract: (extract.delivered, extract.path.name)))
+
+
+@contextmanager
+def reading(extract: Extract, feed: Feed) -> Iterator[None]:
+    """Turn whatever the reader raises into an error that names the file and repeats nothing of it."""
+    try:
+        yield
+    except LinkageError:
+        raise
+    except BaseException as error:
+        if "No space left" in str(error):
+            raise TemporaryError("the disk is full", hint="free some space and run again") from None
+        # A panic of the reader is not an Exception; anything else that is not one (Ctrl-C) must pass.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise InputError(
+            f"{extract.path.name}: cannot be read as feed {feed.name} ({type(error).__name__})",
+            hint="the file's quoting or layout is broken, or it changed while it was read",
+        ) from None
+
+
+def narrow(table: Table, names: list[str]) -> Table:
+    """A table with some of its columns, for reading no more than is needed."""
+    return table.model_copy(update={"columns": {name: table.columns[name] for name in dict.fromkeys(names)}})
+
+
+def cleaned(delivery: Delivery, table: Table, extract: Extract) -> pl.LazyFrame:
+    """The clean rows of one file."""
+    return clean.clean(read.scan(extract, delivery.feed, table), delivery.feed, table, delivery.lookups)
+
+
+def _small(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
+    with reading(extract, delivery.feed):
+        stamp = pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us")).alias("_delivered")
+        return cleaned(delivery, table, extract).with_columns(stamp).collect(engine="streaming")
+
+
+def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[str, pl.DataFrame]:
+    """Translations that columns of the feed name: the latest delivery of a key counts."""
+    wanted = {column.lookup for table in feed.tables.values() for column in table.columns.values() if column.lookup}
+    made = {}
+    for reference in sorted(wanted):
+        name, _, value = reference.partition(".")
+        table = narrow(feed.tables[name], [feed.tables[name].key or "", value])
+        bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {})
+        rows = pl.concat([_small(bare, table, extract) for extract in extracts[name]])
+        made[reference] = (
+            rows.select(pl.col(table.key or "").alias("key"), pl.col(value).alias("value"))
+            .filter(pl.col("key").is_not_null())
+            .unique("key", keep="last", maintain_order=True)
+        )
+    return made
+
+
+def roster(known: Roster, delivered: list[Delivery], codes: type1.Codes) -> Roster:
+    """Bring the roster up to date with what was delivered."""
+    entries, type1_records, replaced = [], [], []
+    for delivery in delivered:
+        for name, table in delivery.feed.tables.items():
+            for extract in delivery.extracts[name]:
+                if table.roster:
+                    entries.append(_entries(delivery, table, extract))
+                if table.type1:
+                    type1_records.append(_type1(delivery, table, extract, codes))
+                if table.superseded:
+                    replaced.append(_superseded(delivery, table, extract))
+    return known.with_entries(entries).with_type1(type1_records).with_superseded(replaced)
+
+
+def _entries(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
+    key, number = table.person_keys[0], table.subjects[0]
+    flags = [name for name in table.with_role(Role.FLAG) if table.columns[name].removes]
+    birth, practice = table.with_role(Role.BIRTH_DATE)[:1], table.with_role(Role.PRACTICE)[:1]
+    part = narrow(table, [key, number, *flags, *birth, *practice])
+    parsed = nhs_number.parse_expr(number, integer=table.columns[number].kind == "integer")
+    with reading(extract, delivery.feed):
+        rows = cleaned(delivery, part, extract).filter(pl.col(key).is_not_null() & ~pl.col("_malformed"))
+        return (
+            rows.select(
+                namespace=pl.lit(table.columns[key].namespace),
+                key=pl.col(key),
+                number=parsed.struct.field("number"),
+                reason=parsed.struct.field("reason").cast(pl.String),
+                birth_date=pl.col(birth[0]) if birth else pl.lit(None),
+                practice=pl.col(practice[0]) if practice else pl.lit(None),
+                removes=flagged(part),
+                whole_person=_whole_person(part),
+                delivered=pl.lit(extract.delivered.replace(tzinfo=None)),
+            )
+            .cast(dict(ENTRIES))
+            .collect(engine="streaming")
+        )
+
+
+def flagged(table: Table) -> pl.Expr:
+    """The first reason (String) for which a flag removes the row, or null; an unreadable flag removes too."""
+    order = [Reason.TEST_PATIENT, Reason.SENSITIVE, Reason.DELETED]
+    names = [name for name in table.with_role(Role.FLAG) if table.columns[name].removes]
+    names.sort(key=lambda name: order.index(Reason(table.columns[name].removes or "")))
+    return pl.coalesce(*(pl.when(_raised(name)).then(pl.lit(table.columns[name].removes)) for name in names), pl.lit(None, pl.String))
+
+
+def _raised(name: str) -> pl.Expr:
+    return pl.col(name).fill_null(value=False) | pl.col(name + clean.INVALID)
+
+
+def _whole_person(table: Table) -> pl.Expr:
+    names = [name for name in table.with_role(Role.FLAG) if table.columns[name].whole_person]
+    return pl.any_horizontal([_raised(name) for name in names] or [pl.lit(value=False)])
+
+
+def _type1(delivery: Delivery, table: Table, extract: Extract, codes: type1.Codes) -> pl.DataFrame:
+    places = table.type1
+    if places is None:
+        return TYPE1.to_frame()
+    key = table.person_keys[0]
+    names = [places.record, key, places.code, places.date, *([places.deleted] if places.deleted else [])]
+    deleted = pl.col(places.deleted).fill_null(value=False) if places.deleted else pl.lit(value=False)
+    with reading(extract, delivery.feed):
+        rows = cleaned(delivery, narrow(table, names), extract).filter(pl.col(places.code).is_in(codes.all()))
+        return (
+            rows.select(
+                namespace=pl.lit(table.columns[key].namespace),
+                key=pl.col(key),
+                record=pl.col(places.record),
+                withdrawal=pl.col(places.code).is_in(sorted(codes.withdrawal)),
+                date=pl.col(places.date),
+                deleted=deleted,
+                delivered=pl.lit(extract.delivered.replace(tzinfo=None)),
+            )
+            .cast(dict(TYPE1))
+            .collect(engine="streaming")
+        )
+
+
+def _superseded(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
+    places = table.superseded
+    if places is None:
+        return SUPERSEDED.to_frame()
+    rows = _small(delivery, table, extract)
+    number = {
+        name: nhs_number.parse(rows[place])["number"]
+        for name, place in (("superseded", places.superseded), ("current", places.current))
+    }
+    frame = pl.DataFrame({**number, "delivered": rows["_delivered"]}).cast(dict(SUPERSEDED))
+    return frame.drop_nulls().filter(pl.col("superseded") != pl.col("current"))
+
+
+def policy(configuration: Configuration, delivered: list[Delivery], known: Roster, who: People, now: datetime) -> Policy:
+    """Everything that binds, each register within its age.
+
+    Raises:
+        PolicyError: A register that binds is missing, too old, or not believable.
+    """
+    rules = configuration.optouts
+    direct = [delivery for delivery in delivered if not delivery.flow.optouts_applied_upstream]
+    allowed = None
+    if direct and not rules.exempt("national"):
+        if rules.national is None:
+            raise PolicyError(
+                "no national opt-out list is configured",
+                hint="add [optouts.national], or an exemption with its document's reference",
+            )
+        allowed = national.read(rules.national, configuration.base, now)
+    out = np.array([], dtype=np.int64)
+    if not rules.exempt("type1"):
+        _check_age(direct, "type1", rules.type1.max_age_days, now)
+        out = type1.opted_out(_type1_records(known, who))
+    sensitive = follow(known.entries.lazy().filter("whole_person"), who.current, "number").select("_followed").collect()
+    hidden = np.unique(sensitive["_followed"].drop_nulls().to_numpy().astype(np.int64))
+    elsewhere = out if rules.type1.applies_to == "everything" else out[:0]
+    return Policy(
+        primary_care=standing(allowed, out, hidden),
+        elsewhere=standing(allowed, elsewhere, hidden),
+        sharing=None if rules.exempt("practices") else _sharing(configuration, direct, now),
+        allow_test_numbers=configuration.allow_test_numbers,
+        evidence=allowed.evidence if allowed else (),
+    )
+
+
+def _type1_records(known: Roster, who: People) -> pl.DataFrame:
+    numbers = [part.select(pl.lit(name).alias("namespace"), "key", "_number") for name, part in who.by_namespace.items()]
+    if not numbers:
+        return pl.DataFrame(schema={"number": pl.Int64, "withdrawal": pl.Boolean, "date": pl.Date})
+    joined = known.type1.filter(~pl.col("deleted")).join(pl.concat(numbers), on=["namespace", "key"], how="inner")
+    return joined.select(pl.col("_number").alias("number"), "withdrawal", "date")
+
+
+def _sharing(configuration: Configuration, direct: list[Delivery], now: datetime) -> practices.Sharing:
+    rules = configuration.optouts.practices
+    agreed = {}
+    for delivery in direct:
+        for name, table in delivery.feed.tables.items():
+            if table.sharing:
+                _check_age([delivery], "sharing", rules.max_age_days, now)
+                flags = table.sharing.flags.items()
+                shares = pl.all_horizontal(pl.col(flag).eq_missing(pl.lit(value)) for flag, value in flags)
+                rows = pl.concat([_small(delivery, table, extract) for extract in delivery.extracts[name]])
+                agreed[delivery.feed.name] = practices.agreements(
+                    rows.select(practice=table.sharing.practice, shares=shares, delivered="_delivered")
+                )
+    listed = practices.read_list(configuration.at(rules.list), now.date()) if rules.list else frozenset()
+    return practices.Sharing(agreed, listed)
+
+
+def _check_age(direct: list[Delivery], what: str, days: int, now: datetime) -> None:
+    """Refuse when the newest delivery of what a register is read from is too old."""
+    words = {"type1": "type 1 opt-outs", "sharing": "sharing agreements"}
+    for delivery in direct:
+        for name, table in delivery.feed.tables.items():
+            if not getattr(table, what):
+                continue
+            newest = max(extract.delivered for extract in delivery.extracts[name])
+            if now - newest > timedelta(days=days):
+                raise PolicyError(
+                    f"{delivery.feed.name} {name}: the newest delivery is {(now - newest).days} days old, so its "
+                    f"{words[what]} are older than the {days} days allowed",
+                    hint="wait for a new extract, or raise max_age_days with a reason",
+                )
+
+
+def minimiser(configuration: Configuration) -> Minimiser:
+    """How far people are described, with the postcode lookup read."""
+    rules = configuration.minimise
+    return Minimiser(rules.birth, read_areas(configuration.at(rules.postcodes)) if rules.postcodes else None)

@@ -1,0 +1,160 @@
+"""Text as delivered to typed columns under the contract's names.
+
+A cell that cannot be read becomes empty and is flagged in a Boolean column `<name>?invalid`, so that it is counted
+and, where the contract requires it, removes its row. No value is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+import polars as pl
+
+from linkage.contract import DROPPED, Column, Feed, Role, Table
+from linkage.reasons import Reason
+
+INVALID = "?invalid"
+TRUE = ("true", "t", "yes", "y", "1")
+FALSE = ("false", "f", "no", "n", "0")
+EARLIEST = date(1850, 1, 1)
+LATEST = date(2150, 1, 1)
+# Ten digits in the 3 3 4 grouping of an NHS number, however it is spaced.
+_NUMBER_LIKE = r"(?:^|\D)\d{3}[ -]?\d{3}[ -]?\d{4}(?:\D|$)"
+_CHECKED_TEXT = frozenset({Role.CATEGORY, Role.PRACTICE, Role.ORGANISATION})
+
+Lookups = Mapping[str, pl.DataFrame]
+
+
+def clean(frame: pl.LazyFrame, feed: Feed, table: Table, lookups: Lookups) -> pl.LazyFrame:
+    """Clean one table.
+
+    Args:
+        frame: What `read.scan` gives.
+        feed: The contract: date formats and sentinels.
+        table: The contract's table.
+        lookups: For each `table.column` that a column names: a frame of `key` and `value` (String).
+
+    Returns:
+        The same rows with typed columns: String, Int64, Float64, Date, Datetime[us], Time or Boolean; for columns that
+        can be unreadable also `<name>?invalid` (Boolean). Persons and identifiers stay text.
+    """
+    kept = {name: column for name, column in table.columns.items() if column.role not in DROPPED}
+    schema = frame.collect_schema()
+    frame = frame.with_columns(
+        _tidy(name, column, feed) for name, column in kept.items() if schema[name] == pl.String
+    )
+    for name, column in kept.items():
+        if column.lookup:
+            frame = _translate(frame, name, lookups[column.lookup])
+    typed = {name: column for name, column in kept.items() if _can_fail(column)}
+    parsed = {name: _parse(name, column, feed, schema[name]) for name, column in typed.items()}
+    return frame.with_columns(
+        *(value.alias(name) for name, (value, _) in parsed.items()),
+        *(invalid.fill_null(value=False).alias(name + INVALID) for name, (_, invalid) in parsed.items()),
+    )
+
+
+def required_reason(table: Table) -> pl.Expr:
+    """The reason (String) for which a row lacks what the contract requires, or null."""
+    missing = [pl.col(name).is_null() & ~_invalid(name, table) for name in table.required]
+    invalid = [_invalid(name, table) for name in table.required if _can_fail(table.columns[name])]
+    return pl.coalesce(
+        pl.when(pl.col("_malformed")).then(pl.lit(Reason.ROW_MALFORMED.value)),
+        pl.when(pl.any_horizontal(missing or [pl.lit(value=False)])).then(pl.lit(Reason.REQUIRED_MISSING.value)),
+        pl.when(pl.any_horizontal(invalid or [pl.lit(value=False)])).then(pl.lit(Reason.REQUIRED_INVALID.value)),
+    )
+
+
+def counted(table: Table) -> tuple[str, ...]:
+    """Names of the columns whose unreadable or unknown values are counted."""
+    return tuple(name for name, column in table.columns.items() if column.role not in DROPPED and _can_fail(column))
+
+
+def _invalid(name: str, table: Table) -> pl.Expr:
+    return pl.col(name + INVALID) if _can_fail(table.columns[name]) else pl.lit(value=False)
+
+
+def _can_fail(column: Column) -> bool:
+    if column.role is Role.PERSON:
+        return False
+    return column.kind != "text" or bool(column.codes) or bool(column.lookup) or column.role in _CHECKED_TEXT
+
+
+def _tidy(name: str, column: Column, feed: Feed) -> pl.Expr:
+    text = pl.col(name).str.strip_chars()
+    if column.role is Role.PERSON:
+        return text.alias(name)
+    nothing = ["", *column.sentinels, *(feed.sentinels if column.kind in ("date", "datetime") else ())]
+    return pl.when(~text.is_in(nothing)).then(text).alias(name)
+
+
+def _translate(frame: pl.LazyFrame, name: str, lookup: pl.DataFrame) -> pl.LazyFrame:
+    joined = frame.join(lookup.lazy(), left_on=name, right_on="key", how="left", maintain_order="left")
+    unknown = (pl.col(name).is_not_null() & pl.col("value").is_null()).alias(name + INVALID)
+    return joined.with_columns(unknown, pl.col("value").alias(name)).drop("value")
+
+
+def _parse(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> tuple[pl.Expr, pl.Expr]:
+    """The value, and whether something was written that is not a value."""
+    raw = pl.col(name)
+    if column.lookup:
+        return raw, pl.col(name + INVALID)
+    if dtype != pl.String:
+        value = _cast(raw, column)
+    elif column.codes:
+        value = pl.when(raw.is_in(list(column.codes))).then(raw)
+    elif column.kind == "text" and column.role is not Role.FLAG:
+        value = pl.when(~raw.str.contains(_NUMBER_LIKE)).then(raw)
+    else:
+        value = _from_text(raw, column, column.formats or feed.formats)
+    return value, raw.is_not_null() & value.is_null()
+
+
+def _from_text(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Expr:
+    match column.kind:
+        case "date":
+            return pl.coalesce(_plausible(_date(raw, layout)) for layout in formats)
+        case "datetime":
+            return pl.coalesce(_plausible(raw.str.to_datetime(layout, strict=False, time_unit="us")) for layout in formats)
+        case "time":
+            layouts = column.formats or ("%H:%M:%S", "%H:%M", "%H%M")
+            return pl.coalesce(raw.str.to_time(layout, strict=False) for layout in layouts)
+        case "number":
+            number = raw.cast(pl.Float64, strict=False)
+            return pl.when(number.is_finite()).then(number)
+        case "integer":
+            number = raw.cast(pl.Float64, strict=False)
+            return pl.when(number.is_finite() & (number == number.round(0)) & (number.abs() < 2**53)).then(
+                number.cast(pl.Int64, strict=False)
+            )
+        case "text":
+            return raw.is_not_null()
+        case _:
+            lowered = raw.str.to_lowercase()
+            return pl.when(lowered.is_in(list(TRUE))).then(pl.lit(value=True)).when(lowered.is_in(list(FALSE))).then(pl.lit(value=False))
+
+
+def _date(raw: pl.Expr, layout: str) -> pl.Expr:
+    # A month and a year alone, as in HES's MYDOB, is the first of that month.
+    if "%d" not in layout:
+        raw, layout = pl.concat_str(pl.lit("01 "), raw), "%d " + layout
+    return raw.str.to_date(layout, strict=False)
+
+
+def _plausible(value: pl.Expr) -> pl.Expr:
+    return pl.when(value.dt.date().is_between(EARLIEST, LATEST)).then(value)
+
+
+def _cast(raw: pl.Expr, column: Column) -> pl.Expr:
+    """Columns that arrive typed, as from Parquet."""
+    types = {
+        "text": pl.String,
+        "integer": pl.Int64,
+        "number": pl.Float64,
+        "date": pl.Date,
+        "datetime": pl.Datetime("us"),
+        "time": pl.Time,
+        "boolean": pl.Boolean,
+    }
+    return raw.cast(types[column.kind], strict=False)

@@ -1,0 +1,154 @@
+"""From a row to its person: the row's own NHS number, or the number that the roster knows its key by.
+
+A replaced number is followed to the current one here, before anything is decided or tokenised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from linkage import nhs_number
+from linkage.contract import Table
+from linkage.reasons import Reason
+from linkage.sources.roster import Roster
+
+NUMBER = "_number"
+GIVEN = "_given"
+PERSON_REASON = "_person_reason"
+BIRTH = "_birth_date"
+HOME_PRACTICE = "_practice"
+KEY_REMOVES = "_key_removes"
+
+_UNKNOWN = Reason.PERSON_UNKNOWN.value
+_AMBIGUOUS = Reason.PERSON_AMBIGUOUS.value
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """A roster made ready for joining: numbers followed to the current ones, entries by namespace."""
+
+    by_namespace: dict[str, pl.DataFrame]
+    current: pl.DataFrame
+
+    def __repr__(self) -> str:
+        return f"People({', '.join(sorted(self.by_namespace))})"
+
+
+def people(roster: Roster, *, allow_test: bool) -> People:
+    """Make a roster ready for `resolve`.
+
+    Args:
+        roster: What is known.
+        allow_test: Whether numbers of the test range are people; where not, they get `number_test`.
+    """
+    current = roster.current_numbers()
+    entries = follow(roster.entries.lazy(), current, "number").select(
+        "namespace",
+        "key",
+        pl.col("number").alias(GIVEN),
+        pl.col("_followed").alias(NUMBER),
+        pl.coalesce("reason", _test_reason("_followed", allow_test=allow_test), _circular()).alias(PERSON_REASON),
+        pl.col("birth_date").alias(BIRTH),
+        pl.col("practice").alias(HOME_PRACTICE),
+        pl.col("removes").alias(KEY_REMOVES),
+    )
+    frame = entries.with_columns(pl.when(pl.col(PERSON_REASON).is_null()).then(NUMBER).alias(NUMBER)).collect()
+    parts = frame.partition_by("namespace", as_dict=True, include_key=False)
+    return People({str(name): part for (name,), part in parts.items()}, current)
+
+
+def follow(frame: pl.LazyFrame, current: pl.DataFrame, column: str) -> pl.LazyFrame:
+    """Add `_followed` (the current number for the one in `column`) and `_replaced` (whether there was one)."""
+    if not current.height:
+        return frame.with_columns(pl.col(column).alias("_followed"), pl.lit(value=False).alias("_replaced"))
+    table = current.lazy().with_columns(pl.lit(value=True).alias("_replaced"))
+    joined = frame.join(table, left_on=column, right_on="superseded", how="left", maintain_order="left")
+    return joined.with_columns(
+        pl.when(pl.col("_replaced")).then("current").otherwise(column).alias("_followed"),
+        pl.col("_replaced").fill_null(value=False),
+    ).drop("current")
+
+
+def resolve(frame: pl.LazyFrame, table: Table, who: People, *, allow_test: bool) -> pl.LazyFrame:
+    """Find the person of each row.
+
+    Args:
+        frame: Cleaned rows; numbers and keys are text.
+        table: The contract's table.
+        who: The roster.
+        allow_test: Whether test-range numbers are people.
+
+    Returns:
+        The rows with `_number` (Int64, current, null without a usable one), `_given` (Int64, as delivered),
+        `_person_reason` (String, why there is none), and from the roster `_birth_date`, `_practice` and
+        `_key_removes` (null where the row's person does not come from it). Other persons of the row become `<name>`
+        and `<name>_given` (Int64).
+    """
+    if table.person_keys:
+        frame = _by_key(frame, table, who)
+    elif table.subjects:
+        frame = _by_number(frame, table.subjects[0], table, who, allow_test=allow_test)
+    else:
+        frame = frame.with_columns(
+            pl.lit(None, pl.Int64).alias(NUMBER), pl.lit(None, pl.Int64).alias(GIVEN), pl.lit(None, pl.String).alias(PERSON_REASON)
+        )
+    if not table.person_keys:
+        nothing = {BIRTH: pl.Date, HOME_PRACTICE: pl.String, KEY_REMOVES: pl.String}
+        frame = frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in nothing.items())
+    for name in table.others:
+        parsed = nhs_number.parse_expr(name, integer=table.columns[name].kind == "integer", allow_test=allow_test)
+        frame = frame.with_columns(parsed.struct.field("number").alias(name))
+        frame = follow(frame, who.current, name).rename({name: f"{name}{GIVEN}", "_followed": name}).drop("_replaced")
+    return frame
+
+
+def _by_key(frame: pl.LazyFrame, table: Table, who: People) -> pl.LazyFrame:
+    key = table.person_keys[0]
+    namespace = table.columns[key].namespace or ""
+    entries = who.by_namespace.get(namespace)
+    if entries is None:
+        entries = pl.DataFrame(
+            schema={
+                "key": pl.String,
+                GIVEN: pl.Int64,
+                NUMBER: pl.Int64,
+                PERSON_REASON: pl.String,
+                BIRTH: pl.Date,
+                HOME_PRACTICE: pl.String,
+                KEY_REMOVES: pl.String,
+            }
+        )
+    joined = frame.join(entries.lazy(), left_on=key, right_on="key", how="left", maintain_order="left")
+    unknown = pl.col(NUMBER).is_null() & pl.col(PERSON_REASON).is_null()
+    if not table.roster:
+        unknown = unknown | (pl.col(KEY_REMOVES) == Reason.DELETED.value).fill_null(value=False)
+    return joined.with_columns(
+        pl.when(unknown).then(pl.lit(_UNKNOWN)).otherwise(PERSON_REASON).alias(PERSON_REASON),
+        pl.when(~unknown).then(NUMBER).alias(NUMBER),
+    )
+
+
+def _by_number(frame: pl.LazyFrame, name: str, table: Table, who: People, *, allow_test: bool) -> pl.LazyFrame:
+    integer = table.columns[name].kind == "integer"
+    parsed = nhs_number.parse_expr(name, integer=integer, allow_test=allow_test)
+    frame = frame.with_columns(
+        parsed.struct.field("number").alias(GIVEN),
+        parsed.struct.field("reason").cast(pl.String).alias(PERSON_REASON),
+    )
+    frame = follow(frame, who.current, GIVEN)
+    return frame.with_columns(
+        pl.coalesce(PERSON_REASON, _circular()).alias(PERSON_REASON), pl.col("_followed").alias(NUMBER)
+    ).drop("_followed", "_replaced")
+
+
+def _circular() -> pl.Expr:
+    return pl.when(pl.col("_replaced") & pl.col("_followed").is_null()).then(pl.lit(_AMBIGUOUS))
+
+
+def _test_reason(column: str, *, allow_test: bool) -> pl.Expr:
+    if allow_test:
+        return pl.lit(None, pl.String)
+    is_test = nhs_number.range_expr(column) == nhs_number.NumberRange.TEST.value
+    return pl.when(is_test).then(pl.lit(Reason.NUMBER_TEST.value))

@@ -1,0 +1,170 @@
+"""Whose record is this? What earlier and present deliveries say about the keys that stand for a person.
+
+Many tables hold no NHS number but a key (an EMIS patient GUID, a SUS spell, a CSDS person id) that another table, in
+this delivery or an earlier one, gives a number to. The roster remembers these between deliveries, with the type 1
+codes and the replaced numbers, so that a delta of observations finds its patient. It holds NHS numbers: it is written
+only encrypted, readable by its owner, and never leaves the site.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from linkage.errors import IntegrityError
+from linkage.reasons import Reason
+
+STAMP = pl.Datetime("us")
+ENTRIES = pl.Schema(
+    {
+        "namespace": pl.String,
+        "key": pl.String,
+        "number": pl.Int64,
+        "reason": pl.String,
+        "birth_date": pl.Date,
+        "practice": pl.String,
+        "removes": pl.String,
+        "whole_person": pl.Boolean,
+        "delivered": STAMP,
+    }
+)
+TYPE1 = pl.Schema(
+    {
+        "namespace": pl.String,
+        "key": pl.String,
+        "record": pl.String,
+        "withdrawal": pl.Boolean,
+        "date": pl.Date,
+        "deleted": pl.Boolean,
+        "delivered": STAMP,
+    }
+)
+SUPERSEDED = pl.Schema({"superseded": pl.Int64, "current": pl.Int64, "delivered": STAMP})
+_PARTS = {"entries": ENTRIES, "type1": TYPE1, "superseded": SUPERSEDED}
+_HOPS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """What is known of person keys.
+
+    Attributes:
+        entries: One row for each key: its number as delivered (Int64) or the reason it has none.
+        type1: One row for each type 1 code recorded, latest version.
+        superseded: One row for each replaced number.
+    """
+
+    entries: pl.DataFrame
+    type1: pl.DataFrame
+    superseded: pl.DataFrame
+
+    def __repr__(self) -> str:
+        return f"Roster({self.entries.height} keys, {self.superseded.height} replaced numbers)"
+
+    @staticmethod
+    def empty() -> Roster:
+        """A roster that knows nobody."""
+        return Roster(ENTRIES.to_frame(), TYPE1.to_frame(), SUPERSEDED.to_frame())
+
+    def with_entries(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
+        """Take what roster tables say; for each key the latest delivery counts, whole.
+
+        A key that one delivery gives two numbers is ambiguous and has none.
+        """
+        entries = _latest(pl.concat([self.entries, *deliveries]), ["namespace", "key"])
+        group = entries.group_by("namespace", "key", maintain_order=True)
+        numbers = pl.col("number").drop_nulls().n_unique()
+        merged = group.agg(
+            pl.when(numbers == 1).then(pl.col("number").drop_nulls().first()).alias("number"),
+            pl.when(numbers > 1)
+            .then(pl.lit(Reason.PERSON_AMBIGUOUS.value))
+            .when(numbers == 0)
+            .then(pl.col("reason").drop_nulls().last())
+            .alias("reason"),
+            pl.col("birth_date").drop_nulls().last(),
+            pl.col("practice").drop_nulls().last(),
+            pl.col("removes").drop_nulls().last(),
+            pl.col("whole_person").any(),
+            pl.col("delivered").last(),
+        )
+        return replace(self, entries=merged.select(ENTRIES.names()).cast(dict(ENTRIES)))
+
+    def with_type1(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
+        """Take type 1 codes; for each record the latest delivered version counts."""
+        keys = ["namespace", "key", "record"]
+        rows = pl.concat([self.type1, *deliveries])
+        return replace(self, type1=_latest(rows, keys).unique(maintain_order=True))
+
+    def with_superseded(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
+        """Take replaced numbers; for each the latest delivery counts."""
+        rows = _latest(pl.concat([self.superseded, *deliveries]), ["superseded"])
+        return replace(self, superseded=rows.unique(maintain_order=True))
+
+    def current_numbers(self) -> pl.DataFrame:
+        """Every replaced number and the one that counts now.
+
+        Returns:
+            `superseded` (Int64) and `current` (Int64, null where the replacements run in a circle or disagree).
+        """
+        step = self.superseded.group_by("superseded").agg(
+            pl.when(pl.col("current").n_unique() == 1).then(pl.col("current").first()).alias("current")
+        )
+        found = step
+        for _ in range(_HOPS):
+            onward = found.join(step, left_on="current", right_on="superseded", how="left", suffix="_next")
+            known = pl.col("current").is_in(step["superseded"].implode())
+            following = onward.select("superseded", pl.when(known).then("current_next").otherwise("current").alias("current"))
+            if following.equals(found):
+                return found
+            found = following
+        # Whatever still moves after that many steps goes round in a circle.
+        ends = ~pl.col("current").is_in(step["superseded"].implode())
+        return found.select("superseded", pl.when(ends).then("current").alias("current"))
+
+
+def _latest(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    return rows.filter(pl.col("delivered") == pl.col("delivered").max().over(keys))
+
+
+def save(roster: Roster, folder: Path, seal: Callable[[bytes], bytes]) -> None:
+    """Write a roster, encrypted, owner-only; in the clear it exists in memory alone.
+
+    Args:
+        roster: What to keep.
+        folder: A new folder for this generation.
+        seal: Encrypts bytes, for example `Keyset.seal`.
+    """
+    folder.mkdir(parents=True, mode=0o700)
+    for name in _PARTS:
+        buffer = io.BytesIO()
+        getattr(roster, name).write_ipc(buffer, compression="zstd")
+        path = folder / f"{name}.arrow.age"
+        path.touch(mode=0o600)
+        path.write_bytes(seal(buffer.getvalue()))
+
+
+def load(folder: Path, unseal: Callable[[bytes], bytes]) -> Roster:
+    """Read a roster back.
+
+    Raises:
+        IntegrityError: A part is missing, does not open under the key, or is not what was written.
+    """
+    parts = {}
+    for name, schema in _PARTS.items():
+        path = folder / f"{name}.arrow.age"
+        try:
+            frame = pl.read_ipc(io.BytesIO(unseal(path.read_bytes())), memory_map=False)
+        except (OSError, pl.exceptions.PolarsError):
+            frame = None
+        if frame is None or frame.schema != schema:
+            raise IntegrityError(
+                f"{path}: the roster is missing a part or is damaged",
+                hint="restore the private folder from its backup; without it deltas lose their patients",
+            )
+        parts[name] = frame
+    return Roster(**parts)
+

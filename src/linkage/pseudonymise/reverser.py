@@ -1,0 +1,125 @@
+"""The way back from person tokens to NHS numbers. Only a key holder's program imports this module.
+
+Nothing else in the library imports it, so a program that can make tokens cannot turn them back by
+accident. The control is the key, not this module: see `linkage.pseudonymise.token`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Self, overload
+
+import polars as pl
+import pyarrow as pa
+
+from linkage.errors import ConfigurationError
+from linkage.pseudonymise.keyset import Keyset
+from linkage.pseudonymise.token import (
+    TOKEN_BYTES,
+    SecretHandle,
+    Subkeys,
+    TokenRefused,
+    derive,
+    reverse_person,
+)
+
+__all__ = ["REFUSED", "KeyHolderKeyset", "Reverser"]
+
+REFUSED: Final = "refused"
+
+
+class KeyHolderKeyset(Keyset):
+    """A keyset that can also reverse. `KeyHolderKeyset.open` takes the arguments of `Keyset.open`."""
+
+    __slots__ = ()
+
+    def reverser(self, domain: str) -> Reverser:
+        """Return the way back for one domain, under the primary and every other active version.
+
+        Raises:
+            ConfigurationError: when the domain's name cannot be used.
+        """
+        return Reverser._from_subkeys([derive(root, domain) for root in self._usable_roots()])
+
+
+class Reverser(SecretHandle):
+    """Turns the person tokens of one domain back into NHS numbers. Comes from `KeyHolderKeyset.reverser`."""
+
+    __slots__ = ("_subkeys",)
+
+    _subkeys: tuple[Subkeys, ...]
+
+    def __init__(self) -> None:
+        raise TypeError("a Reverser comes from KeyHolderKeyset.reverser(domain)")
+
+    @classmethod
+    def _from_subkeys(cls, subkeys: Sequence[Subkeys]) -> Self:
+        self = object.__new__(cls)
+        self._subkeys = tuple(subkeys)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Reverser domain={self._subkeys[0].domain} versions={len(self._subkeys)}>"
+
+    @overload
+    def reverse(self, tokens: pl.Series) -> tuple[pl.Series, pl.Series]: ...
+
+    @overload
+    def reverse(self, tokens: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, pa.Array]: ...
+
+    def reverse(
+        self, tokens: pl.Series | pa.Array | pa.ChunkedArray
+    ) -> tuple[pl.Series, pl.Series] | tuple[pa.Array, pa.Array]:
+        """Return the NHS numbers behind person tokens.
+
+        Args:
+            tokens: Polars Binary, or Arrow `arrow.uuid`, fixed-size or other binary.
+
+        Returns:
+            Numbers of ten digits and reasons, both as long as the column. Whatever is wrong with a
+            token (null, forged, damaged, of another domain or key) the number is null and the reason is
+            `refused`. Polars: String and Enum. Arrow: string array and dictionary array of strings.
+
+        Raises:
+            ConfigurationError: when the column is not binary.
+        """
+        if isinstance(tokens, pl.Series):
+            numbers = self._numbers(tokens)
+            refused = pl.when(numbers.is_null()).then(pl.lit(REFUSED, dtype=pl.Enum([REFUSED])))
+            return numbers, pl.select(refused).to_series().alias("reason")
+        numbers = self._numbers(_series(tokens))
+        codes = pl.select(pl.when(numbers.is_null()).then(pl.lit(0, dtype=pl.Int8))).to_series()
+        reasons = pa.DictionaryArray.from_arrays(codes.to_arrow(), pa.array([REFUSED]))
+        return numbers.to_arrow().cast(pa.string()), reasons
+
+    def _numbers(self, tokens: pl.Series) -> pl.Series:
+        if tokens.dtype not in (pl.Binary, pl.Null):
+            raise ConfigurationError(
+                f"tokens cannot be reversed from a column of type {tokens.dtype}",
+                hint="give the 16-byte tokens themselves, not their text",
+            )
+        encoded = tokens.cast(pl.Binary).to_arrow().dictionary_encode()
+        distinct = encoded.dictionary.to_pylist()
+        numbers = pa.array([self._reverse_one(token) for token in distinct], pa.string())
+        return pl.Series(tokens.name, numbers.take(encoded.indices), dtype=pl.String)
+
+    def _reverse_one(self, token: bytes) -> str | None:
+        for subkeys in self._subkeys:
+            try:
+                return reverse_person(subkeys, token)
+            except TokenRefused:
+                continue
+        return None
+
+
+def _series(tokens: pa.Array | pa.ChunkedArray) -> pl.Series:
+    kind = tokens.type if isinstance(tokens, pa.Array | pa.ChunkedArray) else pa.bool_()
+    kinds = (pa.types.is_fixed_size_binary, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_null)
+    if kind == pa.uuid():
+        tokens = tokens.cast(pa.binary(TOKEN_BYTES))
+    elif not any(is_kind(kind) for is_kind in kinds):
+        raise ConfigurationError(
+            "tokens are reversed from an Arrow or Polars column of binary values",
+            hint="give the 16-byte tokens themselves, not their text",
+        )
+    return pl.Series("", tokens)

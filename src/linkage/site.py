@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,11 +15,13 @@ import numpy as np
 import polars as pl
 
 from linkage import contract, nhs_number
+from linkage.bundle import TableParts
 from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Role, Table
 from linkage.errors import ConfigurationError, InputError, LinkageError, PolicyError, TemporaryError
 from linkage.optouts import national, practices, type1
 from linkage.optouts.policy import Policy, standing
+from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.minimise import Minimiser, read_areas
 from linkage.reasons import Reason
 from linkage.sources import clean, read
@@ -138,7 +140,7 @@ def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[st
     return made
 
 
-def roster(known: Roster, delivered: list[Delivery], codes: type1.Codes) -> Roster:
+def roster(known: Roster, delivered: Sequence[Delivery], codes: type1.Codes) -> Roster:
     """Bring the roster up to date with what was delivered."""
     entries, type1_records, replaced = [], [], []
     for delivery in delivered:
@@ -232,7 +234,7 @@ def _superseded(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFr
     return frame.drop_nulls().filter(pl.col("superseded") != pl.col("current"))
 
 
-def policy(configuration: Configuration, delivered: list[Delivery], known: Roster, who: People, now: datetime) -> Policy:
+def policy(configuration: Configuration, delivered: Sequence[Delivery], known: Roster, who: People, now: datetime) -> Policy:
     """Everything that binds, each register within its age.
 
     Raises:
@@ -272,7 +274,7 @@ def _type1_records(known: Roster, who: People) -> pl.DataFrame:
     return joined.select(pl.col("_number").alias("number"), "withdrawal", "date")
 
 
-def _sharing(configuration: Configuration, direct: list[Delivery], now: datetime) -> practices.Sharing:
+def _sharing(configuration: Configuration, direct: Sequence[Delivery], now: datetime) -> practices.Sharing:
     rules = configuration.optouts.practices
     agreed = {}
     for delivery in direct:
@@ -289,7 +291,7 @@ def _sharing(configuration: Configuration, direct: list[Delivery], now: datetime
     return practices.Sharing(agreed, listed)
 
 
-def _check_age(direct: list[Delivery], what: str, days: int, now: datetime) -> None:
+def _check_age(direct: Sequence[Delivery], what: str, days: int, now: datetime) -> None:
     """Refuse when the newest delivery of what a register is read from is too old."""
     words = {"type1": "type 1 opt-outs", "sharing": "sharing agreements"}
     for delivery in direct:
@@ -309,3 +311,31 @@ def minimiser(configuration: Configuration) -> Minimiser:
     """How far people are described, with the postcode lookup read."""
     rules = configuration.minimise
     return Minimiser(rules.birth, read_areas(configuration.at(rules.postcodes)) if rules.postcodes else None)
+
+
+def open_keyset(configuration: Configuration) -> Keyset:
+    """Open the keyset that the configuration names."""
+    keys = configuration.keys
+    identity = configuration.at(keys.identity) if keys.identity else None
+    return Keyset.open(keys.keyset, identity=identity, base=configuration.base)
+
+
+def check_coverage(configuration: Configuration, made: Sequence[TableParts]) -> None:
+    """Refuse when the national list does not cover a table: too many of its people were never asked about.
+
+    Raises:
+        PolicyError: Names the feed, the table and the share.
+    """
+    rules = configuration.optouts.national
+    if rules is None:
+        return
+    for table in made:
+        unasked = sum(part.removed.get(Reason.NATIONAL_NOT_ASKED.value, 0) for part in table.parts)
+        refused = sum(part.removed.get(Reason.NATIONAL_OPT_OUT.value, 0) for part in table.parts)
+        people = unasked + refused + sum(part.kept for part in table.parts)
+        if unasked > rules.max_not_asked * people:
+            raise PolicyError(
+                f"the national opt-out list does not cover {table.feed} {table.table}: {unasked} of {people} rows are "
+                "of people who were never asked about",
+                hint="ask the service about everyone in the flow, then run again",
+            )

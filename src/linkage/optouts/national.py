@@ -33,7 +33,7 @@ _NONE: Numbers = np.array([], dtype=np.int64)
 class Evidence:
     """One register file that a run relied on, for the manifest: counts and digests, never a number."""
 
-    register: str
+    name: str
     file: str
     sha256: str
     as_of: datetime

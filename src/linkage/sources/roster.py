@@ -138,7 +138,8 @@ def save(roster: Roster, folder: Path, seal: Callable[[bytes], bytes]) -> None:
         folder: A new folder for this generation.
         seal: Encrypts bytes, for example `Keyset.seal`.
     """
-    folder.mkdir(parents=True, mode=0o700)
+    folder.parent.mkdir(exist_ok=True, mode=0o700)
+    folder.mkdir(mode=0o700)
     for name in _PARTS:
         buffer = io.BytesIO()
         getattr(roster, name).write_ipc(buffer, compression="zstd")

@@ -1,0 +1,28 @@
+"""Join an Integrated Care System's records per person without anyone downstream learning who the person is."""
+
+from linkage.errors import (
+    ConfigurationError,
+    InputError,
+    IntegrityError,
+    KeyUnavailableError,
+    LinkageError,
+    PolicyError,
+    TemporaryError,
+)
+from linkage.pipeline import RunReport, check, run
+from linkage.pseudonymise import Keyset, Pseudonymiser
+
+__all__ = [
+    "ConfigurationError",
+    "InputError",
+    "IntegrityError",
+    "KeyUnavailableError",
+    "Keyset",
+    "LinkageError",
+    "PolicyError",
+    "Pseudonymiser",
+    "RunReport",
+    "TemporaryError",
+    "check",
+    "run",
+]

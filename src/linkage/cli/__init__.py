@@ -1,0 +1,48 @@
+"""The command line: one small file for each noun; errors become `error:` and `hint:`, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import typer
+
+from linkage.cli import demo, feeds, keys, run
+from linkage.errors import LinkageError
+
+app = typer.Typer(
+    help="Join an Integrated Care System's records per person without anyone downstream learning who the person is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+run.register(app)
+demo.register(app)
+app.add_typer(keys.app, name="keys")
+app.add_typer(feeds.app, name="feeds")
+
+
+def main() -> None:
+    """Run the command line and end with its exit code."""
+    try:
+        app()
+    except LinkageError as error:
+        _say(error.message, error.hint)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say("stopped", "nothing was published; run the same command again")
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 the last line of defence: a message may quote the data, so it is not shown
+        _say(f"unexpected: {type(error).__name__} at {_where(error)}", "report this line; it holds nothing from the data")
+        sys.exit(1)
+
+
+def _say(message: str, hint: str) -> None:
+    sys.stderr.write(f"error: {message}\nhint: {hint}\n")
+
+
+def _where(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if f"{os.sep}linkage{os.sep}" in frame.filename] or list(frames)
+    return f"{os.path.basename(ours[-1].filename)}:{ours[-1].lineno}" if ours else "an unknown place"  # noqa: PTH119

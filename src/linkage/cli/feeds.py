@@ -1,0 +1,32 @@
+"""`linkage feeds`: the contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from linkage import contract
+
+app = typer.Typer(help="The contracts that say what extracts hold and what happens to each column.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_feeds() -> None:
+    """List the contracts that come with linkage."""
+    for name in contract.shipped():
+        feed = contract.load(name)
+        typer.echo(f"{name:<12} {feed.setting:<14} {feed.title}")
+
+
+@app.command()
+def show(feed: Annotated[str, typer.Argument(help="A shipped feed's name, or the path of a contract.")]) -> None:
+    """Show a contract as a table."""
+    found = contract.load(feed, Path())
+    typer.echo(f"{found.name} version {found.version}: {found.title}")
+    for name, table in found.tables.items():
+        typer.echo(f"\n{name} ({', '.join(table.files)})")
+        for column, rule in table.columns.items():
+            needed = " required" if rule.required else ""
+            typer.echo(f"  {column:<24} {rule.role.value:<12} from {rule.source[0]}{needed}")

@@ -1,0 +1,55 @@
+"""`linkage run` and `linkage check`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from linkage import pipeline
+from linkage.pipeline import RunReport
+
+ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("run")(run)
+    app.command("check")(check)
+    app.callback()(options)
+
+
+def options(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False
+) -> None:
+    """Options of `linkage` itself."""
+    if version:
+        typer.echo(f"linkage {installed('linkage')}")
+        raise typer.Exit
+
+
+def run(configuration: ConfigurationPath) -> None:
+    """Read the extracts, apply the opt-outs, tokenise, link, and publish a snapshot."""
+    report = pipeline.run(configuration)
+    show(report)
+    typer.echo(f"published {report.snapshot}")
+
+
+def check(configuration: ConfigurationPath) -> None:
+    """Do all that `run` does and publish nothing."""
+    show(pipeline.check(configuration))
+    typer.echo("checked: a run would publish this; nothing was published")
+
+
+def show(report: RunReport) -> None:
+    """Print what a run did: tables, removals and stages."""
+    typer.echo(f"run {report.run_id}: {report.read:,} rows read")
+    for reason, rows in sorted(report.removed.items(), key=lambda item: -item[1]):
+        typer.echo(f"  {rows:>12,} removed: {reason}")
+    for name, rows in sorted(report.tables.items()):
+        typer.echo(f"  {rows:>12,} {name}")
+    for stage in report.stages:
+        rate = f", {stage.rows / stage.seconds:,.0f} rows/s" if stage.rows else ""
+        typer.echo(f"  {stage.seconds:>10.1f} s {stage.name}{rate}")

@@ -1,0 +1,294 @@
+"""The hub half in steps, and the folder that a run works in: from a bundle to a published snapshot.
+
+`pipeline.py` tells the story; this is how each of its sentences is done.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from linkage.bundle import BundleManifest, digest
+from linkage.config import Configuration
+from linkage.contract import Feed
+from linkage.errors import IntegrityError
+from linkage.link.checks import check_no_numbers, check_tokens
+from linkage.link.engine import connect
+from linkage.link.events import make_events
+from linkage.link.persons import make_persons
+from linkage.link.quality import Balance, make_dictionary, make_quality, make_text_views, suppressed
+from linkage.link.settle import Settled, settle
+from linkage.progress import Progress
+from linkage.pseudonymise import Keyset
+from linkage.sources import roster as rosters
+from linkage.sources.roster import Roster
+from linkage.store import publish as switch
+from linkage.store.export import export
+from linkage.store.layout import Store, run_id
+from linkage.store.lock import hold
+from linkage.store.manifest import (
+    ColumnCount,
+    ExactBalance,
+    FeedVersion,
+    File,
+    Input,
+    PublishedTable,
+    RegisterFile,
+    RunManifest,
+    ShownBalance,
+    SnapshotManifest,
+    StageSeconds,
+    check_balance,
+)
+
+if TYPE_CHECKING:
+    from linkage.pipeline import SiteResult
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFolder:
+    """The folder that a run works in, inside the store, owner-only."""
+
+    store: Store
+    run_id: str
+    folder: Path
+    private: Path
+
+    @property
+    def snapshot(self) -> Path:
+        """The snapshot while it is built."""
+        return self.folder / "snapshot"
+
+    @property
+    def published(self) -> Path:
+        """Where the snapshot is once it is published."""
+        return self.store.snapshots / self.run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What the hub half made: rows and files of each table, and what became of every row of the bundle."""
+
+    published: tuple[PublishedTable, ...]
+    settled: dict[tuple[str, str], Settled]
+
+    @property
+    def tables(self) -> dict[str, int]:
+        """Rows by table."""
+        return {table.name: table.rows for table in self.published}
+
+
+@contextmanager
+def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]:
+    """Hold the store and work in a folder of it that is gone afterwards, whatever happens.
+
+    Raises:
+        TemporaryError: Another run holds the store, or the disk is full.
+        ConfigurationError: The store's path holds something else.
+    """
+    store = Store(configuration.at(configuration.store.path))
+    private = configuration.at(configuration.private)
+    store.make()
+    private.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with hold(store), switch.disk_full_is_temporary():
+        name = run_id(now)
+        folder = switch.begin(store, name)
+        _forget_unpublished(store, private)
+        try:
+            yield WorkFolder(store, name, folder, private)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _forget_unpublished(store: Store, private: Path) -> None:
+    """What a crashed run kept for a snapshot that was never published belongs to nothing."""
+    published = {path.name for path in store.snapshots.iterdir()}
+    for kept in [*private.glob("roster/*"), *private.glob("runs/*")]:
+        if kept.name.removesuffix(".json") not in published:
+            shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
+
+
+def load_roster(configuration: Configuration, keyset: Keyset, work: WorkFolder) -> Roster:
+    """The roster of the current snapshot's run; an empty one before the first."""
+    current = work.store.current()
+    if current is None:
+        return Roster.empty()
+    return rosters.load(work.private / "roster" / current, keyset.unseal)
+
+
+def link(
+    configuration: Configuration, manifest: BundleManifest, feeds: Mapping[str, Feed], folder: Path, progress: Progress
+) -> Linked:
+    """Verify the bundle, settle its records, link them and write the snapshot's tables."""
+    snapshot, spill, parts = folder / "snapshot", folder / "spill", folder / "bundle"
+    snapshot.mkdir()
+    connection = connect(snapshot / "linked.duckdb", spill, configuration.memory)
+    try:
+        with progress.stage("checking the bundle"):
+            check_tokens(connection, parts, manifest.tables)
+            check_no_numbers(connection, parts, manifest.tables)
+        with progress.stage("settling", sum(part.kept for table in manifest.tables for part in table.parts)) as stage:
+            settled = {}
+            for table in manifest.tables:
+                contract = feeds[table.feed].tables[table.table]
+                settled[table.feed, table.table] = settle(connection, parts, table, contract)
+                stage.advance(sum(part.kept for part in table.parts))
+        with progress.stage("linking"):
+            make_events(connection, feeds, manifest.tables)
+            make_persons(connection, feeds, manifest.tables)
+            make_quality(connection, _balances(manifest, settled))
+            make_dictionary(connection, manifest.tables)
+            make_text_views(connection)
+        with progress.stage("writing Parquet"):
+            published = _write(connection, manifest, feeds, folder)
+    finally:
+        connection.close()
+    return Linked(published, settled)
+
+
+def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settled]) -> list[Balance]:
+    made = []
+    for table in manifest.tables:
+        result = settled[table.feed, table.table]
+        removed = {str(reason): rows for reason, rows in result.removed.items()}
+        for part in table.parts:
+            for reason, rows in part.removed.items():
+                removed[reason] = removed.get(reason, 0) + rows
+        made.append(Balance(table.feed, table.table, sum(part.read for part in table.parts), result.kept, removed))
+    return made
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, manifest: BundleManifest, feeds: Mapping[str, Feed], folder: Path
+) -> tuple[PublishedTable, ...]:
+    months = {"event": "start", "person": None, "registration": None, "dictionary": None, "load": None, "removed": None}
+    for table in manifest.tables:
+        months[table.name] = feeds[table.feed].tables[table.table].month
+    metadata = {"linkage.domain": manifest.domain, "linkage.key_id": manifest.key_id, "linkage.format": "linkage-snapshot/1"}
+    snapshot = folder / "snapshot"
+    for table_name, month in months.items():
+        export(connection, snapshot, table_name, month, metadata)
+    export(connection, snapshot, "event_code", None, metadata)
+    return tuple(_published(connection, snapshot, name) for name in sorted([*months, "event_code"]))
+
+
+def _published(connection: duckdb.DuckDBPyConnection, snapshot: Path, table: str) -> PublishedTable:
+    rows = _count(connection, f'"{table}"')
+    paths = sorted((snapshot / table).rglob("*.parquet"))
+    files = tuple(
+        File(
+            path=path.relative_to(snapshot).as_posix(),
+            rows=_count(connection, f"read_parquet('{path}')"),
+            bytes=path.stat().st_size,
+            sha256=digest(path),
+        )
+        for path in paths
+    )
+    if sum(file.rows for file in files) != rows:
+        raise IntegrityError(f"{table}: the Parquet files do not hold the table's rows", hint="nothing was published")
+    return PublishedTable(name=table, rows=rows, files=files)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {source}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def account(
+    configuration: Configuration, handed: SiteResult, linked: Linked, work: WorkFolder, now: datetime, progress: Progress
+) -> RunManifest:
+    """Account for the run, and write what analysts may read of it into the snapshot.
+
+    Raises:
+        IntegrityError: Some table's rows do not add up.
+    """
+    balances = _balances(handed.bundle, linked.settled)
+    exact = tuple(ExactBalance(**_fields(each)) for each in balances)
+    check_balance(exact)
+    shown = tuple(_shown(each) for each in balances)
+    feeds = tuple(
+        FeedVersion(feed=each.feed.name, version=each.feed.version, contract_digest=each.feed.digest)
+        for each in handed.delivered
+    )
+    snapshot = SnapshotManifest(
+        run_id=work.run_id,
+        tool_version=version("linkage"),
+        started=now,
+        purpose=configuration.purpose.name,
+        legal_basis=configuration.purpose.legal_basis,
+        configuration_digest=configuration.digest,
+        domain=handed.bundle.domain,
+        key_id=handed.bundle.key_id,
+        feeds=feeds,
+        tables=linked.published,
+        balance=shown,
+    )
+    path = work.snapshot / "manifest.json"
+    path.write_text(snapshot.model_dump_json(indent=1), encoding="utf-8")
+    return RunManifest(
+        snapshot=snapshot,
+        snapshot_digest=digest(path),
+        inputs=tuple(_inputs(handed)),
+        balance=exact,
+        registers=tuple(RegisterFile(**_fields(each)) for each in handed.policy.evidence),
+        exemptions=tuple(f"{each.optout}: {each.reference}" for each in configuration.optouts.exemptions),
+        quality=tuple(
+            ColumnCount(**{name: value for name, value in _fields(each).items() if name != "first_invalid"})
+            for each in handed.quality
+        ),
+        stages=tuple(StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows) for each in progress.times),
+    )
+
+
+def _fields(record: object) -> dict[str, object]:
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+def _shown(each: Balance) -> ShownBalance:
+    return ShownBalance(
+        feed=each.feed,
+        table=each.table,
+        read=suppressed(each.read),
+        published=suppressed(each.published),
+        removed={reason: suppressed(rows) for reason, rows in sorted(each.removed.items())},
+    )
+
+
+def _inputs(handed: SiteResult) -> Iterator[Input]:
+    for delivery in handed.delivered:
+        for name, extracts in delivery.extracts.items():
+            for extract in extracts:
+                yield Input(
+                    feed=delivery.feed.name,
+                    table=name,
+                    file=extract.path.name,
+                    bytes=extract.size,
+                    sha256=extract.digest,
+                    delivered=extract.delivered,
+                    rows=extract.rows,
+                )
+
+
+def publish(configuration: Configuration, keyset: Keyset, roster: Roster, account_: RunManifest, work: WorkFolder) -> None:
+    """Keep the roster and the exact account, then make the snapshot the current one: the switch comes last."""
+    rosters.save(roster, work.private / "roster" / work.run_id, keyset.seal)
+    runs = work.private / "runs"
+    runs.mkdir(exist_ok=True, mode=0o700)
+    path = runs / f"{work.run_id}.json"
+    path.touch(mode=0o600)
+    path.write_text(account_.model_dump_json(indent=1), encoding="utf-8")
+    for kept in [path, *(work.private / "roster" / work.run_id).iterdir()]:
+        switch.sync(kept)
+    switch.publish(work.store, work.snapshot, work.run_id)
+    kept_runs = switch.retain(work.store, configuration.store.keep)
+    for old in work.private.glob("roster/*"):
+        if old.name not in kept_runs:
+            shutil.rmtree(old)

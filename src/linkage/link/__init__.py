@@ -1,0 +1,1 @@
+"""Bundles into linked data: plain SQL over Parquet. Nothing here ever sees an NHS number."""

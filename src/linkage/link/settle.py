@@ -1,0 +1,177 @@
+"""Which delivery of a record counts: the latest one, and none when the latest one deletes it.
+
+Extracts overlap and are sent again. For every primary key the row that was delivered last wins; the others are
+counted as `duplicate` (the same in every kept column), `superseded`, or `deleted` when the last one is a deletion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from linkage import contract
+from linkage.bundle import TableParts
+from linkage.errors import IntegrityError
+from linkage.link import tables
+from linkage.link.engine import name, run
+from linkage.reasons import Reason
+
+__all__ = ["Settled", "attributes_table", "settle"]
+
+LATEST = "_delivered DESC NULLS LAST, _file DESC, _row DESC"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The account of one settled table.
+
+    Attributes:
+        name: The published table, `<feed>_<table>`.
+        month: Its date column whose month decides the partition, or None.
+        kept: Rows in it.
+        removed: Rows taken out, by reason of `reasons.HUB`; reasons without rows are left out.
+    """
+
+    name: str
+    month: str | None
+    kept: int
+    removed: Mapping[Reason, int] = field(default_factory=dict)
+
+
+def settle(
+    connection: duckdb.DuckDBPyConnection, folder: Path, parts: TableParts, table: contract.Table
+) -> Settled:
+    """Create the published table of one feed table from its parts.
+
+    The table has `token` first and then the kept columns, and is sorted by the month of the contract's month
+    column (rows without a date first), then token, then primary key. Rows whose key has a null part cannot be
+    told to be the same record, so they all stay.
+
+    Args:
+        connection: From `engine.connect`; the same one for all steps, since steps share temporary tables.
+        folder: The bundle.
+        parts: The table in the bundle; `check_tokens` has passed.
+        table: Its contract.
+
+    Raises:
+        IntegrityError: A column cannot be read as its type, or kept and removed rows do not add up to the parts'.
+        TemporaryError: Memory or disk ran out.
+    """
+    step = f"settling {parts.name}"
+    source = tables.rows(folder, parts)
+    keys = tables.key_columns(parts, table)
+    month = tables.month_column(parts, table)
+    winners = _winners(connection, source, keys, step)
+    chosen = _chosen(source, keys, winners)
+    _create(connection, chosen, parts, keys, month, step)
+    if _needs_delivery_order(table, month):
+        _keep_attributes(connection, chosen, parts, step)
+    removed = _removed(connection, source, parts, keys, step) if winners else {}
+    kept = int(run(connection, f"SELECT count(*) FROM {name(parts.name)}", step)[0][0])
+    run(connection, "DROP TABLE IF EXISTS temp._winners", step)
+    _check(parts, kept, removed)
+    return Settled(parts.name, month, kept, removed)
+
+
+def attributes_table(published: str) -> str:
+    """The temporary table that keeps the delivery order of a person table, for choosing among its rows."""
+    return f"_attributes_{published}"
+
+
+def _winners(connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str, ...], step: str) -> bool:
+    """Find the last row of every key that has several rows or a deletion; False when there is no such key.
+
+    Most keys have one row, and those need no window: only narrow columns of contested keys are ever sorted here.
+    """
+    listed = ", ".join(name(key) for key in keys)
+    whole = " AND ".join(f"{name(key)} IS NOT NULL" for key in keys)
+    run(
+        connection,
+        f"CREATE OR REPLACE TEMP TABLE _contested AS SELECT {listed} FROM {source} WHERE {whole}"
+        f" GROUP BY {listed} HAVING count(*) > 1 OR bool_or(_deleted)",
+        step,
+    )
+    run(
+        connection,
+        f"CREATE OR REPLACE TEMP TABLE _winners AS SELECT {listed}, _file, _row, _deleted, TRUE AS _contested"
+        f" FROM {source} SEMI JOIN _contested USING ({listed})"
+        f" QUALIFY row_number() OVER (PARTITION BY {listed} ORDER BY {LATEST}) = 1",
+        step,
+    )
+    run(connection, "DROP TABLE temp._contested", step)
+    return bool(run(connection, "SELECT count(*) > 0 FROM _winners", step)[0][0])
+
+
+def _chosen(source: str, keys: tuple[str, ...], contested: bool) -> str:
+    if not contested:
+        return f"(SELECT * FROM {source})"
+    same = " AND ".join(f"r.{name(key)} = w.{name(key)}" for key in keys)
+    return (
+        f"(SELECT r.* FROM {source} r LEFT JOIN _winners w ON {same}"
+        " WHERE w._contested IS NULL OR (NOT w._deleted AND w._file = r._file AND w._row = r._row))"
+    )
+
+
+def _create(
+    connection: duckdb.DuckDBPyConnection,
+    chosen: str,
+    parts: TableParts,
+    keys: tuple[str, ...],
+    month: str | None,
+    step: str,
+) -> None:
+    fields = tables.kept_fields(parts)
+    columns = ", ".join(["token", *(name(field.name) for field in fields)])
+    typed = ", ".join(["token UUID", *(f"{name(field.name)} {field.type}" for field in fields)])
+    # The file and row come last, so that even rows without a key have one order.
+    order = [f"date_trunc('month', {name(month)})"] if month else []
+    order += ["token", *(name(key) for key in keys if key != "token"), "_file", "_row"]
+    run(connection, f"CREATE TABLE {name(parts.name)} ({typed})", step)
+    ordered = ", ".join(f"{part} NULLS FIRST" for part in order)
+    run(connection, f"INSERT INTO {name(parts.name)} SELECT {columns} FROM {chosen} ORDER BY {ordered}", step)
+
+
+def _needs_delivery_order(table: contract.Table, month: str | None) -> bool:
+    return month is None and table.event is None and any(column.attribute for column in table.columns.values())
+
+
+def _keep_attributes(connection: duckdb.DuckDBPyConnection, chosen: str, parts: TableParts, step: str) -> None:
+    run(
+        connection,
+        f"CREATE OR REPLACE TEMP TABLE {name(attributes_table(parts.name))} AS"
+        f" SELECT * EXCLUDE (_deleted) FROM {chosen} WHERE token IS NOT NULL",
+        step,
+    )
+
+
+def _removed(
+    connection: duckdb.DuckDBPyConnection, source: str, parts: TableParts, keys: tuple[str, ...], step: str
+) -> dict[Reason, int]:
+    """Count why rows of contested keys do not go on. A deletion that was itself replaced is `superseded`."""
+    columns = ["token", *(field.name for field in tables.kept_fields(parts))]
+    equal = " AND ".join(f"r.{name(column)} IS NOT DISTINCT FROM won.{name(column)}" for column in columns)
+    same = " AND ".join(f"r.{name(key)} = won.{name(key)}" for key in keys)
+    by_key = " AND ".join(f"x.{name(key)} = w.{name(key)}" for key in keys)
+    counted = run(
+        connection,
+        f"SELECT CASE WHEN won._deleted THEN '{Reason.DELETED}'"
+        f" WHEN NOT r._deleted AND {equal} THEN '{Reason.DUPLICATE}' ELSE '{Reason.SUPERSEDED}' END AS reason, count(*)"
+        f" FROM {source} r JOIN (SELECT x.* FROM {source} x"
+        f" JOIN _winners w ON {by_key} AND x._file = w._file AND x._row = w._row) won ON {same}"
+        " WHERE won._deleted OR r._file <> won._file OR r._row <> won._row GROUP BY reason ORDER BY reason",
+        step,
+    )
+    return {Reason(reason): int(count) for reason, count in counted}
+
+
+def _check(parts: TableParts, kept: int, removed: Mapping[Reason, int]) -> None:
+    delivered = sum(part.kept for part in parts.parts)
+    if kept + sum(removed.values()) != delivered:
+        raise IntegrityError(
+            f"{parts.feed} {parts.table}: {delivered} rows came in the bundle, {kept} were kept and"
+            f" {sum(removed.values())} removed",
+            hint="nothing was published; make the bundle again, and report this if it stays",
+        )

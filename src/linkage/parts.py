@@ -1,0 +1,226 @@
+"""The row-wise middle of the site half: one extract file in, one part of a bundle out, every row accounted for.
+
+`prepare` is pure, lazy and row-wise once the roster and the lists are in hand: it never groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from linkage.bundle import Part, TableParts, digest
+from linkage.config import Quality
+from linkage.contract import Feed, Role, Table
+from linkage.errors import InputError, IntegrityError
+from linkage.optouts.apply import OPTOUT_REASON, apply
+from linkage.optouts.policy import Policy
+from linkage.progress import Stage
+from linkage.pseudonymise import Pseudonymiser
+from linkage.pseudonymise.minimise import Minimiser, outputs, with_areas
+from linkage.reasons import Reason
+from linkage.site import Delivery, cleaned, flagged, reading
+from linkage.sources import clean
+from linkage.sources.inspect import Extract
+from linkage.sources.resolve import KEY_REMOVES, NUMBER, PERSON_REASON, People, resolve
+
+REMOVED = "_removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Everything that rows are held against, ready before the first row is read."""
+
+    who: People
+    policy: Policy
+    pseudonymiser: Pseudonymiser
+    minimiser: Minimiser
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnQuality:
+    """What was wrong with one column of one file: cells, and the first row with an unreadable one (0: none)."""
+
+    feed: str
+    table: str
+    file: str
+    column: str
+    written: int
+    invalid: int
+    first_invalid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The parts of one table, and what was wrong with its files."""
+
+    parts: TableParts
+    quality: tuple[ColumnQuality, ...]
+
+
+def prepare(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.LazyFrame:
+    """Decide about each row and make what may leave of it.
+
+    Args:
+        frame: Cleaned rows (`sources.clean`).
+        feed: The contract.
+        table: The contract's table.
+        work: Roster, policy, pseudonymiser and minimiser.
+
+    Returns:
+        The kept rows: `token` (16-byte Binary), the table's outputs, `_row` and `_deleted`.
+    """
+    return release(decide(frame, feed, table, work), feed, table, work)
+
+
+def decide(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.LazyFrame:
+    """Find each row's person and give the row a reason (`_removed`, String) or none."""
+    frame = resolve(frame, table, work.who, allow_test=work.policy.allow_test_numbers)
+    direct = not table.pseudonyms
+    if direct:
+        frame = apply(frame, feed, table, work.policy)
+    else:
+        frame = frame.with_columns(pl.lit(None, pl.String).alias(OPTOUT_REASON))
+    person = pl.col(PERSON_REASON)
+    if feed.unlinked == "keep":
+        person = pl.lit(None, pl.String)
+    flags = pl.coalesce(flagged(table), pl.col(KEY_REMOVES))
+    test = Reason.TEST_PATIENT.value
+    not_here = [test, Reason.DELETED.value]
+    return frame.with_columns(
+        pl.coalesce(
+            clean.required_reason(table),
+            pl.when(flags == test).then(pl.lit(test)),
+            person,
+            # A deletion goes on to the hub, where it takes out the earlier copies of its record.
+            pl.when(~flags.is_in(not_here)).then(flags),
+            pl.col(OPTOUT_REASON),
+        ).alias(REMOVED)
+    )
+
+
+def release(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.LazyFrame:
+    """Of the rows that may go on, what may leave."""
+    kept = with_areas(frame.filter(pl.col(REMOVED).is_null()), table, work.minimiser)
+    made = outputs(feed, table, work.minimiser, work.pseudonymiser)
+    deletions = [name for name in table.with_role(Role.FLAG) if table.columns[name].removes == "deleted"]
+    deleted = pl.any_horizontal([pl.col(name).fill_null(value=True) for name in deletions] or [pl.lit(value=False)])
+    return kept.select(
+        *(output.value.alias(output.field.name) for output in made),
+        pl.col("_row").cast(pl.Int64),
+        deleted.alias("_deleted"),
+    )
+
+
+def make(delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage) -> Made:
+    """Make all parts of one table."""
+    table = delivery.feed.tables[name]
+    made, quality = [], []
+    for place, extract in enumerate(delivery.extracts[name]):
+        path = Path(delivery.feed.name) / name / f"part-{place:05d}.parquet"
+        part, columns = _part(delivery, name, extract, folder, path, place, work, stage)
+        made.append(part)
+        quality += columns
+    fields = tuple(output.field for output in outputs(delivery.feed, table, work.minimiser, work.pseudonymiser))
+    return Made(
+        TableParts(
+            feed=delivery.feed.name, table=name, contract_digest=delivery.feed.digest, fields=fields, parts=tuple(made)
+        ),
+        tuple(quality),
+    )
+
+
+def _part(
+    delivery: Delivery, name: str, extract: Extract, folder: Path, path: Path, place: int, work: Work, stage: Stage
+) -> tuple[Part, list[ColumnQuality]]:
+    table = delivery.feed.tables[name]
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def tick(rows: pl.Series) -> pl.Series:
+        stage.advance(len(rows))
+        return rows
+
+    with reading(extract, delivery.feed):
+        rows = cleaned(delivery, table, extract)
+        rows = rows.with_columns(pl.col("_row").map_batches(tick, return_dtype=pl.UInt32, is_elementwise=True))
+        decided = decide(rows, delivery.feed, table, work)
+        sink = (
+            release(decided, delivery.feed, table, work)
+            .with_columns(
+                pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us")).alias("_delivered"),
+                pl.lit(place, pl.Int32).alias("_file"),
+            )
+            .sink_parquet(target, compression="zstd", lazy=True)
+        )
+        reasons = decided.group_by(REMOVED).len()
+        _, counts, cells = pl.collect_all([sink, reasons, decided.select(_cells(table))], engine="streaming")
+    quality = _quality(delivery.feed.name, name, extract, table, cells.row(0, named=True))
+    _gate(extract, table, quality, work.quality)
+    removed = {reason: rows for reason, rows in counts.sort(REMOVED).iter_rows() if reason is not None}
+    kept = counts.filter(pl.col(REMOVED).is_null())["len"].sum()
+    if kept + sum(removed.values()) != extract.rows:
+        raise IntegrityError(
+            f"{extract.path.name}: {extract.rows} rows were counted and {kept + sum(removed.values())} were read",
+            hint="the file changed while it was read, or its quoting is broken: nothing was published",
+        )
+    part = Part(
+        path=path.as_posix(),
+        source=extract.path.name,
+        source_digest=extract.digest,
+        delivered=extract.delivered,
+        read=extract.rows,
+        kept=kept,
+        removed=removed,
+        digest=digest(target),
+    )
+    return part, quality
+
+
+def _cells(table: Table) -> list[pl.Expr]:
+    """For each column that can be unreadable: cells written, cells unreadable, the first such row."""
+    made = []
+    for name in clean.counted(table):
+        invalid = pl.col(name + clean.INVALID)
+        made += [
+            (pl.col(name).is_not_null() | invalid).sum().alias(f"{name}?written"),
+            invalid.sum().alias(f"{name}?count"),
+            pl.col("_row").filter(invalid).min().alias(f"{name}?first"),
+        ]
+    return made or [pl.len().alias("?rows")]
+
+
+def _quality(
+    feed: str, name: str, extract: Extract, table: Table, cells: dict[str, int | None]
+) -> list[ColumnQuality]:
+    return [
+        ColumnQuality(
+            feed,
+            name,
+            extract.path.name,
+            column,
+            cells[f"{column}?written"] or 0,
+            cells[f"{column}?count"] or 0,
+            cells[f"{column}?first"] or 0,
+        )
+        for column in clean.counted(table)
+    ]
+
+
+def _gate(extract: Extract, table: Table, quality: list[ColumnQuality], rules: Quality) -> None:
+    """Refuse an extract that is too bad to use."""
+    if len(extract.malformed) > rules.max_malformed * extract.rows:
+        raise InputError(
+            f"{extract.path.name}: {len(extract.malformed)} of {extract.rows} rows have too few or too many fields, "
+            f"the first is row {extract.malformed[0]}",
+            hint="the file is cut short, or its delimiter or quoting is not what the contract says",
+        )
+    for column in quality:
+        if column.invalid > rules.max_invalid * column.written:
+            raise InputError(
+                f"{extract.path.name}: column {table.columns[column.column].source[0]!r}: {column.invalid} of "
+                f"{column.written} values cannot be read, the first in row {column.first_invalid}",
+                hint="correct the extract, or the column's formats and codes in the contract",
+            )

@@ -1,0 +1,138 @@
+"""START HERE: a whole run, from extracts to a published snapshot.
+
+    extracts → sources → optouts → pseudonymise → bundle │ → link → store → analysts
+                       site half (sees NHS numbers)      │  hub half (never sees one)
+
+`linkage run` does both halves on one machine. Stages do not know each other: this module and its helpers `site.py`
+and `hub.py` join them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from linkage import bundle, config, hub, parts, site
+from linkage.bundle import BundleManifest
+from linkage.config import Configuration
+from linkage.contract import Feed, Table
+from linkage.optouts import type1
+from linkage.optouts.policy import Policy
+from linkage.parts import ColumnQuality, Work
+from linkage.progress import Progress, StageTime
+from linkage.pseudonymise import Keyset, Pseudonymiser
+from linkage.pseudonymise.minimise import Minimiser
+from linkage.site import Delivery
+from linkage.sources.resolve import people
+from linkage.sources.roster import Roster
+
+__all__ = ["RunReport", "check", "hub_half", "prepare", "run", "site_half"]
+
+prepare = parts.prepare
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did.
+
+    Attributes:
+        run_id: The run, and its snapshot.
+        snapshot: The published folder; None after `check`.
+        database: The DuckDB file in it; None after `check`.
+        tables: Rows of each published table.
+        read: Rows read from all extracts that go on.
+        removed: Rows removed, by reason, over all tables. Exact: not for analysts.
+        stages: How long each stage took.
+    """
+
+    run_id: str
+    snapshot: Path | None
+    database: Path | None
+    tables: dict[str, int]
+    read: int
+    removed: dict[str, int]
+    stages: tuple[StageTime, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteResult:
+    """What the site half hands over: the bundle's manifest, and what stays at the site."""
+
+    bundle: BundleManifest
+    delivered: tuple[Delivery, ...]
+    policy: Policy
+    roster: Roster
+    quality: tuple[ColumnQuality, ...]
+
+
+def run(path: str | Path, *, now: datetime | None = None, progress: Progress | None = None) -> RunReport:
+    """Run the whole pipeline and publish a snapshot.
+
+    Args:
+        path: The `linkage.toml`.
+        now: The moment that the freshness of registers is judged by, UTC; the clock when not given.
+        progress: Where stages are shown; standard error when not given.
+
+    Raises:
+        LinkageError: Anything that stops a run; what was published before stays as it was.
+    """
+    return _run(Path(path), now or datetime.now(UTC), progress or Progress(), publish=True)
+
+
+def check(path: str | Path, *, now: datetime | None = None, progress: Progress | None = None) -> RunReport:
+    """Do everything that `run` does, on working files that are deleted, and publish nothing."""
+    return _run(Path(path), now or datetime.now(UTC), progress or Progress(), publish=False)
+
+
+def _run(path: Path, now: datetime, progress: Progress, *, publish: bool) -> RunReport:
+    configuration = config.load(path)
+    keyset = site.open_keyset(configuration)
+    with hub.working(configuration, now) as work:
+        known = hub.load_roster(configuration, keyset, work)
+        handed = site_half(configuration, keyset, known, work.folder / "bundle", now, progress)
+        linked = hub_half(configuration, handed, work.folder, progress)
+        account = hub.account(configuration, handed, linked, work, now, progress)
+        if publish:
+            hub.publish(configuration, keyset, handed.roster, account, work)
+    where = work.published if publish else None
+    return RunReport(
+        run_id=work.run_id,
+        snapshot=where,
+        database=where / "linked.duckdb" if where else None,
+        tables=linked.tables,
+        read=account.read,
+        removed=account.removed,
+        stages=tuple(progress.times),
+    )
+
+
+def site_half(
+    configuration: Configuration, keyset: Keyset, known: Roster, folder: Path, now: datetime, progress: Progress
+) -> SiteResult:
+    """From extracts to a bundle in which nobody can be recognised and nobody is who opted out."""
+    with progress.stage("looking at extracts"):
+        delivered = tuple(site.deliveries(configuration))
+    with progress.stage("roster and opt-outs"):
+        roster = site.roster(known, delivered, type1.codes(configuration.optouts.type1))
+        who = people(roster, allow_test=configuration.allow_test_numbers)
+        policy = site.policy(configuration, delivered, roster, who, now)
+    pseudonymiser = keyset.pseudonymiser(configuration.keys.domain)
+    work = Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality)
+    with progress.stage("preparing", sum(delivery.rows for delivery in delivered)) as stage:
+        made = [parts.make(delivery, name, folder, work, stage) for delivery in delivered for name in delivery.feed.records()]
+    site.check_coverage(configuration, [table.parts for table in made])
+    manifest = BundleManifest(
+        domain=pseudonymiser.domain, key_id=pseudonymiser.key_id, tables=tuple(table.parts for table in made)
+    )
+    bundle.write(folder, manifest)
+    return SiteResult(manifest, delivered, policy, roster, tuple(each for table in made for each in table.quality))
+
+
+def hub_half(configuration: Configuration, handed: SiteResult, folder: Path, progress: Progress) -> hub.Linked:
+    """From a bundle to linked tables: verify, settle, link, write."""
+    manifest = bundle.read(folder / "bundle")
+    feeds = {delivery.feed.name: delivery.feed for delivery in handed.delivered}
+    return hub.link(configuration, manifest, feeds, folder, progress)

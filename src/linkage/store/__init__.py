@@ -1,0 +1,1 @@
+"""Snapshots on disk: written aside, checked, then one atomic switch."""

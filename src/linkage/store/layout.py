@@ -1,0 +1,74 @@
+"""Where things are in a store.
+
+    <store>/linkage-store                              says that this folder is a store
+    <store>/current                                    the run id of the newest complete snapshot
+    <store>/snapshots/<run id>/manifest.json, linked.duckdb
+    <store>/snapshots/<run id>/<table>/[feed=<feed>/]month=<YYYY-MM or undated>/part-00000.parquet
+    <store>/.staging-<run id>/                         being built, owner-only
+    <store>/lock, lock.holder                          held while a run works
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from linkage.errors import ConfigurationError
+
+UNDATED = "undated"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A store's folder."""
+
+    path: Path
+
+    @property
+    def marker(self) -> Path:
+        """The file that says that the folder is a store."""
+        return self.path / "linkage-store"
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder of published snapshots."""
+        return self.path / "snapshots"
+
+    @property
+    def current_file(self) -> Path:
+        """The file that names the newest snapshot."""
+        return self.path / "current"
+
+    def staging(self, run_id: str) -> Path:
+        """Where a run builds its snapshot."""
+        return self.path / f".staging-{run_id}"
+
+    def current(self) -> str | None:
+        """The newest complete snapshot's run id; None before the first."""
+        try:
+            return self.current_file.read_text(encoding="ascii").strip() or None
+        except FileNotFoundError:
+            return None
+
+    def make(self) -> None:
+        """Make the store's folder, or accept the one that is there.
+
+        Raises:
+            ConfigurationError: The path holds something that is not a store.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigurationError(f"{self.path} is a file", hint="name a folder for the store")
+        if self.path.is_dir() and any(self.path.iterdir()) and not self.marker.is_file():
+            raise ConfigurationError(
+                f"{self.path} exists and is not a linkage store", hint="name a new folder: what is there is not touched"
+            )
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self.marker.touch(mode=0o640)
+        self.snapshots.mkdir(exist_ok=True, mode=0o750)
+
+
+def run_id(now: datetime) -> str:
+    """A new run's id, for example `20261124T001530Z-3f2a1c`: it sorts by time."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"

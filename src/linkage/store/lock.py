@@ -1,0 +1,53 @@
+"""One run at a time. The lock is the operating system's, so that a crash frees it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from filelock import FileLock, Timeout
+
+from linkage.errors import TemporaryError
+from linkage.store.layout import Store
+
+
+@contextmanager
+def hold(store: Store) -> Iterator[None]:
+    """Hold the store for this process.
+
+    Raises:
+        TemporaryError: Another run holds it; says which.
+    """
+    lock = FileLock(store.path / "lock", timeout=0)
+    holder = store.path / "lock.holder"
+    try:
+        lock.acquire()
+    except Timeout:
+        raise TemporaryError(f"another run holds the store ({_holder(store)})", hint="wait until it has ended") from None
+    try:
+        holder.write_text(json.dumps(_me()), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _me() -> dict[str, str | int]:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return {"process": os.getpid(), "host": socket.gethostname(), "user": user, "since": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def _holder(store: Store) -> str:
+    try:
+        held = json.loads((store.path / "lock.holder").read_text(encoding="utf-8"))
+        return f"process {held['process']} of {held['user']} on {held['host']} since {held['since']}"
+    except (OSError, ValueError, KeyError):
+        return "unknown"

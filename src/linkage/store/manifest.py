@@ -1,0 +1,160 @@
+"""The account of a run: the exact one, which stays with the pipeline, and the one that analysts see."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from linkage.errors import IntegrityError
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeedVersion(_Model):
+    """The contract that a feed was read by."""
+
+    feed: str
+    version: int
+    contract_digest: str
+
+
+class File(_Model):
+    """A published file; `sha256` is hexadecimal."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class PublishedTable(_Model):
+    """A published table and its Parquet files."""
+
+    name: str
+    rows: int
+    files: tuple[File, ...]
+
+
+class ShownBalance(_Model):
+    """A feed table's rows with small numbers suppressed (None)."""
+
+    feed: str
+    table: str
+    read: int | None
+    published: int | None
+    removed: dict[str, int | None]
+
+
+class SnapshotManifest(_Model):
+    """What analysts may read about a snapshot."""
+
+    format: Literal["linkage-snapshot/1"] = "linkage-snapshot/1"
+    run_id: str
+    tool_version: str
+    started: datetime
+    purpose: str
+    legal_basis: str
+    configuration_digest: str
+    domain: str
+    key_id: str
+    feeds: tuple[FeedVersion, ...]
+    tables: tuple[PublishedTable, ...]
+    balance: tuple[ShownBalance, ...]
+
+
+class Input(_Model):
+    """An extract that was read."""
+
+    feed: str
+    table: str
+    file: str
+    bytes: int
+    sha256: str
+    delivered: datetime
+    rows: int
+
+
+class ExactBalance(_Model):
+    """Exactly what became of a feed table's rows."""
+
+    feed: str
+    table: str
+    read: int
+    published: int
+    removed: dict[str, int]
+
+
+class RegisterFile(_Model):
+    """A register's file that decided who is in."""
+
+    name: str
+    file: str
+    sha256: str
+    as_of: datetime
+    numbers: int
+
+
+class ColumnCount(_Model):
+    """Cells of one column of one file that were written and that could not be read."""
+
+    feed: str
+    table: str
+    file: str
+    column: str
+    written: int
+    invalid: int
+
+
+class StageSeconds(_Model):
+    """How long a stage took."""
+
+    name: str
+    seconds: float
+    rows: int
+
+
+class RunManifest(_Model):
+    """Everything about a run, exactly: for the pipeline's operators, not for analysts."""
+
+    format: Literal["linkage-run/1"] = "linkage-run/1"
+    snapshot: SnapshotManifest
+    snapshot_digest: str
+    inputs: tuple[Input, ...]
+    balance: tuple[ExactBalance, ...]
+    registers: tuple[RegisterFile, ...]
+    exemptions: tuple[str, ...]
+    quality: tuple[ColumnCount, ...]
+    stages: tuple[StageSeconds, ...]
+
+    @property
+    def read(self) -> int:
+        """Rows read."""
+        return sum(each.read for each in self.balance)
+
+    @property
+    def removed(self) -> dict[str, int]:
+        """Rows removed by reason, over all tables."""
+        total: dict[str, int] = {}
+        for each in self.balance:
+            for reason, rows in each.removed.items():
+                total[reason] = total.get(reason, 0) + rows
+        return total
+
+
+def check_balance(balance: tuple[ExactBalance, ...]) -> None:
+    """Check that read = published + removed in every table.
+
+    Raises:
+        IntegrityError: Rows are unaccounted for; names the table.
+    """
+    for each in balance:
+        if each.read != each.published + sum(each.removed.values()):
+            raise IntegrityError(
+                f"{each.feed} {each.table}: {each.read} rows were read, {each.published} would be published and "
+                f"{sum(each.removed.values())} were removed",
+                hint="nothing was published: report this",
+            )

@@ -1,94 +1,200 @@
-"""One long table of what happened to whom, when, where, and with which codes."""
+"""One long table of what happened to whom, when and where, and one of the codes that say what it was.
+
+Each feed table whose contract has an `event` gives one row of `event` for each of its rows; code columns and tables
+of codes give rows of `event_code`. Both are sorted by feed, month, token, so that a query for one person, one month
+or one feed reads little, and a join on tokens is a merge of what is already near.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 import duckdb
 
-from linkage.bundle import TableParts
-from linkage.contract import Event, Feed, Table
-from linkage.link.engine import name as quoted
-from linkage.link.engine import text
+from linkage.contract import ChildCodes, Event
+from linkage.link.engine import name, run, text
+from linkage.link.tables import FeedTable
 
-Connection = duckdb.DuckDBPyConnection
+__all__ = ["make_event_codes", "make_events", "moment"]
 
-_EVENT = """CREATE TABLE event (
-    token UUID, feed VARCHAR, kind VARCHAR, start TIMESTAMP, "end" TIMESTAMP, provider VARCHAR, commissioner VARCHAR,
-    age SMALLINT, value DOUBLE, unit VARCHAR, cost DOUBLE, record UUID)"""
-_EVENT_CODE = "CREATE TABLE event_code (token UUID, feed VARCHAR, record UUID, position INTEGER, system VARCHAR, code VARCHAR)"
+EVENT = (
+    ("token", "UUID"),
+    ("feed", "VARCHAR"),
+    ("kind", "VARCHAR"),
+    ("start", "TIMESTAMP"),
+    ("end", "TIMESTAMP"),
+    ("provider", "VARCHAR"),
+    ("commissioner", "VARCHAR"),
+    ("age", "SMALLINT"),
+    ("value", "DOUBLE"),
+    ("unit", "VARCHAR"),
+    ("cost", "DOUBLE"),
+    ("record", "UUID"),
+)
+EVENT_CODE = (
+    ("token", "UUID"),
+    ("feed", "VARCHAR"),
+    ("month", "DATE"),
+    ("record", "UUID"),
+    ("position", "INTEGER"),
+    ("system", "VARCHAR"),
+    ("code", "VARCHAR"),
+)
 
 
-def make_events(connection: Connection, feeds: Mapping[str, Feed], tables: Iterable[TableParts]) -> None:
-    """Make `event` and `event_code`, feed by feed, sorted by token within the month of the event.
+def make_events(connection: duckdb.DuckDBPyConnection, tables: Iterable[FeedTable]) -> int:
+    """Create `event` from the settled tables and return its rows.
 
-    Args:
-        connection: With the settled tables.
-        feeds: The contracts by name.
-        tables: What was settled.
+    A date without a time is midnight at its start, also for `end`: the source did not say when.
+
+    Raises:
+        IntegrityError: A settled table is missing.
+        TemporaryError: Memory or disk ran out.
     """
-    connection.execute(_EVENT)
-    connection.execute(_EVENT_CODE)
-    by_feed: dict[str, list[TableParts]] = {}
-    for parts in tables:
-        by_feed.setdefault(parts.feed, []).append(parts)
-    for name, settled in sorted(by_feed.items()):
-        contracts = feeds[name].tables
-        events = [_events(parts, contracts[parts.table]) for parts in settled if contracts[parts.table].event]
-        if events:
-            union = " UNION ALL ".join(events)
-            connection.execute(
-                f"INSERT INTO event SELECT * FROM ({union}) ORDER BY {month('start')} NULLS FIRST, token NULLS FIRST, kind, record, start"
-            )
-        codes = [sql for parts in settled for sql in _codes(parts, contracts[parts.table])]
-        if codes:
-            connection.execute(
-                f"INSERT INTO event_code SELECT c.* FROM ({' UNION ALL '.join(codes)}) AS c"
-                f" LEFT JOIN (SELECT record, min(start) AS start FROM event WHERE feed = {text(name)} GROUP BY record) AS e USING (record)"
-                f" ORDER BY {month('start')} NULLS FIRST, c.token NULLS FIRST, c.record, c.system, c.position, c.code"
-            )
+    _create(connection, "event", EVENT)
+    order = _ordered("date_trunc('month', start)", "token", "kind", "record")
+    for feed, members in _by_feed(tables):
+        members = [member for member in members if member.table.event]
+        rows = " UNION ALL ".join(_event(member, member.table.event) for member in members if member.table.event)
+        if rows:
+            # Where a record is not its table's key, ties are broken by all the rest, so that the order stays one.
+            rest = "" if _records_are_keys(members) else ", " + _ordered(*(name(column) for column, _ in EVENT[3:-1]))
+            run(connection, f"INSERT INTO event SELECT * FROM ({rows}) ORDER BY {order}{rest}", f"adding events of {feed}")
+    return _count(connection, "event")
 
 
-def month(column: str) -> str:
-    """SQL for the month that decides a row's partition: `2026-11`, or null without a date."""
-    return f"strftime({quoted(column)}, '%Y-%m')"
+def make_event_codes(connection: duckdb.DuckDBPyConnection, tables: Iterable[FeedTable]) -> int:
+    """Create `event_code` from code columns and tables of codes, and return its rows.
+
+    `month` is the month of the event's start; null for a code whose event is not there. `position` is the code
+    column's place in its contract, from 1, or the position column of a table of codes; columns without a code
+    give no row.
+
+    Raises:
+        IntegrityError: A settled table is missing.
+        TemporaryError: Memory or disk ran out.
+    """
+    _create(connection, "event_code", EVENT_CODE)
+    order = _ordered("month", "token", "record", "system", "position", "code")
+    for feed, members in _by_feed(tables):
+        parts = [rows for member in members for rows in _codes_of(member, members)]
+        if parts:
+            rows = " UNION ALL ".join(parts)
+            run(connection, f"INSERT INTO event_code SELECT * FROM ({rows}) ORDER BY {order}", f"adding codes of {feed}")
+    return _count(connection, "event_code")
 
 
-def _events(parts: TableParts, table: Table) -> str:
-    event = table.event or Event(kind="", record="", start="")
-    return f"""SELECT token, {text(parts.feed)}, {text(event.kind)}, {_moment(event.start, event.start_time)} AS start,
-        {_moment(event.end, event.end_time)}, {_column(event.provider, 'VARCHAR')}, {_column(event.commissioner, 'VARCHAR')},
-        age, {_column(event.value, 'DOUBLE')}, {_column(event.unit, 'VARCHAR')}, {_column(event.cost, 'DOUBLE')},
-        {quoted(event.record)} AS record FROM {quoted(parts.name)}"""
+def moment(table: FeedTable, date: str | None, time: str | None = None) -> str:
+    """A TIMESTAMP from a date column and, where there is one, a time column."""
+    field = table.field(date)
+    if field is None or field.type not in ("DATE", "TIMESTAMP"):
+        return "CAST(NULL AS TIMESTAMP)"
+    clock = table.field(time)
+    if field.type == "TIMESTAMP" or clock is None or clock.type != "TIME":
+        return f"CAST({name(field.name)} AS TIMESTAMP)"
+    return f"({name(field.name)} + coalesce({name(clock.name)}, TIME '00:00:00'))"
 
 
-def _codes(parts: TableParts, table: Table) -> list[str]:
-    made = []
-    for codes in table.event.codes if table.event else ():
-        for position, column in enumerate(codes.column, start=1):
-            made.append(_code(parts, table.event.record if table.event else "", str(position), codes.system, column))
-    if table.codes:
-        position = f"CAST({quoted(table.codes.position)} AS INTEGER)" if table.codes.position else "1"
-        made.append(_code(parts, table.codes.record, position, table.codes.system, table.codes.code))
-    return made
+def _event(table: FeedTable, event: Event) -> str:
+    age = next((name(field.name) for field in table.fields if field.name == "age"), "NULL")
+    record = table.field(event.record)
+    values = (
+        "token",
+        text(table.feed.name),
+        text(event.kind),
+        moment(table, event.start, event.start_time),
+        moment(table, event.end, event.end_time),
+        table.sql(event.provider, "VARCHAR"),
+        table.sql(event.commissioner, "VARCHAR"),
+        f"CAST({age} AS SMALLINT)",
+        table.sql(event.value, "DOUBLE"),
+        table.sql(event.unit, "VARCHAR"),
+        table.sql(event.cost, "DOUBLE"),
+        name(record.name) if record is not None and record.type == "UUID" else "CAST(NULL AS UUID)",
+    )
+    listed = ", ".join(f"{value} AS {name(column)}" for value, (column, _) in zip(values, EVENT, strict=True))
+    return f"SELECT {listed} FROM {name(table.name)}"
 
 
-def _code(parts: TableParts, record: str, position: str, system: str, column: str) -> str:
+def _codes_of(table: FeedTable, feed_tables: Sequence[FeedTable]) -> list[str]:
+    found = []
+    if table.table.event:
+        found += _column_codes(table, table.table.event)
+    if table.table.codes:
+        found.append(_child_codes(table, table.table.codes, feed_tables))
+    return found
+
+
+def _column_codes(table: FeedTable, event: Event) -> list[str]:
+    month = f"CAST(date_trunc('month', {moment(table, event.start)}) AS DATE)"
+    return [
+        f"SELECT token, {text(table.feed.name)} AS feed, {month} AS month, {table.sql(event.record, 'UUID')} AS record,"
+        f" CAST({position} AS INTEGER) AS position, {text(codes.system)} AS system,"
+        f" {table.sql(column, 'VARCHAR')} AS code FROM {name(table.name)}"
+        f" WHERE {table.sql(column, 'VARCHAR')} IS NOT NULL"
+        for codes in event.codes
+        for position, column in enumerate(codes.column, start=1)
+    ]
+
+
+def _child_codes(table: FeedTable, codes: ChildCodes, feed_tables: Sequence[FeedTable]) -> str:
+    """A table of codes, with the month of the event that each belongs to; an orphan stays, without a month."""
+    months = " UNION ALL ".join(
+        _months(parent, parent.table.event)
+        for parent in feed_tables
+        if parent.table.event and _is_parent(parent, parent.table.event, table, codes)
+    )
+    record, code = table.sql(codes.record, "UUID"), table.sql(codes.code, "VARCHAR")
+    position = table.sql(codes.position, "INTEGER")
+    child = (
+        f"SELECT token, {text(table.feed.name)} AS feed, {record} AS record, {position} AS position,"
+        f" {text(codes.system)} AS system, {code} AS code FROM {name(table.name)} WHERE {code} IS NOT NULL"
+    )
+    if not months:
+        return f"SELECT token, feed, CAST(NULL AS DATE) AS month, record, position, system, code FROM ({child})"
     return (
-        f"SELECT token, {text(parts.feed)} AS feed, {quoted(record)} AS record, {position} AS position,"
-        f" {text(system)} AS system, {quoted(column)} AS code FROM {quoted(parts.name)} WHERE {quoted(column)} IS NOT NULL"
+        "SELECT c.token, c.feed, p.month, c.record, c.position, c.system, c.code"
+        f" FROM ({child}) c LEFT JOIN ({months}) p ON c.record = p.record"
     )
 
 
-def _moment(date: str | None, time: str | None) -> str:
-    if date is None:
-        return "CAST(NULL AS TIMESTAMP)"
-    day = f"CAST({quoted(date)} AS TIMESTAMP)"
-    if time is None:
-        return day
-    # A date without its time is the start of that day.
-    return f"{day} + to_seconds(coalesce(epoch({quoted(time)}), 0))"
+def _months(parent: FeedTable, event: Event) -> str:
+    month = f"CAST(date_trunc('month', {moment(parent, event.start)}) AS DATE)"
+    record = parent.sql(event.record, "UUID")
+    if parent.table.primary_key == (event.record,):
+        return f"SELECT {record} AS record, {month} AS month FROM {name(parent.name)}"
+    # A record that is not the key can occur twice; a code must still be counted once.
+    return f"SELECT {record} AS record, min({month}) AS month FROM {name(parent.name)} GROUP BY ALL"
 
 
-def _column(name: str | None, type_: str) -> str:
-    return f"CAST({quoted(name)} AS {type_})" if name else f"CAST(NULL AS {type_})"
+def _is_parent(parent: FeedTable, event: Event, child: FeedTable, codes: ChildCodes) -> bool:
+    ours, theirs = child.table.columns[codes.record], parent.table.columns[event.record]
+    return event.kind == codes.kind and ours.namespace == theirs.namespace
+
+
+def _records_are_keys(members: Sequence[FeedTable]) -> bool:
+    events = [(member, member.table.event) for member in members if member.table.event]
+    keyed = all(
+        member.table.primary_key == (event.record,) and member.table.columns[event.record].required
+        for member, event in events
+    )
+    return keyed and len({event.kind for _, event in events}) == len(events)
+
+
+def _by_feed(tables: Iterable[FeedTable]) -> list[tuple[str, list[FeedTable]]]:
+    ordered = sorted(tables, key=lambda table: (table.feed.name, table.name))
+    return [(feed, list(members)) for feed, members in groupby(ordered, key=lambda table: table.feed.name)]
+
+
+def _create(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[tuple[str, str]]) -> None:
+    typed = ", ".join(f"{name(column)} {type}" for column, type in columns)
+    run(connection, f"CREATE TABLE {table} ({typed})", f"creating {table}")
+
+
+def _ordered(*parts: str) -> str:
+    return ", ".join(f"{part} NULLS FIRST" for part in parts)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    return int(run(connection, f"SELECT count(*) FROM {table}", f"counting {table}")[0][0])

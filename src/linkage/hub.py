@@ -20,18 +20,14 @@ from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
 from linkage.errors import IntegrityError
-from linkage.link.checks import check_no_numbers, check_tokens
-from linkage.link.engine import connect
-from linkage.link.events import make_events
-from linkage.link.persons import make_persons
-from linkage.link.quality import Balance, make_dictionary, make_quality, make_text_views, suppressed
-from linkage.link.settle import Settled, settle
+from linkage import link as linking
+from linkage.link import FeedTable, Load, Settled, suppress
 from linkage.progress import Progress
 from linkage.pseudonymise import Keyset
 from linkage.sources import roster as rosters
 from linkage.sources.roster import Roster
 from linkage.store import publish as switch
-from linkage.store.export import export
+from linkage.store.export import export, make_text_views
 from linkage.store.layout import Store, run_id
 from linkage.store.lock import hold
 from linkage.store.manifest import (
@@ -130,31 +126,35 @@ def link(
     """Verify the bundle, settle its records, link them and write the snapshot's tables."""
     snapshot, spill, parts = folder / "snapshot", folder / "spill", folder / "bundle"
     snapshot.mkdir()
-    connection = connect(snapshot / "linked.duckdb", spill, configuration.memory)
+    connection = linking.connect(snapshot / "linked.duckdb", spill, configuration.memory)
     try:
         with progress.stage("checking the bundle"):
-            check_tokens(connection, parts, manifest.tables)
-            check_no_numbers(connection, parts, manifest.tables)
-        with progress.stage("settling", sum(part.kept for table in manifest.tables for part in table.parts)) as stage:
+            linking.check_tokens(connection, parts, manifest.tables)
+            linking.check_no_numbers(connection, parts, manifest.tables)
+        tables = [FeedTable(feeds[each.feed], feeds[each.feed].tables[each.table], each) for each in manifest.tables]
+        with progress.stage("settling", sum(part.kept for each in manifest.tables for part in each.parts)) as stage:
             settled = {}
-            for table in manifest.tables:
-                contract = feeds[table.feed].tables[table.table]
-                settled[table.feed, table.table] = settle(connection, parts, table, contract)
-                stage.advance(sum(part.kept for part in table.parts))
+            for each in tables:
+                settled[each.parts.feed, each.parts.table] = linking.settle(connection, parts, each.parts, each.table)
+                stage.advance(sum(part.kept for part in each.parts.parts))
         with progress.stage("linking"):
-            make_events(connection, feeds, manifest.tables)
-            make_persons(connection, feeds, manifest.tables)
-            make_quality(connection, _balances(manifest, settled))
-            make_dictionary(connection, manifest.tables)
-            make_text_views(connection)
+            linking.make_events(connection, tables)
+            linking.make_event_codes(connection, tables)
+            linking.make_persons(connection, tables)
+            linking.make_registrations(connection, tables)
+            linking.make_load(connection, _balances(manifest, settled))
+            linking.make_coverage(connection)
+            linking.make_dictionary(connection, tables)
         with progress.stage("writing Parquet"):
-            published = _write(connection, manifest, feeds, folder)
+            make_text_views(connection)
+            published = _write(connection, manifest, settled, snapshot)
+        linking.finish(connection)
     finally:
         connection.close()
     return Linked(published, settled)
 
 
-def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settled]) -> list[Balance]:
+def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settled]) -> list[Load]:
     made = []
     for table in manifest.tables:
         result = settled[table.feed, table.table]
@@ -162,22 +162,27 @@ def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settle
         for part in table.parts:
             for reason, rows in part.removed.items():
                 removed[reason] = removed.get(reason, 0) + rows
-        made.append(Balance(table.feed, table.table, sum(part.read for part in table.parts), result.kept, removed))
+        made.append(Load(table.feed, table.table, sum(part.read for part in table.parts), result.kept, removed))
     return made
 
 
 def _write(
-    connection: duckdb.DuckDBPyConnection, manifest: BundleManifest, feeds: Mapping[str, Feed], folder: Path
+    connection: duckdb.DuckDBPyConnection,
+    manifest: BundleManifest,
+    settled: Mapping[tuple[str, str], Settled],
+    snapshot: Path,
 ) -> tuple[PublishedTable, ...]:
-    months = {"event": "start", "person": None, "registration": None, "dictionary": None, "load": None, "removed": None}
-    for table in manifest.tables:
-        months[table.name] = feeds[table.feed].tables[table.table].month
-    metadata = {"linkage.domain": manifest.domain, "linkage.key_id": manifest.key_id, "linkage.format": "linkage-snapshot/1"}
-    snapshot = folder / "snapshot"
-    for table_name, month in months.items():
-        export(connection, snapshot, table_name, month, metadata)
-    export(connection, snapshot, "event_code", None, metadata)
-    return tuple(_published(connection, snapshot, name) for name in sorted([*months, "event_code"]))
+    months: dict[str, str | None] = {"event": "start", "event_code": "month"}
+    months |= dict.fromkeys(("person", "registration", "load", "removed", "coverage", "dictionary"))
+    months |= {each.name: each.month for each in settled.values()}
+    metadata = {
+        "linkage.domain": manifest.domain,
+        "linkage.key_id": manifest.key_id,
+        "linkage.format": "linkage-snapshot/1",
+    }
+    for table, month in months.items():
+        export(connection, snapshot, table, month, metadata)
+    return tuple(_published(connection, snapshot, name) for name in sorted(months))
 
 
 def _published(connection: duckdb.DuckDBPyConnection, snapshot: Path, table: str) -> PublishedTable:
@@ -252,13 +257,13 @@ def _fields(record: object) -> dict[str, object]:
     return {name: getattr(record, name) for name in record.__dataclass_fields__}  # type: ignore[attr-defined]
 
 
-def _shown(each: Balance) -> ShownBalance:
+def _shown(each: Load) -> ShownBalance:
     return ShownBalance(
         feed=each.feed,
         table=each.table,
-        read=suppressed(each.read),
-        published=suppressed(each.published),
-        removed={reason: suppressed(rows) for reason, rows in sorted(each.removed.items())},
+        read=suppress(each.read)[0],
+        published=suppress(each.published)[0],
+        removed={reason: suppress(rows)[0] for reason, rows in sorted(each.removed.items())},
     )
 
 

@@ -1,1 +1,37 @@
-"""Bundles into linked data: plain SQL over Parquet. Nothing here ever sees an NHS number."""
+"""The hub half's core: bundles become linked data, by plain relational steps over Parquet in DuckDB.
+
+The steps in order: `connect`, `check_tokens`, `check_no_numbers`, `settle` for every table, `make_events`,
+`make_event_codes`, `make_persons`, `make_registrations`, `make_load`, `make_coverage`, `make_dictionary`, `finish`.
+All take the one connection that `connect` made.
+"""
+
+from linkage.link.checks import check_no_numbers, check_tokens
+from linkage.link.dictionary import make_dictionary
+from linkage.link.engine import connect, finish
+from linkage.link.events import make_event_codes, make_events
+from linkage.link.persons import make_persons, make_registrations
+from linkage.link.quality import Coverage, Load, LoadRow, RemovedRow, make_coverage, make_load, suppress
+from linkage.link.settle import Settled, settle
+from linkage.link.tables import FeedTable
+
+__all__ = [
+    "Coverage",
+    "FeedTable",
+    "Load",
+    "LoadRow",
+    "RemovedRow",
+    "Settled",
+    "check_no_numbers",
+    "check_tokens",
+    "connect",
+    "finish",
+    "make_coverage",
+    "make_dictionary",
+    "make_event_codes",
+    "make_events",
+    "make_load",
+    "make_persons",
+    "make_registrations",
+    "settle",
+    "suppress",
+]

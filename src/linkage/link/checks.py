@@ -111,8 +111,8 @@ def _text_condition(value: str) -> str:
 
 def _passes(value: str) -> str:
     """The modulus-11 check on ten digits; ten equal digits pass it but are never a person's number."""
-    number = f"CAST({value} AS BIGINT)"
-    total = " + ".join(f"({number} // {10**place} % 10) * {max(place + 1, 1)}" for place in range(10))
+    number = f"TRY_CAST({value} AS BIGINT)"
+    total = " + ".join(f"({number} // {10**place} % 10) * {place + 1}" for place in range(10))
     return f"(({total}) % 11 = 0 AND {number} % 1111111111 <> 0)"
 
 

@@ -1,110 +1,105 @@
-"""The person spine: one row a token, the feeds that know the person, and the attributes that the best of them gives."""
+"""The person spine: one row for each token, the sources that know it, and the attributes they agree on.
+
+Nobody is in it who is not in some table, and no row without a token makes a person.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence
 
 import duckdb
 
-from linkage.bundle import TableParts
-from linkage.contract import Feed, Role, Table
-from linkage.link.engine import name as quoted
-from linkage.link.engine import text
+from linkage.link.attributes import ATTRIBUTES, choose, present
+from linkage.link.engine import name, run, text
+from linkage.link.events import moment
+from linkage.link.tables import FeedTable
 
-Connection = duckdb.DuckDBPyConnection
+__all__ = ["make_persons", "make_registrations"]
 
-# Published column and type, by what a contract's column tells about the person.
-_ATTRIBUTES = {
-    "birth_year": "SMALLINT",
-    "birth_month": "TINYINT",
-    "death_month": "DATE",
-    "sex": "VARCHAR",
-    "ethnicity": "VARCHAR",
-    "practice": "VARCHAR",
-    "lsoa_2021": "VARCHAR",
-    "imd_decile": "TINYINT",
-    "postcode_district": "VARCHAR",
-}
-# Sources write sex as letters or as the data dictionary's digits; what is neither stays unknown.
-_SEX = {"M": "male", "1": "male", "F": "female", "2": "female", "I": "indeterminate", "9": "indeterminate"}
+# Always there, so that a query written for one ICS runs for another; the others only where a policy keeps them.
+_ALWAYS = frozenset({"birth_year", "death_month", "sex", "ethnicity", "practice", "lsoa_2021", "imd_decile"})
 
 
-def make_persons(connection: Connection, feeds: Mapping[str, Feed], tables: Iterable[TableParts]) -> None:
-    """Make `person` and `registration`, sorted by token.
+def make_persons(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> int:
+    """Create `person` from the settled tables and `event`, and return its rows.
 
-    Where sources differ: PDS, then the GP record, then whoever saw the person last.
+    Columns: token, sources (feeds that know the person, sorted), birth_year [birth_month], death_month, sex
+    (male, female, indeterminate), ethnicity, practice, lsoa_2021, imd_decile [postcode_district], first_seen and
+    last_seen (dates of event starts, none after the feed's newest delivery). Sorted by token.
 
-    Args:
-        connection: With the settled tables.
-        feeds: The contracts by name.
-        tables: What was settled.
+    Raises:
+        IntegrityError: A settled table, or `event`, is missing.
+        TemporaryError: Memory or disk ran out.
     """
-    settled = list(tables)
-    known = [sql for parts in settled for sql in _knowledge(parts, feeds[parts.feed])]
-    present = [name for name in _ATTRIBUTES if any(name in each for _, each in known)]
-    columns = ", ".join(f"{name} {_ATTRIBUTES[name]}" for name in present)
-    connection.execute(f"CREATE TEMP TABLE known (token UUID, feed VARCHAR, rank TINYINT, seen DATE, first_seen DATE{', ' + columns if columns else ''})")
-    for sql, given in known:
-        values = ", ".join(["token", "feed", "rank", "seen", "first_seen", *(name for name in present if name in given)])
-        connection.execute(f"INSERT INTO known ({values}) {sql}")
-    best = "".join(f", arg_max({name}, (-rank, coalesce(seen, DATE '0001-01-01'), feed)) AS {name}" for name in present)
-    connection.execute(
-        f"CREATE TABLE person AS SELECT token, list_sort(list(DISTINCT feed)) AS sources{best},"
-        " min(first_seen) AS first_seen, max(seen) AS last_seen FROM known GROUP BY token ORDER BY token"
+    _sources(connection, tables)
+    _seen(connection, tables)
+    joins, columns = ["LEFT JOIN temp._seen USING (token)"], []
+    for attribute in ATTRIBUTES:
+        chosen = choose(connection, attribute, tables)
+        joins.append(f"LEFT JOIN temp.{chosen} USING (token)")
+        had = present(attribute, tables)
+        columns += [f"{name(column)}" for column, _ in attribute.columns if column in had or column in _ALWAYS]
+    run(
+        connection,
+        f"CREATE TABLE person AS SELECT token, sources, {', '.join(columns)}, first_seen, last_seen"
+        f" FROM temp._sources {' '.join(joins)} ORDER BY token",
+        "creating person",
     )
-    connection.execute("DROP TABLE known")
-    _registrations(connection, feeds, settled)
+    for made in ("_sources", "_seen", *(f"_person_{attribute.name}" for attribute in ATTRIBUTES)):
+        run(connection, f"DROP TABLE temp.{made}", "creating person")
+    return int(run(connection, "SELECT count(*) FROM person", "counting person")[0][0])
 
 
-def _knowledge(parts: TableParts, feed: Feed) -> Iterator[tuple[str, dict[str, str]]]:
-    """SQL that reduces a table to one row a person, and the attributes it gives."""
-    table = feed.tables[parts.table]
-    given = _given(parts, table)
-    rank = 0 if feed.name == "pds" else 1 if feed.setting == "primary_care" else 2
-    start = table.event.start if table.event else table.registration.start if table.registration else None
-    seen = f"CAST({quoted(start)} AS DATE)" if start else "CAST(NULL AS DATE)"
-    order = f"coalesce({seen}, DATE '0001-01-01')"
-    values = "".join(f", arg_max({sql}, {order}) AS {name}" for name, sql in given.items())
-    yield (
-        f"SELECT token, {text(parts.feed)} AS feed, {rank} AS rank, max({seen}) AS seen, min({seen}) AS first_seen{values}"
-        f" FROM {quoted(parts.name)} WHERE token IS NOT NULL GROUP BY token",
-        given,
+def make_registrations(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> int:
+    """Create `registration` (token, practice, from, to) and return its rows.
+
+    Distinct rows of all tables that know registrations, without those that lack the token or the practice, sorted
+    by token, from. A registration with no `to` was open at delivery.
+    """
+    run(
+        connection,
+        'CREATE TABLE registration (token UUID, practice VARCHAR, "from" DATE, "to" DATE)',
+        "creating registration",
     )
-
-
-def _given(parts: TableParts, table: Table) -> dict[str, str]:
-    fields = {field.name for field in parts.fields}
-    given = {}
-    for name, column in table.columns.items():
-        if column.attribute is None:
-            continue
-        if column.role is Role.BIRTH_DATE:
-            stem = name.removesuffix("_date")
-            wanted = {"birth_year": f"{stem}_year", "birth_month": f"{stem}_month"}
-        elif column.role is Role.DEATH_DATE:
-            wanted = {"death_month": f"{name.removesuffix('_date')}_month"}
-        elif column.role is Role.POSTCODE:
-            prefix = "" if name == "postcode" else f"{name.removesuffix('_postcode')}_"
-            wanted = {area: prefix + area for area in ("lsoa_2021", "imd_decile", "postcode_district")}
-        else:
-            wanted = {column.attribute: name}
-        given |= {target: quoted(source) for target, source in wanted.items() if source in fields}
-    if "sex" in given:
-        cases = " ".join(f"WHEN {text(code)} THEN {text(word)}" for code, word in _SEX.items())
-        given["sex"] = f"(CASE {given['sex']} {cases} END)"
-    return given
-
-
-def _registrations(connection: Connection, feeds: Mapping[str, Feed], settled: list[TableParts]) -> None:
-    selects = []
-    for parts in settled:
-        places = feeds[parts.feed].tables[parts.table].registration
-        if places:
-            end = quoted(places.end) if places.end else "CAST(NULL AS DATE)"
-            selects.append(
-                f'SELECT DISTINCT token, {quoted(places.practice)} AS practice, {quoted(places.start)} AS "from", {end} AS "to"'
-                f" FROM {quoted(parts.name)} WHERE token IS NOT NULL"
+    parts = []
+    for table in tables:
+        told = table.table.registration
+        if told:
+            start, end = moment(table, told.start), moment(table, told.end)
+            parts.append(
+                f"SELECT token, {table.sql(told.practice, 'VARCHAR')} AS practice, CAST({start} AS DATE) AS \"from\","
+                f' CAST({end} AS DATE) AS "to" FROM {name(table.name)} WHERE token IS NOT NULL'
             )
-    none = 'SELECT CAST(NULL AS UUID) AS token, CAST(NULL AS VARCHAR) AS practice, CAST(NULL AS DATE) AS "from", CAST(NULL AS DATE) AS "to" WHERE false'
-    union = " UNION ".join(selects or [none])
-    connection.execute(f'CREATE TABLE registration AS SELECT * FROM ({union}) ORDER BY token, "from", practice, "to"')
+    if parts:
+        rows = f"SELECT DISTINCT * FROM ({' UNION ALL '.join(parts)}) WHERE practice IS NOT NULL"
+        order = 'token, "from" NULLS FIRST, practice, "to" NULLS FIRST'
+        run(connection, f"INSERT INTO registration {rows} ORDER BY {order}", "adding registrations")
+    return int(run(connection, "SELECT count(*) FROM registration", "counting registration")[0][0])
+
+
+def _sources(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> None:
+    known = " UNION ALL ".join(
+        f"SELECT DISTINCT token, {text(table.feed.name)} AS feed FROM {name(table.name)} WHERE token IS NOT NULL"
+        for table in tables
+    )
+    rows = f"SELECT token, list_sort(list(DISTINCT feed)) AS sources FROM ({known}) GROUP BY token"
+    if not known:
+        rows = "SELECT CAST(NULL AS UUID) AS token, CAST(NULL AS VARCHAR[]) AS sources WHERE FALSE"
+    run(connection, f"CREATE OR REPLACE TEMP TABLE _sources AS {rows}", "finding persons")
+
+
+def _seen(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> None:
+    """First and last event of each token. A start after the feed's newest delivery is booked or mistaken."""
+    newest: dict[str, str] = {}
+    for table in tables:
+        if table.table.event and table.delivered:
+            stamp = f"{table.delivered:%Y-%m-%d %H:%M:%S}"
+            newest[table.feed.name] = max(newest.get(table.feed.name, stamp), stamp)
+    when = " ".join(f"WHEN {text(feed)} THEN TIMESTAMP {text(stamp)}" for feed, stamp in sorted(newest.items()))
+    limit = f"CASE feed {when} END" if when else "CAST(NULL AS TIMESTAMP)"
+    run(
+        connection,
+        "CREATE OR REPLACE TEMP TABLE _seen AS SELECT token, CAST(min(start) AS DATE) AS first_seen,"
+        f" CAST(max(start) AS DATE) AS last_seen FROM event WHERE token IS NOT NULL AND start <= {limit} GROUP BY token",
+        "finding first and last events",
+    )

@@ -1,91 +1,143 @@
-"""What analysts may know of what was read and taken out: counts with small numbers suppressed."""
+"""What analysts may know about the making of their data: how much came, how much went, how well sources overlap.
+
+Every count goes out suppressed: 1 to 7 is not shown, anything else is rounded to the nearest 5. The exact account
+is the pipeline's run manifest, which analysts do not see.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
-from linkage.bundle import TableParts
+from linkage.link.engine import run, text
 
-SMALL = 7
-BASE = 5
+__all__ = ["Coverage", "Load", "LoadRow", "RemovedRow", "make_coverage", "make_load", "suppress"]
+
+SMALLEST_SHOWN, ROUNDED_TO = 8, 5
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """Exactly what became of the rows of one feed table: read = published + removed."""
+@dataclass(frozen=True)
+class Load:
+    """The exact account of one feed table: `read` = `published` + the sum of `removed`."""
 
     feed: str
     table: str
     read: int
     published: int
-    removed: dict[str, int]
+    removed: Mapping[str, int]
 
 
-def suppressed(count: int) -> int | None:
-    """A count that may be shown: zero as it is, 1 to 7 not at all (None), others to the nearest 5, half up."""
-    if count == 0:
-        return 0
-    return None if count <= SMALL else (count + BASE // 2) // BASE * BASE
+@dataclass(frozen=True)
+class LoadRow:
+    """A row of the table `load`; a count that is not shown is None, and `suppressed` says so."""
+
+    feed: str
+    table: str
+    read: int | None
+    kept: int | None
+    suppressed: bool
 
 
-def make_quality(connection: duckdb.DuckDBPyConnection, balances: Iterable[Balance]) -> None:
-    """Make `load` (feed, table, read, published) and `removed` (feed, table, reason, rows); null is a small number."""
-    connection.execute('CREATE TABLE load (feed VARCHAR, "table" VARCHAR, read BIGINT, published BIGINT)')
-    connection.execute('CREATE TABLE removed (feed VARCHAR, "table" VARCHAR, reason VARCHAR, rows BIGINT)')
-    for each in balances:
-        shown = [each.feed, each.table, suppressed(each.read), suppressed(each.published)]
-        connection.execute("INSERT INTO load VALUES (?, ?, ?, ?)", shown)
-        for reason, rows in sorted(each.removed.items()):
-            connection.execute("INSERT INTO removed VALUES (?, ?, ?, ?)", [each.feed, each.table, reason, suppressed(rows)])
+@dataclass(frozen=True)
+class RemovedRow:
+    """A row of the table `removed`."""
+
+    feed: str
+    table: str
+    reason: str
+    rows: int | None
+    suppressed: bool
 
 
-def make_dictionary(connection: duckdb.DuckDBPyConnection, tables: Iterable[TableParts]) -> None:
-    """Make `dictionary`: what every column of every table is."""
-    known = {(parts.name, field.name): field for parts in tables for field in parts.fields}
-    rows = connection.execute(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal AND schema_name = 'main'"
-        " ORDER BY table_name, column_index"
-    ).fetchall()
-    connection.execute(
-        'CREATE TABLE dictionary ("table" VARCHAR, "column" VARCHAR, type VARCHAR, role VARCHAR, description VARCHAR)'
+@dataclass(frozen=True)
+class Coverage:
+    """A row of the table `coverage`: persons known to both feeds; to the feed, where both are the same."""
+
+    feed: str
+    other: str
+    persons: int | None
+    suppressed: bool
+
+
+def suppress(count: int) -> tuple[int | None, bool]:
+    """The count as it may be shown, and whether it is withheld: 1 to 7 is, others are rounded half up to 5."""
+    if 0 < count < SMALLEST_SHOWN:
+        return None, True
+    return (2 * count + ROUNDED_TO) // (2 * ROUNDED_TO) * ROUNDED_TO, False
+
+
+def make_load(
+    connection: duckdb.DuckDBPyConnection, loads: Iterable[Load]
+) -> tuple[tuple[LoadRow, ...], tuple[RemovedRow, ...]]:
+    """Create `load` and `removed`, and return their rows for the snapshot's manifest.
+
+    Reasons that removed nothing have no row. Where either count of a table is withheld the row says `suppressed`.
+    """
+    ordered = sorted(loads, key=lambda load: (load.feed, load.table))
+    came = tuple(_load_row(load) for load in ordered)
+    went = tuple(
+        RemovedRow(load.feed, load.table, reason, *suppress(count))
+        for load in ordered
+        for reason, count in sorted(load.removed.items())
+        if count
     )
-    for table, column, type_ in rows:
-        field = known.get((table, column))
-        role = field.role if field else "person" if column == "token" else ""
-        described = field.description if field else _COMMON.get(f"{table}.{column}", _COMMON.get(column, ""))
-        connection.execute("INSERT INTO dictionary VALUES (?, ?, ?, ?, ?)", [table, column, type_, role, described])
+    _store(
+        connection,
+        'load (feed VARCHAR, "table" VARCHAR, read BIGINT, kept BIGINT, suppressed BOOLEAN)',
+        [(row.feed, row.table, row.read, row.kept, row.suppressed) for row in came],
+    )
+    _store(
+        connection,
+        'removed (feed VARCHAR, "table" VARCHAR, reason VARCHAR, rows BIGINT, suppressed BOOLEAN)',
+        [(row.feed, row.table, row.reason, row.rows, row.suppressed) for row in went],
+    )
+    return came, went
 
 
-_COMMON = {
-    "token": "the person",
-    "sources": "feeds that know the person",
-    "first_seen": "first event or registration",
-    "last_seen": "last event or registration",
-    "record": "the record token of the event in its feed's own table",
-    "age": "years, at the start",
-    "load.read": "rows in the extracts; empty: 1 to 7; others to the nearest 5",
-    "load.published": "rows published; empty: 1 to 7; others to the nearest 5",
-    "removed.rows": "rows removed; empty: 1 to 7; others to the nearest 5",
-    "cost": "pounds",
-}
+def make_coverage(connection: duckdb.DuckDBPyConnection) -> tuple[Coverage, ...]:
+    """Create `coverage` from `person`: for each pair of feeds how many persons both know. Returns its rows.
+
+    A pair without common persons is a row with 0. Pairs are listed once, the feeds in alphabetical order.
+    """
+    step = "counting persons common to feeds"
+    groups = run(connection, "SELECT sources, count(*) FROM person GROUP BY sources", step)
+    common: Counter[tuple[str, str]] = Counter()
+    feeds: set[str] = set()
+    for sources, persons in groups:
+        feeds.update(sources)
+        for pair in _pairs(sources):
+            common[pair] += int(persons)
+    rows = tuple(Coverage(*pair, *suppress(common[pair])) for pair in _pairs(sorted(feeds)))
+    _store(
+        connection,
+        "coverage (feed VARCHAR, other VARCHAR, persons BIGINT, suppressed BOOLEAN)",
+        [(row.feed, row.other, row.persons, row.suppressed) for row in rows],
+    )
+    return rows
 
 
-def make_text_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the schema `text`: every table again with tokens as text and lists joined by commas."""
-    connection.execute("CREATE SCHEMA text")
-    rows = connection.execute(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal AND schema_name = 'main'"
-        " ORDER BY table_name, column_index"
-    ).fetchall()
-    tables: dict[str, list[str]] = {}
-    for table, column, type_ in rows:
-        name = f'"{column}"'
-        shown = f"CAST({name} AS VARCHAR) AS {name}" if type_ == "UUID" else name
-        if type_ == "VARCHAR[]":
-            shown = f"array_to_string({name}, ',') AS {name}"
-        tables.setdefault(table, []).append(shown)
-    for table, columns in tables.items():
-        connection.execute(f'CREATE VIEW text."{table}" AS SELECT {", ".join(columns)} FROM main."{table}"')
+def _load_row(load: Load) -> LoadRow:
+    read, hidden_read = suppress(load.read)
+    kept, hidden_kept = suppress(load.published)
+    return LoadRow(load.feed, load.table, read, kept, hidden_read or hidden_kept)
+
+
+def _pairs(feeds: Sequence[str]) -> list[tuple[str, str]]:
+    return [(feed, other) for at, feed in enumerate(feeds) for other in feeds[at:]]
+
+
+def _store(connection: duckdb.DuckDBPyConnection, columns: str, rows: Sequence[tuple[object, ...]]) -> None:
+    table = columns.partition(" ")[0]
+    run(connection, f"CREATE TABLE {columns}", f"creating {table}")
+    if rows:
+        values = ", ".join("(" + ", ".join(_literal(value) for value in row) + ")" for row in rows)
+        run(connection, f"INSERT INTO {table} VALUES {values}", f"creating {table}")
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, str):
+        return text(value)
+    return "NULL" if value is None else str(value).upper()

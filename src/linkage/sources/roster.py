@@ -158,7 +158,7 @@ def load(folder: Path, unseal: Callable[[bytes], bytes]) -> Roster:
     for name, schema in _PARTS.items():
         path = folder / f"{name}.arrow.age"
         try:
-            frame = pl.read_ipc(io.BytesIO(unseal(path.read_bytes())), memory_map=False)
+            frame = pl.read_ipc(io.BytesIO(unseal(path.read_bytes())))
         except (OSError, pl.exceptions.PolarsError):
             frame = None
         if frame is None or frame.schema != schema:

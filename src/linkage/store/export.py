@@ -56,3 +56,24 @@ def _text(value: object) -> str:
 
 def _metadata(values: dict[str, str]) -> str:
     return ", ".join(f"'{_text(name)}': '{_text(value)}'" for name, value in values.items())
+
+
+def make_text_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the schema `text`: every table again with tokens as text and lists joined by commas."""
+    connection.execute("CREATE SCHEMA text")
+    rows = connection.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+        " WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal"
+        " ORDER BY table_name, column_index"
+    ).fetchall()
+    tables: dict[str, list[str]] = {}
+    for table, column, type_ in rows:
+        tables.setdefault(table, []).append(_shown(f'"{column}"', type_))
+    for table, columns in tables.items():
+        connection.execute(f'CREATE VIEW text."{table}" AS SELECT {", ".join(columns)} FROM main."{table}"')
+
+
+def _shown(column: str, type_: str) -> str:
+    if type_ == "VARCHAR[]":
+        return f"array_to_string({column}, ',') AS {column}"
+    return f"CAST({column} AS VARCHAR) AS {column}" if type_ == "UUID" else column

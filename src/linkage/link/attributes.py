@@ -1,0 +1,166 @@
+"""Which source is believed about a person: PDS, then general practice, then whoever said so last.
+
+Each attribute is settled on its own, and the columns of one attribute (birth year and month, area and deprivation)
+always come from the same row: half of an address is never joined to half of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from linkage.link.engine import name, run, text
+from linkage.link.events import moment
+from linkage.link.settle import attributes_table
+from linkage.link.tables import FeedTable
+
+__all__ = ["ATTRIBUTES", "Attribute", "choose", "present"]
+
+# Person stated gender and the letters of GP systems. Not known and not specified are not a sex.
+_SEX = (
+    "CASE upper(trim({value})) WHEN 'M' THEN 'male' WHEN '1' THEN 'male' WHEN 'MALE' THEN 'male'"
+    " WHEN 'F' THEN 'female' WHEN '2' THEN 'female' WHEN 'FEMALE' THEN 'female'"
+    " WHEN 'I' THEN 'indeterminate' WHEN '9' THEN 'indeterminate' END"
+)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """Something that tables tell about a person.
+
+    Attributes:
+        name: The word contracts use in `attribute`.
+        columns: The person table's columns with their types; the first is never null in a candidate.
+        minimised: True where the site half named these columns itself; else the contract's column is read.
+        value: SQL that normalises the first column, with `{value}` in it.
+        unstated: Values that mean "asked, not known": believed only when no source says more.
+    """
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    minimised: bool = False
+    value: str = "{value}"
+    unstated: tuple[str, ...] = ()
+
+
+ATTRIBUTES = (
+    Attribute("birth", (("birth_year", "SMALLINT"), ("birth_month", "TINYINT")), minimised=True),
+    Attribute("death", (("death_month", "DATE"),), minimised=True),
+    Attribute("sex", (("sex", "VARCHAR"),), value=_SEX),
+    Attribute("ethnicity", (("ethnicity", "VARCHAR"),), unstated=("Z", "99")),
+    Attribute("practice", (("practice", "VARCHAR"),)),
+    Attribute(
+        "home", (("lsoa_2021", "VARCHAR"), ("imd_decile", "TINYINT"), ("postcode_district", "VARCHAR")), minimised=True
+    ),
+)
+
+
+def present(attribute: Attribute, tables: Sequence[FeedTable]) -> tuple[str, ...]:
+    """The attribute's columns that some table has."""
+    if not attribute.minimised:
+        return tuple(column for column, _ in attribute.columns)
+    had = {field.name for table in tables for field in table.fields if _tells(table, attribute)}
+    return tuple(column for column, _ in attribute.columns if column in had)
+
+
+def choose(connection: duckdb.DuckDBPyConnection, attribute: Attribute, tables: Sequence[FeedTable]) -> str:
+    """Create a temporary table with the believed value for each token, and return its name.
+
+    It has `token` and the attribute's columns, one row for each token about which any source says something.
+    """
+    step = f"choosing the {attribute.name} of persons"
+    result = f"_person_{attribute.name}"
+    candidates = [_candidates(table, attribute) for table in tables if _tells(table, attribute)]
+    if not candidates:
+        typed = ", ".join(f"{name(column)} {type}" for column, type in attribute.columns)
+        run(connection, f"CREATE OR REPLACE TEMP TABLE {result} (token UUID, {typed})", step)
+        return result
+    values = ", ".join(f"best.{name(column)} AS {name(column)}" for column, _ in attribute.columns)
+    run(
+        connection,
+        f"CREATE OR REPLACE TEMP TABLE {result} AS SELECT token, {values} FROM"
+        f" (SELECT token, max(candidate) AS best FROM ({' UNION ALL '.join(candidates)}) GROUP BY token)",
+        step,
+    )
+    return result
+
+
+def _tells(table: FeedTable, attribute: Attribute) -> bool:
+    return _told(table, attribute) is not None
+
+
+def _told(table: FeedTable, attribute: Attribute) -> str | None:
+    """The published column that holds the attribute's first value."""
+    for column, contract in table.table.columns.items():
+        if contract.attribute != attribute.name:
+            continue
+        if not attribute.minimised:
+            field = table.field(column)
+            return field.name if field else None
+        had = {field.name for field in table.fields}
+        return next((wanted for wanted, _ in attribute.columns if wanted in had), None)
+    return None
+
+
+def _candidates(table: FeedTable, attribute: Attribute) -> str:
+    """One row for each token and value of a table, as a struct that sorts by belief."""
+    columns = _columns(table, attribute)
+    first = _told(table, attribute) or ""
+    believed = attribute.value.format(value=f"CAST({name(first)} AS VARCHAR)") if attribute.value != "{value}" else name(first)
+    source, at, order = _when(table)
+    listed = ", ".join(text(value) for value in attribute.unstated)
+    stated = f"{name(first)} NOT IN ({listed})" if listed else "TRUE"
+    # Grouping first leaves a few rows for each person, however many events told the same.
+    inner = (
+        f"SELECT token, {stated} AS stated, max({{'at': {at}, {order}}}) AS latest, {columns}"
+        f" FROM {source} WHERE token IS NOT NULL AND {believed} IS NOT NULL"
+        " GROUP BY ALL"
+    )
+    names = ", ".join(f"'{column}': {name('v_' + column)}" for column, _ in attribute.columns)
+    return (
+        f"SELECT token, {{'stated': stated, 'rank': {_rank(table)}, 'latest': latest,"
+        f" 'feed': {text(table.name)}, {names}}} AS candidate FROM ({inner})"
+    )
+
+
+def _columns(table: FeedTable, attribute: Attribute) -> str:
+    had = {field.name for field in table.fields}
+    told = _told(table, attribute) or ""
+    found = []
+    for column, type in attribute.columns:
+        source = column if attribute.minimised else told
+        value = f"CAST({name(source)} AS {type})" if source in had else f"CAST(NULL AS {type})"
+        found.append(f"{attribute.value.format(value=value)} AS {name('v_' + column)}")
+    return ", ".join(found)
+
+
+def _when(table: FeedTable) -> tuple[str, str, str]:
+    """The table to read, the date on which a row was true, and what breaks ties, as SQL.
+
+    The date is that of the event, else that on which a registration began, else that of the delivery. A date after
+    the delivery is a mistake and never wins.
+    """
+    contract = table.table
+    # The settled table's month column, or the event's start, says when; a register has only its order of delivery.
+    dated = contract.event.start if contract.event else contract.month
+    newest = f"TIMESTAMP '{table.delivered:%Y-%m-%d %H:%M:%S}'" if table.delivered else "TIMESTAMP '1900-01-01'"
+    untied = "'delivered': TIMESTAMP '1900-01-01', 'file': 0, 'row': CAST(0 AS BIGINT)"
+    if dated and (contract.event or table.field(dated)):
+        return name(table.name), _believable(moment(table, dated), newest), untied
+    order = "'delivered': _delivered, 'file': _file, 'row': _row"
+    source = "temp." + name(attributes_table(table.name))
+    if contract.registration and table.field(contract.registration.start):
+        return source, _believable(moment(table, contract.registration.start), newest), order
+    return source, "CAST(_delivered AS DATE)", order
+
+
+def _believable(start: str, newest: str) -> str:
+    return f"CASE WHEN {start} <= {newest} THEN CAST({start} AS DATE) ELSE DATE '1900-01-01' END"
+
+
+def _rank(table: FeedTable) -> int:
+    if table.feed.name == "pds":
+        return 2
+    return 1 if table.feed.setting == "primary_care" else 0

@@ -1,0 +1,535 @@
+"""The contracts that come with the package, held against the layouts that are delivered, and how a bad one is refused."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import PurePath
+from typing import NamedTuple
+
+import pytest
+
+from linkage.contract import DATED, Column, Feed, Role, Table, load, parse, shipped
+from linkage.errors import ConfigurationError
+
+
+class Layout(NamedTuple):
+    """A file of one table as delivered: an example of its name, and its header."""
+
+    file: str
+    header: str
+
+    @property
+    def columns(self) -> list[str]:
+        """The names in the header, in order."""
+        return " ".join(self.header.split()).split(", ")
+
+
+LAYOUTS: dict[str, dict[str, Layout]] = {
+    "emis": {
+        "organisation": Layout(
+            "291_Admin_Organisation_20250401020000_6F1C.csv",
+            """
+            OrganisationGuid, CDB, OrganisationName, ODSCode, OrganisationType, OpenDate, CloseDate,
+            ProcessingId
+            """,
+        ),
+        "clinical_code": Layout(
+            "291_Coding_ClinicalCode_20250401020000_6F1C.csv",
+            """
+            CodeId, Term, ReadTermId, SnomedCTConceptId, SnomedCTDescriptionId, NationalCode,
+            NationalCodeCategory, NationalDescription, EmisCodeCategoryDescription, ProcessingId
+            """,
+        ),
+        "drug_code": Layout(
+            "291_Coding_DrugCode_20250401020000_6F1C.csv",
+            """
+            CodeId, Term, DmdProductCodeId, ProcessingId
+            """,
+        ),
+        "sharing_agreement": Layout(
+            "291_Agreements_SharingOrganisation_20250401020000_6F1C.csv",
+            """
+            OrganisationGuid, IsActivated, LastModifiedDate, Disabled, Deleted
+            """,
+        ),
+        "patient": Layout(
+            "291_Admin_Patient_20250401020000_6F1C.csv",
+            """
+            PatientGuid, OrganisationGuid, UsualGpUserInRoleGuid, Sex, DateOfBirth, DateOfDeath, Title,
+            GivenName, MiddleNames, Surname, DateOfRegistration, NhsNumber, PatientNumber,
+            PatientTypeDescription, DummyType, HouseNameFlatNumber, NumberAndStreet, Village, Town, County,
+            Postcode, NHSNumberStatus, PersonGuid, DateOfDeactivation, Deleted, SpineSensitive, IsConfidential,
+            EmailAddress, HomePhone, MobilePhone, ProcessingId
+            """,
+        ),
+        "observation": Layout(
+            "291_CareRecord_Observation_20250401020000_6F1C.csv",
+            """
+            ObservationGuid, ParentObservationGuid, PatientGuid, OrganisationGuid, EffectiveDate,
+            EffectiveDatePrecision, EnteredDate, EnteredTime, ClinicianUserInRoleGuid, EnteredByUserInRoleGuid,
+            CodeId, ProblemGuid, AssociatedText, ConsultationGuid, Value, NumericUnit, ObservationType,
+            NumericRangeLow, NumericRangeHigh, DocumentGuid, Deleted, IsConfidential, ProcessingId
+            """,
+        ),
+        "issue": Layout(
+            "291_Prescribing_IssueRecord_20250401020000_6F1C.csv",
+            """
+            IssueRecordGuid, PatientGuid, OrganisationGuid, DrugRecordGuid, ClinicianUserInRoleGuid,
+            EnteredByUserInRoleGuid, CodeId, EffectiveDate, EffectiveDatePrecision, EnteredDate, EnteredTime,
+            Dosage, Quantity, QuantityUnit, CourseDurationInDays, EstimatedNhsCost, IsConfidential, Deleted,
+            ProcessingId
+            """,
+        ),
+    },
+    "sus_apc": {
+        "spell": Layout(
+            "spell_20250401.csv",
+            """
+            PRIMARYKEY_ID, spell.hospital_provider_spell_number, spell.patient.identity.nhs_number.value,
+            spell.patient.identity.nhs_number.status, spell.patient.identity.local_patient_identifier.value,
+            spell.patient.identity.birth_date, spell.patient.identity.gender,
+            spell.patient.identity.ethnic_category, spell.patient.identity.withheld_identity_reason,
+            spell.patient.registration.general_practice, spell.patient.residence.postcode,
+            spell.patient.mother.nhs_number.value, spell.patient.mother.nhs_number.status, spell.admission.date,
+            spell.admission.time, spell.admission.method, spell.admission.source,
+            spell.admission.patient_classification, spell.discharge.date, spell.discharge.time,
+            spell.discharge.method, spell.discharge.destination, spell.commissioning.service_agreement.provider,
+            spell.commissioning.service_agreement.commissioner, spell.commissioning.grouping.core_hrg,
+            spell.commissioning.tariff_calculation.final_price, system.record.confidentiality_category,
+            system.interchange.received_date
+            """,
+        ),
+        "episode": Layout(
+            "spell.episodes_20250401.csv",
+            """
+            PRIMARYKEY_ID, EPISODES_ID, ROWNUMBER_ID, number, start_date, end_date,
+            care_professional.main_specialty, care_professional.treatment_function
+            """,
+        ),
+        "diagnosis": Layout(
+            "spell.episodes.clinical_coding.diagnosis.icd_20250401.csv",
+            """
+            PRIMARYKEY_ID, EPISODES_ID, ICD_ID, ROWNUMBER_ID, code, present_on_admission
+            """,
+        ),
+    },
+    "sus_op": {
+        "appointment": Layout(
+            "appointment_20250401.csv",
+            """
+            PRIMARYKEY_ID, appointment.identifier, appointment.patient.identity.nhs_number.value,
+            appointment.patient.identity.nhs_number.status, appointment.patient.identity.birth_date,
+            appointment.patient.identity.gender, appointment.patient.identity.ethnic_category,
+            appointment.patient.registration.general_practice, appointment.patient.residence.postcode,
+            appointment.date, appointment.time, appointment.first_attendance, appointment.attended_or_dna,
+            appointment.outcome, appointment.consultation_medium, appointment.care_professional.main_specialty,
+            appointment.care_professional.treatment_function,
+            appointment.commissioning.service_agreement.provider,
+            appointment.commissioning.service_agreement.commissioner,
+            appointment.commissioning.tariff_calculation.final_price
+            """,
+        ),
+    },
+    "ecds": {
+        "attendance": Layout(
+            "emergency_care_20250401.csv",
+            """
+            PRIMARYKEY_ID, attendance.unique_identifier, patient.nhs_number.value, patient.nhs_number.status,
+            patient.birth_date, patient.stated_gender, patient.ethnic_category,
+            patient.gp_registration.general_practice, patient.usual_address.postcode, attendance.arrival.date,
+            attendance.arrival.time, attendance.arrival.arrival_mode.code,
+            attendance.arrival.attendance_category, attendance.arrival.ambulance_incident_number,
+            attendance.departure.date, attendance.departure.time, attendance.discharge.destination.code,
+            attendance.discharge.status.code, clinical.acuity.code, clinical.chief_complaint.code,
+            commissioning.service_agreement.provider, commissioning.service_agreement.commissioner,
+            commissioning.national_pricing.final_price, attendance.location.department_type
+            """,
+        ),
+        "diagnosis": Layout(
+            "clinical.diagnoses.snomed_20250401.csv",
+            """
+            PRIMARYKEY_ID, SNOMED_ID, ROWNUMBER_ID, code, sequence_number, qualifier, is_primary
+            """,
+        ),
+    },
+    "csds": {
+        "patient": Layout(
+            "CYP001MPI_20250401.csv",
+            """
+            LocalPatientID, OrgID_LocalPatientID, NHSNumber, NHSNumber_Status, DateOfBirth, Postcode, Gender,
+            EthnicCategory, DateOfDeath, NHSNumber_Mother, EFFECTIVE_FROM, OrgID_Provider, Person_ID,
+            UniqueSubmissionID, Unique_MonthID
+            """,
+        ),
+        "referral": Layout(
+            "CYP101Referral_20250401.csv",
+            """
+            ServiceRequestID, LocalPatientID, OrgID_Commissioner, ReferralRequest_ReceivedDate,
+            SourceOfReferral, PrimaryReferralReason, Discharge_Date, EFFECTIVE_FROM, OrgID_Provider, Person_ID,
+            UniqueSubmissionID, Unique_ServiceRequestID, Unique_MonthID
+            """,
+        ),
+        "care_contact": Layout(
+            "CYP201CareContact_20250401.csv",
+            """
+            CareContactID, ServiceRequestID, Contact_Date, Contact_Time, OrgID_Commissioner,
+            CareContact_Duration, ConsMechanism, AttendanceStatus, EFFECTIVE_FROM, OrgID_Provider, Person_ID,
+            UniqueSubmissionID, Unique_ServiceRequestID, Unique_CareContactID, Unique_MonthID
+            """,
+        ),
+    },
+    "mhsds": {
+        "patient": Layout(
+            "MHS001MPI_20250401.csv",
+            """
+            LocalPatientID, OrgIDLocalPatientID, NHSNumber, NHSNumberStatus, PersonBirthDate, Postcode, Gender,
+            EthnicCategory, PersDeathDate, OrgIDProv, Person_ID, UniqSubmissionID, UniqMonthID, EFFECTIVE_FROM
+            """,
+        ),
+        "referral": Layout(
+            "MHS101Referral_20250401.csv",
+            """
+            ServiceRequestID, LocalPatientID, OrgIDComm, ReferralRequestReceivedDate, SourceOfReferralMH,
+            PrimReasonReferralMH, ServDischDate, OrgIDProv, Person_ID, UniqSubmissionID, UniqServReqID,
+            UniqMonthID, EFFECTIVE_FROM
+            """,
+        ),
+        "care_contact": Layout(
+            "MHS201CareContact_20250401.csv",
+            """
+            CareContactID, ServiceRequestID, CareContDate, CareContTime, OrgIDComm, ClinContDurOfCareCont,
+            ConsMechanismMH, AttendStatus, OrgIDProv, Person_ID, UniqSubmissionID, UniqServReqID,
+            UniqCareContID, UniqMonthID, EFFECTIVE_FROM
+            """,
+        ),
+        "hospital_spell": Layout(
+            "MHS501HospProvSpell_20250401.csv",
+            """
+            HospProvSpellID, ServiceRequestID, StartDateHospProvSpell, DischDateHospProvSpell,
+            MethAdmMHHospProvSpell, DestOfDischHospProvSpell, OrgIDProv, Person_ID, UniqSubmissionID,
+            UniqServReqID, UniqHospProvSpellID, UniqMonthID, EFFECTIVE_FROM
+            """,
+        ),
+    },
+    "cld": {
+        "event": Layout(
+            "cld_20250401.csv",
+            """
+            LA Code, Reporting Period Start Date, Reporting Period End Date, NHS Number, LA Person Unique
+            Identifier, GP Practice Name, GP Practice Code, Gender, Ethnicity, Date of Birth, Date of Death,
+            Postcode, Client Type, Primary Support Reason, Accommodation Status, Event Type, Event Reference,
+            Event Start Date, Event End Date, Event Description, Event Outcome, Request: Route of Access,
+            Assessment Type, Adult 1 Linked Person_ID, Service Type, Service Component, Delivery Mechanism,
+            Review Reason, Unit Cost, Cost Frequency (Unit Type), Planned units per week
+            """,
+        ),
+    },
+    "iuc111": {
+        "call": Layout(
+            "iuc111_20250401.csv",
+            """
+            CaseRef, NHS Number, Case Type, Call DateTime, Final Dx Code, Final Dx Description, Final Symptom
+            Group, Final Symptom Discriminator, 999 CAD Number, GP Surgery ID, Sex, Postcode, Date of Birth
+            """,
+        ),
+    },
+    "cad999": {
+        "incident": Layout(
+            "cad999_20250401.csv",
+            """
+            CallNumber, NHS Number, Priority, TimeStampT0, TimeAtScene, TimeLeftScene, TimeAtDest, TimeHandover,
+            TimeClear, HospitalAttended, ChiefComplaint, MainPatientSex, MainPatientAge, PostCode_From
+            """,
+        ),
+    },
+    "pds": {
+        "person_merger": Layout(
+            "PDS_Person_Merger_20250401.csv",
+            """
+            RowID, NHS Number, Superseded NHS Number, Person Merger Business Effective From Date, Person Merger
+            Business Effective To Date
+            """,
+        ),
+    },
+}
+
+SENTINELS = {"1800-01-01", "1900-01-01", "9999-12-31"}
+TABLES = [(feed, table) for feed, tables in LAYOUTS.items() for table in tables]
+
+
+def columns_of(feed: str) -> dict[tuple[str, str], Column]:
+    """Every column of a shipped contract by table and name."""
+    return {(t, c): column for t, table in load(feed).tables.items() for c, column in table.columns.items()}
+
+
+def holders(namespace: str) -> set[tuple[str, str, str]]:
+    """Feed, table and column of every shipped column with the namespace."""
+    return {
+        (feed, table, name)
+        for feed in shipped()
+        for (table, name), column in columns_of(feed).items()
+        if column.namespace == namespace
+    }
+
+
+def test_every_shipped_contract_has_a_layout() -> None:
+    assert set(shipped()) == set(LAYOUTS)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_contract_loads(name: str) -> None:
+    feed = load(name)
+    assert feed.name == name
+    assert feed.title
+    assert feed.description
+    assert feed.source
+    assert SENTINELS <= set(feed.sentinels)
+    assert set(feed.tables) == set(LAYOUTS[name])
+
+
+@pytest.mark.parametrize(("name", "table"), TABLES)
+def test_every_column_is_delivered(name: str, table: str) -> None:
+    header = LAYOUTS[name][table].columns
+    assert len(header) == len(set(header))
+    missing = [c.source[0] for c in load(name).tables[table].columns.values() if c.source[0] not in header]
+    assert not missing
+
+
+@pytest.mark.parametrize(("name", "table"), TABLES)
+def test_no_two_columns_read_the_same_one(name: str, table: str) -> None:
+    # Names are also found without regard to case, so they may not differ by case alone.
+    sources = [s.casefold() for c in load(name).tables[table].columns.values() for s in c.source]
+    assert len(sources) == len(set(sources))
+
+
+@pytest.mark.parametrize(("name", "table"), TABLES)
+def test_a_file_belongs_to_one_table_and_carries_its_stamp(name: str, table: str) -> None:
+    feed = load(name)
+    file = LAYOUTS[name][table].file
+    owners = [t for t, spec in feed.tables.items() if any(PurePath(file).match(p) for p in spec.files)]
+    assert owners == [table]
+    assert feed.delivered
+    stamp = re.search(feed.delivered, file)
+    assert stamp
+    assert datetime.strptime(stamp[1], feed.delivered_format).date().isoformat() == "2025-04-01"
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_no_pseudonym_is_read_as_a_number(name: str) -> None:
+    assert not [s for c in columns_of(name).values() for s in c.source if "pseudo" in s.casefold()]
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_records_table_is_an_event_its_codes_or_the_patients(name: str) -> None:
+    for table_name, table in load(name).records().items():
+        assert table.event or table.codes or (table_name == "patient" and table.roster), table_name
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_row_finds_its_person(name: str) -> None:
+    records = load(name).records()
+    keys = {t.columns[key].namespace for t in records.values() if t.roster for key in t.person_keys}
+    for table_name, table in records.items():
+        assert bool(table.subjects) or len(table.person_keys) == 1, table_name
+        assert bool(table.subjects and table.person_keys) == table.roster, table_name
+        assert {table.columns[key].namespace for key in table.person_keys} <= keys, table_name
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_events_name_columns_of_the_right_role(name: str) -> None:
+    for table_name, table in load(name).records().items():
+        if table.month:
+            assert table.columns[table.month].role in DATED, table_name
+        if table.event:
+            assert table.month == table.event.start, table_name
+            record = table.columns[table.event.record]
+            assert record.role in (Role.RECORD, Role.PERSON_KEY), table_name
+            assert record.required, table_name
+            codes = [c for group in table.event.codes for c in group.column]
+            assert {table.columns[c].role for c in codes} <= {Role.CODE}, table_name
+        assert all(table.columns[key].required for key in table.primary_key), table_name
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_attributes_are_read_from_the_role_that_fits(name: str) -> None:
+    roles = {
+        "sex": Role.CATEGORY,
+        "ethnicity": Role.CATEGORY,
+        "practice": Role.PRACTICE,
+        "birth": Role.BIRTH_DATE,
+        "death": Role.DEATH_DATE,
+        "home": Role.POSTCODE,
+    }
+    for where, column in columns_of(name).items():
+        if column.attribute:
+            assert column.role is roles[column.attribute], where
+        if column.role in (Role.BIRTH_DATE, Role.DEATH_DATE, Role.POSTCODE):
+            assert column.attribute, where
+
+
+def test_ambulance_incidents_share_a_namespace() -> None:
+    assert holders("ambulance.cad_number") == {
+        ("ecds", "attendance", "ambulance_incident"),
+        ("iuc111", "call", "ambulance_incident"),
+        ("cad999", "incident", "incident"),
+    }
+
+
+def test_social_care_persons_share_a_namespace_within_the_council() -> None:
+    assert holders("cld.la_person_id") == {
+        ("cld", "event", "local_authority_person"),
+        ("cld", "event", "linked_adult"),
+    }
+    table = load("cld").tables["event"]
+    assert table.primary_key == ("local_authority", "event_reference")
+    for name in ("event_reference", "local_authority_person", "linked_adult"):
+        assert table.columns[name].within == "local_authority"
+        assert table.columns[name].role is Role.RECORD
+
+
+@pytest.mark.parametrize(
+    ("namespace", "feed", "tables"),
+    [
+        ("emis.patient_guid", "emis", {"patient", "observation", "issue"}),
+        ("sus_apc.spell", "sus_apc", {"spell", "episode", "diagnosis"}),
+        ("ecds.attendance", "ecds", {"attendance", "diagnosis"}),
+        ("csds.person_id", "csds", {"patient", "referral", "care_contact"}),
+        ("mhsds.person_id", "mhsds", {"patient", "referral", "care_contact", "hospital_spell"}),
+        ("csds.service_request", "csds", {"referral", "care_contact"}),
+        ("mhsds.service_request", "mhsds", {"referral", "care_contact", "hospital_spell"}),
+    ],
+)
+def test_children_share_their_parents_namespace(namespace: str, feed: str, tables: set[str]) -> None:
+    assert {(f, t) for f, t, _ in holders(namespace)} == {(feed, t) for t in tables}
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_only_ambulance_incidents_are_kept_without_a_person(name: str) -> None:
+    assert load(name).unlinked == ("keep" if name == "cad999" else "drop")
+
+
+def test_numbers_that_lost_their_zeros_are_integers() -> None:
+    integers = {
+        (name, *where)
+        for name in shipped()
+        for where, column in columns_of(name).items()
+        if column.role is Role.PERSON and column.type == "integer"
+    }
+    assert integers == {("mhsds", "patient", "nhs_number")}
+
+
+def test_mothers_are_the_other_person() -> None:
+    assert load("csds").tables["patient"].others == ("mother",)
+    assert load("sus_apc").tables["spell"].others == ("mother",)
+
+
+def test_superseded_numbers_only_inform() -> None:
+    feed = load("pds")
+    assert feed.records() == {}
+    merger = feed.tables["person_merger"]
+    assert merger.kind == "superseded"
+    assert merger.superseded
+    assert merger.columns[merger.superseded.current].source == ("NHS Number",)
+    assert merger.columns[merger.superseded.superseded].source == ("Superseded NHS Number",)
+    assert (merger.subjects, merger.others) == (("current",), ("superseded",))
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "source", "role"),
+    [
+        ("cld", "event", "Event Description", Role.FREE_TEXT),
+        ("iuc111", "call", "Final Dx Description", Role.FREE_TEXT),
+        ("cad999", "incident", "PostCode_From", Role.CONTACT),
+        ("cad999", "incident", "ChiefComplaint", Role.CATEGORY),
+    ],
+)
+def test_text_and_places_have_their_roles(name: str, table: str, source: str, role: Role) -> None:
+    found = [column for column in load(name).tables[table].columns.values() if source in column.source]
+    assert [column.role for column in found] == [role]
+
+
+@pytest.mark.parametrize("name", ["iuc111", "cad999"])
+def test_ambulance_extracts_have_bars_and_points_in_time(name: str) -> None:
+    feed = load(name)
+    (table,) = feed.tables.values()
+    assert feed.delimiter == "|"
+    assert table.month == "call_time"
+    moments = [column for column in table.columns.values() if column.role is Role.DATE]
+    assert {column.kind for column in moments} == {"datetime"}
+    assert {column.formats for column in moments} == {("%Y-%m-%d %H:%M:%S",)}
+
+
+GOOD = """
+name = "clinic"
+setting = "community"
+
+[tables.place]
+files = "place_*.csv"
+kind = "lookup"
+key = "place"
+[tables.place.columns]
+place = { source = "Place", role = "code", required = true }
+ods_code = { source = "ODS", role = "organisation" }
+
+[tables.visit]
+files = "visit_*.csv"
+primary_key = ["visit"]
+month = "start"
+[tables.visit.columns]
+visit = { source = "Visit", role = "record", namespace = "clinic.visit", required = true }
+nhs_number = { source = "NHS Number", role = "person" }
+mother = { source = "Mother", role = "person", other = true }
+start = { source = "Start", role = "date" }
+place = { source = "Place", role = "organisation", lookup = "place.ods_code" }
+"""
+
+
+def test_the_good_contract_is_good() -> None:
+    feed = parse(GOOD, "clinic.toml")
+    table = feed.records()["visit"]
+    assert isinstance(feed, Feed)
+    assert isinstance(table, Table)
+    assert (table.subjects, table.others) == (("nhs_number",), ("mother",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('setting = "community"', 'setting = "community"\ncolour = "red"', ["colour"]),
+        ('month = "start"', 'month = "start"\nmonht = "start"', ["tables.visit.monht"]),
+        ('role = "date"', 'role = "date", sauce = "Start"', ["tables.visit.columns.start.sauce"]),
+        ('role = "date"', 'role = "day"', ["tables.visit.columns.start.role"]),
+        ('setting = "community"', 'setting = "seaside"', ["setting"]),
+        (', namespace = "clinic.visit"', "", ["tables.visit.columns.visit", "namespace"]),
+        ('"clinic.visit"', '"Clinic Visit"', ["tables.visit.columns.visit", "namespace"]),
+        ('month = "start"', 'month = "began"', ["tables.visit", "began"]),
+        ('primary_key = ["visit"]', 'primary_key = ["call"]', ["tables.visit", "call"]),
+        ('primary_key = ["visit"]', "", ["tables.visit", "primary_key"]),
+        (", other = true", "", ["tables.visit", "other = true"]),
+        ("place.ods_code", "place.nothing", ["place.nothing"]),
+        ("place.ods_code", "nowhere.ods_code", ["nowhere.ods_code"]),
+        ("place.ods_code", "visit.start", ["visit.start"]),
+        ('key = "place"', "", ["tables.place", "key"]),
+        ('role = "date"', 'role = "date", within = "clinic"', ["start", "clinic"]),
+        ('role = "date"', 'role = "date", removes = "deleted"', ["tables.visit.columns.start", "remove"]),
+        ('start = { source = "Start"', 'token = { source = "Start"', ["tables.visit.columns", "token"]),
+        ('name = "clinic"', 'name = "The Clinic"', ["name"]),
+        ('name = "clinic"', "name = clinic", ["TOML"]),
+    ],
+)
+def test_a_bad_contract_is_refused_by_the_key_it_gets_wrong(old: str, new: str, named: list[str]) -> None:
+    bad = GOOD.replace(old, new, 1)
+    assert bad != GOOD
+    with pytest.raises(ConfigurationError) as refused:
+        parse(bad, "clinic.toml")
+    assert refused.value.message.startswith("clinic.toml: ")
+    assert refused.value.hint
+    for word in named:
+        assert word in refused.value.message
+
+
+def test_an_unknown_feed_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match="sus_ab") as refused:
+        load("sus_ab")
+    assert "sus_apc" in refused.value.hint

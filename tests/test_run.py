@@ -60,7 +60,11 @@ def test_analysts_reach_nothing_but_the_snapshot(published: Published) -> None:
     """No file, no extension, no way to change that."""
     ics, _ = published
     with open_store(ics.store) as connection:
-        for statement in ("SELECT * FROM read_text('/etc/passwd')", "SET enable_external_access = true", "CREATE TABLE t (a INT)"):
+        for statement in (
+            "SELECT * FROM read_text('/etc/passwd')",
+            "SET enable_external_access = true",
+            "CREATE TABLE t (a INT)",
+        ):
             with pytest.raises(duckdb.Error):
                 connection.execute(statement)
 
@@ -92,7 +96,9 @@ def test_runs_over_the_same_extracts_agree(published: Published) -> None:
     assert ics.current() == second.run_id
     files = [path.relative_to(first.snapshot) for path in first.snapshot.rglob("*.parquet")]
     assert files
-    assert all((first.snapshot / file).read_bytes() == (second.snapshot / file).read_bytes() for file in files)
+    assert all(
+        (first.snapshot / file).read_bytes() == (second.snapshot / file).read_bytes() for file in files
+    )
 
 
 def test_a_second_run_at_the_same_time_is_refused(published: Published) -> None:
@@ -106,4 +112,6 @@ def test_a_second_run_at_the_same_time_is_refused(published: Published) -> None:
 def test_unaccounted_rows_do_not_publish() -> None:
     """A balance that does not add up raises."""
     with pytest.raises(IntegrityError, match="sus_op appointment"):
-        check_balance((ExactBalance(feed="sus_op", table="appointment", read=3, published=1, removed={"deleted": 1}),))
+        check_balance(
+            (ExactBalance(feed="sus_op", table="appointment", read=3, published=1, removed={"deleted": 1}),)
+        )

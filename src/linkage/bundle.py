@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from linkage.errors import IntegrityError
 
-FORMAT = "linkage-bundle/1"
+FORMAT: Literal["linkage-bundle/1"] = "linkage-bundle/1"
 BOOKKEEPING = ("_delivered", "_file", "_row", "_deleted")
 
 SqlType = Literal[

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from linkage import link as linking
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
 from linkage.errors import IntegrityError
-from linkage import link as linking
 from linkage.link import FeedTable, Load, Settled, suppress
 from linkage.progress import Progress
 from linkage.pseudonymise import Keyset
@@ -121,7 +121,11 @@ def load_roster(configuration: Configuration, keyset: Keyset, work: WorkFolder) 
 
 
 def link(
-    configuration: Configuration, manifest: BundleManifest, feeds: Mapping[str, Feed], folder: Path, progress: Progress
+    configuration: Configuration,
+    manifest: BundleManifest,
+    feeds: Mapping[str, Feed],
+    folder: Path,
+    progress: Progress,
 ) -> Linked:
     """Verify the bundle, settle its records, link them and write the snapshot's tables."""
     snapshot, spill, parts = folder / "snapshot", folder / "spill", folder / "bundle"
@@ -131,11 +135,17 @@ def link(
         with progress.stage("checking the bundle"):
             linking.check_tokens(connection, parts, manifest.tables)
             linking.check_no_numbers(connection, parts, manifest.tables)
-        tables = [FeedTable(feeds[each.feed], feeds[each.feed].tables[each.table], each) for each in manifest.tables]
-        with progress.stage("settling", sum(part.kept for each in manifest.tables for part in each.parts)) as stage:
+        tables = [
+            FeedTable(feeds[each.feed], feeds[each.feed].tables[each.table], each) for each in manifest.tables
+        ]
+        with progress.stage(
+            "settling", sum(part.kept for each in manifest.tables for part in each.parts)
+        ) as stage:
             settled = {}
             for each in tables:
-                settled[each.parts.feed, each.parts.table] = linking.settle(connection, parts, each.parts, each.table)
+                settled[each.parts.feed, each.parts.table] = linking.settle(
+                    connection, parts, each.parts, each.table
+                )
                 stage.advance(sum(part.kept for part in each.parts.parts))
         with progress.stage("linking"):
             linking.make_events(connection, tables)
@@ -162,7 +172,9 @@ def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settle
         for part in table.parts:
             for reason, rows in part.removed.items():
                 removed[reason] = removed.get(reason, 0) + rows
-        made.append(Load(table.feed, table.table, sum(part.read for part in table.parts), result.kept, removed))
+        made.append(
+            Load(table.feed, table.table, sum(part.read for part in table.parts), result.kept, removed)
+        )
     return made
 
 
@@ -198,7 +210,9 @@ def _published(connection: duckdb.DuckDBPyConnection, snapshot: Path, table: str
         for path in paths
     )
     if sum(file.rows for file in files) != rows:
-        raise IntegrityError(f"{table}: the Parquet files do not hold the table's rows", hint="nothing was published")
+        raise IntegrityError(
+            f"{table}: the Parquet files do not hold the table's rows", hint="nothing was published"
+        )
     return PublishedTable(name=table, rows=rows, files=files)
 
 
@@ -208,7 +222,12 @@ def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:
 
 
 def account(
-    configuration: Configuration, handed: SiteResult, linked: Linked, work: WorkFolder, now: datetime, progress: Progress
+    configuration: Configuration,
+    handed: SiteResult,
+    linked: Linked,
+    work: WorkFolder,
+    now: datetime,
+    progress: Progress,
 ) -> RunManifest:
     """Account for the run, and write what analysts may read of it into the snapshot.
 
@@ -216,7 +235,7 @@ def account(
         IntegrityError: Some table's rows do not add up.
     """
     balances = _balances(handed.bundle, linked.settled)
-    exact = tuple(ExactBalance(**_fields(each)) for each in balances)
+    exact = tuple(ExactBalance.model_validate(asdict(each)) for each in balances)
     check_balance(exact)
     shown = tuple(_shown(each) for each in balances)
     feeds = tuple(
@@ -243,18 +262,17 @@ def account(
         snapshot_digest=digest(path),
         inputs=tuple(_inputs(handed)),
         balance=exact,
-        registers=tuple(RegisterFile(**_fields(each)) for each in handed.policy.evidence),
+        registers=tuple(RegisterFile.model_validate(asdict(each)) for each in handed.policy.evidence),
         exemptions=tuple(f"{each.optout}: {each.reference}" for each in configuration.optouts.exemptions),
         quality=tuple(
-            ColumnCount(**{name: value for name, value in _fields(each).items() if name != "first_invalid"})
+            ColumnCount.model_validate(asdict(each))
             for each in handed.quality
         ),
-        stages=tuple(StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows) for each in progress.times),
+        stages=tuple(
+            StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows)
+            for each in progress.times
+        ),
     )
-
-
-def _fields(record: object) -> dict[str, object]:
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}  # type: ignore[attr-defined]
 
 
 def _shown(each: Load) -> ShownBalance:
@@ -282,7 +300,9 @@ def _inputs(handed: SiteResult) -> Iterator[Input]:
                 )
 
 
-def publish(configuration: Configuration, keyset: Keyset, roster: Roster, account_: RunManifest, work: WorkFolder) -> None:
+def publish(
+    configuration: Configuration, keyset: Keyset, roster: Roster, account_: RunManifest, work: WorkFolder
+) -> None:
     """Keep the roster and the exact account, then make the snapshot the current one: the switch comes last."""
     rosters.save(roster, work.private / "roster" / work.run_id, keyset.seal)
     runs = work.private / "runs"

@@ -23,7 +23,7 @@ from linkage.reasons import Reason
 from linkage.site import Delivery, cleaned, flagged, reading
 from linkage.sources import clean
 from linkage.sources.inspect import Extract
-from linkage.sources.resolve import KEY_REMOVES, NUMBER, PERSON_REASON, People, resolve
+from linkage.sources.resolve import KEY_REMOVES, PERSON_REASON, People, resolve
 
 REMOVED = "_removed"
 
@@ -79,10 +79,7 @@ def decide(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Lazy
     """Find each row's person and give the row a reason (`_removed`, String) or none."""
     frame = resolve(frame, table, work.who, allow_test=work.policy.allow_test_numbers)
     direct = not table.pseudonyms
-    if direct:
-        frame = apply(frame, feed, table, work.policy)
-    else:
-        frame = frame.with_columns(pl.lit(None, pl.String).alias(OPTOUT_REASON))
+    frame = apply(frame, feed, table, work.policy) if direct else frame.with_columns(pl.lit(None, pl.String).alias(OPTOUT_REASON))
     person = pl.col(PERSON_REASON)
     if feed.unlinked == "keep":
         person = pl.lit(None, pl.String)
@@ -106,7 +103,9 @@ def release(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Laz
     kept = with_areas(frame.filter(pl.col(REMOVED).is_null()), table, work.minimiser)
     made = outputs(feed, table, work.minimiser, work.pseudonymiser)
     deletions = [name for name in table.with_role(Role.FLAG) if table.columns[name].removes == "deleted"]
-    deleted = pl.any_horizontal([pl.col(name).fill_null(value=True) for name in deletions] or [pl.lit(value=False)])
+    deleted = pl.any_horizontal(
+        [pl.col(name).fill_null(value=True) for name in deletions] or [pl.lit(value=False)]
+    )
     return kept.select(
         *(output.value.alias(output.field.name) for output in made),
         pl.col("_row").cast(pl.Int64),
@@ -123,17 +122,30 @@ def make(delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage) 
         part, columns = _part(delivery, name, extract, folder, path, place, work, stage)
         made.append(part)
         quality += columns
-    fields = tuple(output.field for output in outputs(delivery.feed, table, work.minimiser, work.pseudonymiser))
+    fields = tuple(
+        output.field for output in outputs(delivery.feed, table, work.minimiser, work.pseudonymiser)
+    )
     return Made(
         TableParts(
-            feed=delivery.feed.name, table=name, contract_digest=delivery.feed.digest, fields=fields, parts=tuple(made)
+            feed=delivery.feed.name,
+            table=name,
+            contract_digest=delivery.feed.digest,
+            fields=fields,
+            parts=tuple(made),
         ),
         tuple(quality),
     )
 
 
 def _part(
-    delivery: Delivery, name: str, extract: Extract, folder: Path, path: Path, place: int, work: Work, stage: Stage
+    delivery: Delivery,
+    name: str,
+    extract: Extract,
+    folder: Path,
+    path: Path,
+    place: int,
+    work: Work,
+    stage: Stage,
 ) -> tuple[Part, list[ColumnQuality]]:
     table = delivery.feed.tables[name]
     target = folder / path
@@ -145,7 +157,9 @@ def _part(
 
     with reading(extract, delivery.feed):
         rows = cleaned(delivery, table, extract)
-        rows = rows.with_columns(pl.col("_row").map_batches(tick, return_dtype=pl.UInt32, is_elementwise=True))
+        rows = rows.with_columns(
+            pl.col("_row").map_batches(tick, return_dtype=pl.UInt32, is_elementwise=True)
+        )
         decided = decide(rows, delivery.feed, table, work)
         sink = (
             release(decided, delivery.feed, table, work)
@@ -160,7 +174,7 @@ def _part(
     quality = _quality(delivery.feed.name, name, extract, table, cells.row(0, named=True))
     _gate(extract, table, quality, work.quality)
     removed = {reason: rows for reason, rows in counts.sort(REMOVED).iter_rows() if reason is not None}
-    kept = counts.filter(pl.col(REMOVED).is_null())["len"].sum()
+    kept = int(counts.filter(pl.col(REMOVED).is_null())["len"].sum())
     if kept + sum(removed.values()) != extract.rows:
         raise IntegrityError(
             f"{extract.path.name}: {extract.rows} rows were counted and {kept + sum(removed.values())} were read",

@@ -13,18 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import polars as pl
-
 from linkage import bundle, config, hub, parts, site
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
-from linkage.contract import Feed, Table
 from linkage.optouts import type1
 from linkage.optouts.policy import Policy
 from linkage.parts import ColumnQuality, Work
 from linkage.progress import Progress, StageTime
-from linkage.pseudonymise import Keyset, Pseudonymiser
-from linkage.pseudonymise.minimise import Minimiser
+from linkage.pseudonymise import Keyset
 from linkage.site import Delivery
 from linkage.sources.resolve import people
 from linkage.sources.roster import Roster
@@ -110,7 +106,12 @@ def _run(path: Path, now: datetime, progress: Progress, *, publish: bool) -> Run
 
 
 def site_half(
-    configuration: Configuration, keyset: Keyset, known: Roster, folder: Path, now: datetime, progress: Progress
+    configuration: Configuration,
+    keyset: Keyset,
+    known: Roster,
+    folder: Path,
+    now: datetime,
+    progress: Progress,
 ) -> SiteResult:
     """From extracts to a bundle in which nobody can be recognised and nobody is who opted out."""
     with progress.stage("looking at extracts"):
@@ -122,16 +123,24 @@ def site_half(
     pseudonymiser = keyset.pseudonymiser(configuration.keys.domain)
     work = Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality)
     with progress.stage("preparing", sum(delivery.rows for delivery in delivered)) as stage:
-        made = [parts.make(delivery, name, folder, work, stage) for delivery in delivered for name in delivery.feed.records()]
+        made = [
+            parts.make(delivery, name, folder, work, stage)
+            for delivery in delivered
+            for name in delivery.feed.records()
+        ]
     site.check_coverage(configuration, [table.parts for table in made])
     manifest = BundleManifest(
         domain=pseudonymiser.domain, key_id=pseudonymiser.key_id, tables=tuple(table.parts for table in made)
     )
     bundle.write(folder, manifest)
-    return SiteResult(manifest, delivered, policy, roster, tuple(each for table in made for each in table.quality))
+    return SiteResult(
+        manifest, delivered, policy, roster, tuple(each for table in made for each in table.quality)
+    )
 
 
-def hub_half(configuration: Configuration, handed: SiteResult, folder: Path, progress: Progress) -> hub.Linked:
+def hub_half(
+    configuration: Configuration, handed: SiteResult, folder: Path, progress: Progress
+) -> hub.Linked:
     """From a bundle to linked tables: verify, settle, link, write."""
     manifest = bundle.read(folder / "bundle")
     feeds = {delivery.feed.name: delivery.feed for delivery in handed.delivered}

@@ -72,7 +72,7 @@ def _check_flow(flow: Flow, feed: Feed) -> None:
     if pseudonymised and not flow.optouts_applied_upstream:
         raise ConfigurationError(
             f"flow {feed.name}: people arrive as pseudonyms, so opt-outs cannot be applied here",
-            hint="name the document that says they were: optouts_applied_upstream = \"…\"",
+            hint='name the document that says they were: optouts_applied_upstream = "…"',
         )
 
 
@@ -83,7 +83,9 @@ def _inspected(folder: Path, feed: Feed, name: str) -> tuple[Extract, ...]:
         extract = inspect(path, feed)
         read.columns(extract, table)
         if not extract.rows and not table.optional:
-            raise InputError(f"{path.name}: a header and no rows", hint="ask the sender whether the extract is complete")
+            raise InputError(
+                f"{path.name}: a header and no rows", hint="ask the sender whether the extract is complete"
+            )
         found.append(extract)
     return tuple(sorted(found, key=lambda extract: (extract.delivered, extract.path.name)))
 
@@ -125,7 +127,9 @@ def _small(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
 
 def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[str, pl.DataFrame]:
     """Translations that columns of the feed name: the latest delivery of a key counts."""
-    wanted = {column.lookup for table in feed.tables.values() for column in table.columns.values() if column.lookup}
+    wanted = {
+        column.lookup for table in feed.tables.values() for column in table.columns.values() if column.lookup
+    }
     made = {}
     for reference in sorted(wanted):
         name, _, value = reference.partition(".")
@@ -175,7 +179,7 @@ def _entries(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame
                 whole_person=_whole_person(part),
                 delivered=pl.lit(extract.delivered.replace(tzinfo=None)),
             )
-            .cast(dict(ENTRIES))
+            .cast(ENTRIES)
             .collect(engine="streaming")
         )
 
@@ -185,7 +189,10 @@ def flagged(table: Table) -> pl.Expr:
     order = [Reason.TEST_PATIENT, Reason.SENSITIVE, Reason.DELETED]
     names = [name for name in table.with_role(Role.FLAG) if table.columns[name].removes]
     names.sort(key=lambda name: order.index(Reason(table.columns[name].removes or "")))
-    return pl.coalesce(*(pl.when(_raised(name)).then(pl.lit(table.columns[name].removes)) for name in names), pl.lit(None, pl.String))
+    return pl.coalesce(
+        *(pl.when(_raised(name)).then(pl.lit(table.columns[name].removes)) for name in names),
+        pl.lit(None, pl.String),
+    )
 
 
 def _raised(name: str) -> pl.Expr:
@@ -216,7 +223,7 @@ def _type1(delivery: Delivery, table: Table, extract: Extract, codes: type1.Code
                 deleted=deleted,
                 delivered=pl.lit(extract.delivered.replace(tzinfo=None)),
             )
-            .cast(dict(TYPE1))
+            .cast(TYPE1)
             .collect(engine="streaming")
         )
 
@@ -230,11 +237,13 @@ def _superseded(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFr
         name: nhs_number.parse(rows[place])["number"]
         for name, place in (("superseded", places.superseded), ("current", places.current))
     }
-    frame = pl.DataFrame({**number, "delivered": rows["_delivered"]}).cast(dict(SUPERSEDED))
+    frame = pl.DataFrame({**number, "delivered": rows["_delivered"]}).cast(SUPERSEDED)
     return frame.drop_nulls().filter(pl.col("superseded") != pl.col("current"))
 
 
-def policy(configuration: Configuration, delivered: Sequence[Delivery], known: Roster, who: People, now: datetime) -> Policy:
+def policy(
+    configuration: Configuration, delivered: Sequence[Delivery], known: Roster, who: People, now: datetime
+) -> Policy:
     """Everything that binds, each register within its age.
 
     Raises:
@@ -254,7 +263,11 @@ def policy(configuration: Configuration, delivered: Sequence[Delivery], known: R
     if not rules.exempt("type1"):
         _check_age(direct, "type1", rules.type1.max_age_days, now)
         out = type1.opted_out(_type1_records(known, who))
-    sensitive = follow(known.entries.lazy().filter("whole_person"), who.current, "number").select("_followed").collect()
+    sensitive = (
+        follow(known.entries.lazy().filter("whole_person"), who.current, "number")
+        .select("_followed")
+        .collect()
+    )
     hidden = np.unique(sensitive["_followed"].drop_nulls().to_numpy().astype(np.int64))
     elsewhere = out if rules.type1.applies_to == "everything" else out[:0]
     return Policy(
@@ -267,10 +280,15 @@ def policy(configuration: Configuration, delivered: Sequence[Delivery], known: R
 
 
 def _type1_records(known: Roster, who: People) -> pl.DataFrame:
-    numbers = [part.select(pl.lit(name).alias("namespace"), "key", "_number") for name, part in who.by_namespace.items()]
+    numbers = [
+        part.select(pl.lit(name).alias("namespace"), "key", "_number")
+        for name, part in who.by_namespace.items()
+    ]
     if not numbers:
         return pl.DataFrame(schema={"number": pl.Int64, "withdrawal": pl.Boolean, "date": pl.Date})
-    joined = known.type1.filter(~pl.col("deleted")).join(pl.concat(numbers), on=["namespace", "key"], how="inner")
+    joined = known.type1.filter(~pl.col("deleted")).join(
+        pl.concat(numbers), on=["namespace", "key"], how="inner"
+    )
     return joined.select(pl.col("_number").alias("number"), "withdrawal", "date")
 
 

@@ -33,8 +33,11 @@ def main() -> None:
     except KeyboardInterrupt:
         _say("stopped", "nothing was published; run the same command again")
         sys.exit(130)
-    except Exception as error:  # noqa: BLE001 the last line of defence: a message may quote the data, so it is not shown
-        _say(f"unexpected: {type(error).__name__} at {_where(error)}", "report this line; it holds nothing from the data")
+    except Exception as error:
+        _say(
+            f"unexpected: {type(error).__name__} at {_where(error)}",
+            "report this line; it holds nothing from the data",
+        )
         sys.exit(1)
 
 

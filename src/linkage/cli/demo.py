@@ -65,7 +65,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    directory: Annotated[Path, typer.Argument(help="Where to put it: a new folder, or one this command made.")] = Path("demo"),
+    directory: Annotated[
+        Path, typer.Argument(help="Where to put it: a new folder, or one this command made.")
+    ] = Path("demo"),
     people: Annotated[int, typer.Option(min=100, help="How many people to make up.")] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed makes other people.")] = 1,
 ) -> None:
@@ -83,7 +85,9 @@ def demo(
 def make(directory: Path, people: int, seed: int) -> None:
     """Make up an ICS with its configuration and key; a folder that holds anything else is refused."""
     configuration = directory / "linkage.toml"
-    if directory.is_file() or (directory.is_dir() and any(directory.iterdir()) and not configuration.is_file()):
+    if directory.is_file() or (
+        directory.is_dir() and any(directory.iterdir()) and not configuration.is_file()
+    ):
         raise ConfigurationError(f"{directory} exists and is not a demo", hint="name a new folder")
     if configuration.is_file() and configuration.read_text(encoding="utf-8") != text():
         raise ConfigurationError(f"{configuration} is not the demo's", hint="name a new folder")
@@ -98,4 +102,6 @@ def make(directory: Path, people: int, seed: int) -> None:
 
 def text() -> str:
     """The demo's configuration."""
-    return CONFIGURATION + "".join(f'\n[[flows]]\nfeed = "{feed}"\npath = "extracts/{feed}"\n' for feed in FLOWS)
+    return CONFIGURATION + "".join(
+        f'\n[[flows]]\nfeed = "{feed}"\npath = "extracts/{feed}"\n' for feed in FLOWS
+    )

@@ -9,7 +9,9 @@ import typer
 
 from linkage import contract
 
-app = typer.Typer(help="The contracts that say what extracts hold and what happens to each column.", no_args_is_help=True)
+app = typer.Typer(
+    help="The contracts that say what extracts hold and what happens to each column.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -21,7 +23,9 @@ def list_feeds() -> None:
 
 
 @app.command()
-def show(feed: Annotated[str, typer.Argument(help="A shipped feed's name, or the path of a contract.")]) -> None:
+def show(
+    feed: Annotated[str, typer.Argument(help="A shipped feed's name, or the path of a contract.")],
+) -> None:
     """Show a contract as a table."""
     found = contract.load(feed, Path())
     typer.echo(f"{found.name} version {found.version}: {found.title}")

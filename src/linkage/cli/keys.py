@@ -21,14 +21,19 @@ def keys() -> None:
 def create(
     path: Annotated[Path, typer.Argument(help="The age file to make, for example keys/ics.age.")],
     recipient: Annotated[
-        list[str] | None, typer.Option(help="An age public key that will open it; may be given several times.")
+        list[str] | None,
+        typer.Option(help="An age public key that will open it; may be given several times."),
     ] = None,
     *,
-    passphrase: Annotated[bool, typer.Option("--passphrase", help="Ask for a passphrase that opens it.")] = False,
+    passphrase: Annotated[
+        bool, typer.Option("--passphrase", help="Ask for a passphrase that opens it.")
+    ] = False,
 ) -> None:
     """Make a keyset: a new random root secret in an age-encrypted file."""
     secret = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
     made = Keyset.create(path, recipients=recipient or (), passphrase=secret)
     typer.echo(f"made {made.path} with key {made.key_id}")
     if made.identity is not None:
-        typer.echo(f"made {made.identity}, which opens it: keep it apart from the keyset, and a copy in a safe")
+        typer.echo(
+            f"made {made.identity}, which opens it: keep it apart from the keyset, and a copy in a safe"
+        )

@@ -22,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 
 def options(
-    *, version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True)
+    ] = False,
 ) -> None:
     """Options of `linkage` itself."""
     if version:

@@ -14,7 +14,7 @@ import duckdb
 from linkage.link.engine import name, run, text
 from linkage.link.events import moment
 from linkage.link.settle import attributes_table
-from linkage.link.tables import FeedTable
+from linkage.link.tables import FeedTable, minimised
 
 __all__ = ["ATTRIBUTES", "Attribute", "choose", "present"]
 
@@ -32,36 +32,30 @@ class Attribute:
 
     Attributes:
         name: The word contracts use in `attribute`.
-        columns: The person table's columns with their types; the first is never null in a candidate.
-        minimised: True where the site half named these columns itself; else the contract's column is read.
-        value: SQL that normalises the first column, with `{value}` in it.
+        columns: The person table's columns with their types; a source is asked when it has the first that it knows.
+        value: SQL that normalises a value, with `{value}` in it.
         unstated: Values that mean "asked, not known": believed only when no source says more.
     """
 
     name: str
     columns: tuple[tuple[str, str], ...]
-    minimised: bool = False
     value: str = "{value}"
     unstated: tuple[str, ...] = ()
 
 
 ATTRIBUTES = (
-    Attribute("birth", (("birth_year", "SMALLINT"), ("birth_month", "TINYINT")), minimised=True),
-    Attribute("death", (("death_month", "DATE"),), minimised=True),
+    Attribute("birth", (("birth_year", "SMALLINT"), ("birth_month", "TINYINT"))),
+    Attribute("death", (("death_month", "DATE"),)),
     Attribute("sex", (("sex", "VARCHAR"),), value=_SEX),
     Attribute("ethnicity", (("ethnicity", "VARCHAR"),), unstated=("Z", "99")),
     Attribute("practice", (("practice", "VARCHAR"),)),
-    Attribute(
-        "home", (("lsoa_2021", "VARCHAR"), ("imd_decile", "TINYINT"), ("postcode_district", "VARCHAR")), minimised=True
-    ),
+    Attribute("home", (("lsoa_2021", "VARCHAR"), ("imd_decile", "TINYINT"), ("postcode_district", "VARCHAR"))),
 )
 
 
 def present(attribute: Attribute, tables: Sequence[FeedTable]) -> tuple[str, ...]:
     """The attribute's columns that some table has."""
-    if not attribute.minimised:
-        return tuple(column for column, _ in attribute.columns)
-    had = {field.name for table in tables for field in table.fields if _tells(table, attribute)}
+    had = {column for table in tables for column in _told(table, attribute)}
     return tuple(column for column, _ in attribute.columns if column in had)
 
 
@@ -72,7 +66,7 @@ def choose(connection: duckdb.DuckDBPyConnection, attribute: Attribute, tables: 
     """
     step = f"choosing the {attribute.name} of persons"
     result = f"_person_{attribute.name}"
-    candidates = [_candidates(table, attribute) for table in tables if _tells(table, attribute)]
+    candidates = [_candidates(table, attribute) for table in tables if _told(table, attribute)]
     if not candidates:
         typed = ", ".join(f"{name(column)} {type}" for column, type in attribute.columns)
         run(connection, f"CREATE OR REPLACE TEMP TABLE {result} (token UUID, {typed})", step)
@@ -87,53 +81,46 @@ def choose(connection: duckdb.DuckDBPyConnection, attribute: Attribute, tables: 
     return result
 
 
-def _tells(table: FeedTable, attribute: Attribute) -> bool:
-    return _told(table, attribute) is not None
-
-
-def _told(table: FeedTable, attribute: Attribute) -> str | None:
-    """The published column that holds the attribute's first value."""
+def _told(table: FeedTable, attribute: Attribute) -> dict[str, str]:
+    """The published columns that tell the attribute, by the person table's columns; empty where none does."""
+    had = {field.name for field in table.fields}
     for column, contract in table.table.columns.items():
-        if contract.attribute != attribute.name:
-            continue
-        if not attribute.minimised:
-            field = table.field(column)
-            return field.name if field else None
-        had = {field.name for field in table.fields}
-        return next((wanted for wanted, _ in attribute.columns if wanted in had), None)
-    return None
+        if contract.attribute == attribute.name:
+            names = minimised(column, contract.role) or {attribute.columns[0][0]: column}
+            told = {target: source for target, source in names.items() if source in had}
+            if told:
+                return told
+    return {}
 
 
 def _candidates(table: FeedTable, attribute: Attribute) -> str:
     """One row for each token and value of a table, as a struct that sorts by belief."""
-    columns = _columns(table, attribute)
-    first = _told(table, attribute) or ""
-    believed = attribute.value.format(value=f"CAST({name(first)} AS VARCHAR)") if attribute.value != "{value}" else name(first)
-    source, at, order = _when(table)
+    values = _values(table, attribute)
+    first = next(values[column] for column, _ in attribute.columns if column in _told(table, attribute))
     listed = ", ".join(text(value) for value in attribute.unstated)
-    stated = f"{name(first)} NOT IN ({listed})" if listed else "TRUE"
+    stated = f"{first} NOT IN ({listed})" if listed else "TRUE"
+    source, at, order = _when(table)
+    columns = ", ".join(f"{value} AS {name('v_' + column)}" for column, value in values.items())
     # Grouping first leaves a few rows for each person, however many events told the same.
     inner = (
         f"SELECT token, {stated} AS stated, max({{'at': {at}, {order}}}) AS latest, {columns}"
-        f" FROM {source} WHERE token IS NOT NULL AND {believed} IS NOT NULL"
-        " GROUP BY ALL"
+        f" FROM {source} WHERE token IS NOT NULL AND {first} IS NOT NULL GROUP BY ALL"
     )
-    names = ", ".join(f"'{column}': {name('v_' + column)}" for column, _ in attribute.columns)
+    names = ", ".join(f"'{column}': {name('v_' + column)}" for column in values)
     return (
         f"SELECT token, {{'stated': stated, 'rank': {_rank(table)}, 'latest': latest,"
         f" 'feed': {text(table.name)}, {names}}} AS candidate FROM ({inner})"
     )
 
 
-def _columns(table: FeedTable, attribute: Attribute) -> str:
-    had = {field.name for field in table.fields}
-    told = _told(table, attribute) or ""
-    found = []
-    for column, type in attribute.columns:
-        source = column if attribute.minimised else told
-        value = f"CAST({name(source)} AS {type})" if source in had else f"CAST(NULL AS {type})"
-        found.append(f"{attribute.value.format(value=value)} AS {name('v_' + column)}")
-    return ", ".join(found)
+def _values(table: FeedTable, attribute: Attribute) -> dict[str, str]:
+    """SQL of each of the attribute's columns, normalised; a null where the table lacks one."""
+    told = _told(table, attribute)
+    cast = {
+        column: f"CAST({name(told[column]) if column in told else 'NULL'} AS {type})"
+        for column, type in attribute.columns
+    }
+    return {column: attribute.value.format(value=value) for column, value in cast.items()}
 
 
 def _when(table: FeedTable) -> tuple[str, str, str]:

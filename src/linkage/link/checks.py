@@ -85,9 +85,7 @@ def _malformed(column: str) -> str:
     return f"count(*) FILTER (WHERE {quoted} IS NOT NULL AND NOT (octet_length({quoted}) = 16 AND {form}))"
 
 
-def _look_alikes(
-    connection: duckdb.DuckDBPyConnection, source: str, field: Field, step: str
-) -> tuple[int, int]:
+def _look_alikes(connection: duckdb.DuckDBPyConnection, source: str, field: Field, step: str) -> tuple[int, int]:
     """How many distinct values look like an NHS number, and how many distinct values there are."""
     if field.type == "VARCHAR":
         condition = _text_condition("v")

@@ -55,12 +55,12 @@ def make_events(connection: duckdb.DuckDBPyConnection, tables: Iterable[FeedTabl
     _create(connection, "event", EVENT)
     order = _ordered("date_trunc('month', start)", "token", "kind", "record")
     for feed, members in _by_feed(tables):
-        members = [member for member in members if member.table.event]
-        rows = " UNION ALL ".join(_event(member, member.table.event) for member in members if member.table.event)
+        rows = " UNION ALL ".join(_event(each, each.table.event) for each in members if each.table.event)
         if rows:
             # Where a record is not its table's key, ties are broken by all the rest, so that the order stays one.
-            rest = "" if _records_are_keys(members) else ", " + _ordered(*(name(column) for column, _ in EVENT[3:-1]))
-            run(connection, f"INSERT INTO event SELECT * FROM ({rows}) ORDER BY {order}{rest}", f"adding events of {feed}")
+            rest = "" if _records_are_keys(members) else ", " + _ordered(*(name(each) for each, _ in EVENT[3:-1]))
+            inserted = f"INSERT INTO event SELECT * FROM ({rows}) ORDER BY {order}{rest}"
+            run(connection, inserted, f"adding events of {feed}")
     return _count(connection, "event")
 
 
@@ -81,7 +81,9 @@ def make_event_codes(connection: duckdb.DuckDBPyConnection, tables: Iterable[Fee
         parts = [rows for member in members for rows in _codes_of(member, members)]
         if parts:
             rows = " UNION ALL ".join(parts)
-            run(connection, f"INSERT INTO event_code SELECT * FROM ({rows}) ORDER BY {order}", f"adding codes of {feed}")
+            run(
+                connection, f"INSERT INTO event_code SELECT * FROM ({rows}) ORDER BY {order}", f"adding codes of {feed}"
+            )
     return _count(connection, "event_code")
 
 

@@ -67,7 +67,7 @@ def make_registrations(connection: duckdb.DuckDBPyConnection, tables: Sequence[F
         if told:
             start, end = moment(table, told.start), moment(table, told.end)
             parts.append(
-                f"SELECT token, {table.sql(told.practice, 'VARCHAR')} AS practice, CAST({start} AS DATE) AS \"from\","
+                f'SELECT token, {table.sql(told.practice, "VARCHAR")} AS practice, CAST({start} AS DATE) AS "from",'
                 f' CAST({end} AS DATE) AS "to" FROM {name(table.name)} WHERE token IS NOT NULL'
             )
     if parts:

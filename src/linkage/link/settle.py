@@ -41,9 +41,7 @@ class Settled:
     removed: Mapping[Reason, int] = field(default_factory=dict)
 
 
-def settle(
-    connection: duckdb.DuckDBPyConnection, folder: Path, parts: TableParts, table: contract.Table
-) -> Settled:
+def settle(connection: duckdb.DuckDBPyConnection, folder: Path, parts: TableParts, table: contract.Table) -> Settled:
     """Create the published table of one feed table from its parts.
 
     The table has `token` first and then the kept columns, and is sorted by the month of the contract's month

@@ -14,10 +14,8 @@ from linkage.contract import Role
 from linkage.errors import IntegrityError
 from linkage.link.engine import name, text
 
-__all__ = ["FeedTable", "field_of", "kept_fields", "key_columns", "month_column", "rows"]
+__all__ = ["FeedTable", "field_of", "kept_fields", "key_columns", "minimised", "month_column", "rows", "scan"]
 
-# Into what the site half minimises a column that does not keep its name.
-MINIMISED = {Role.BIRTH_DATE: "birth_year", Role.DEATH_DATE: "death_month"}
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_.=/-]+")
 
 
@@ -73,12 +71,27 @@ def kept_fields(parts: TableParts) -> tuple[Field, ...]:
 def field_of(parts: TableParts, table: contract.Table, column: str) -> Field | None:
     """The kept column that a contract's column became, or None."""
     known = {field.name: field for field in parts.fields if field.name not in BOOKKEEPING}
-    role = table.columns[column].role
     if column in known:
         return known[column]
     if column in table.subjects:
         return Field(name="token", type="UUID", role=Role.PERSON)
-    return known.get(f"{column}_token") or known.get(MINIMISED.get(role, ""))
+    names = [f"{column}_token", *minimised(column, table.columns[column].role).values()]
+    return next((known[each] for each in names if each in known), None)
+
+
+def minimised(column: str, role: Role) -> dict[str, str]:
+    """What the site half makes of a column that does not keep its name: the person table's column, and its own."""
+    stem = column.removesuffix("_date")
+    match role:
+        case Role.BIRTH_DATE:
+            return {"birth_year": f"{stem}_year", "birth_month": f"{stem}_month"}
+        case Role.DEATH_DATE:
+            return {"death_month": f"{stem}_month"}
+        case Role.POSTCODE:
+            prefix = "" if column == "postcode" else f"{column.removesuffix('_postcode')}_"
+            return {area: prefix + area for area in ("lsoa_2021", "imd_decile", "postcode_district")}
+        case _:
+            return {}
 
 
 def month_column(parts: TableParts, table: contract.Table) -> str | None:
@@ -112,7 +125,9 @@ def rows(folder: Path, parts: TableParts) -> str:
     fields = [Field(name="token", type="UUID", role=Role.PERSON), *kept_fields(parts)]
     if not parts.parts:
         nothing = ", ".join(f"CAST(NULL AS {field.type}) AS {name(field.name)}" for field in fields)
-        book = "CAST(NULL AS TIMESTAMP) _delivered, CAST(NULL AS INTEGER) _file, CAST(NULL AS BIGINT) _row, FALSE _deleted"
+        book = (
+            "CAST(NULL AS TIMESTAMP) _delivered, CAST(NULL AS INTEGER) _file, CAST(NULL AS BIGINT) _row, FALSE _deleted"
+        )
         return f"(SELECT {nothing}, {book} WHERE FALSE)"
     columns = ", ".join(f"CAST({name(field.name)} AS {field.type}) AS {name(field.name)}" for field in fields)
     book = "_delivered, _file, _row, coalesce(_deleted, FALSE) AS _deleted"

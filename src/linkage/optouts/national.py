@@ -91,8 +91,13 @@ def read(rules: National, base: Path, now: datetime) -> AllowedList:
             "the national opt-out answer allows too few of those asked about to be believed",
             hint="it may be cut short, or a list of those who opted out; ask again, or lower min_allowed with a reason",
         )
-    evidence = [_evidence("national_requests", path, stamp) for path, stamp in zip(requests, map(_modified, requests), strict=True)]
-    evidence += [_evidence("national_allowed", path, stamp) for path, stamp in zip(answers, stamps, strict=True)]
+    evidence = [
+        _evidence("national_requests", path, stamp)
+        for path, stamp in zip(requests, map(_modified, requests), strict=True)
+    ]
+    evidence += [
+        _evidence("national_allowed", path, stamp) for path, stamp in zip(answers, stamps, strict=True)
+    ]
     return AllowedList(asked, allowed, min(stamps), tuple(evidence))
 
 
@@ -111,9 +116,13 @@ def _numbers(path: Path) -> Numbers:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise PolicyError(f"{path.name}: cannot be read ({error.strerror})", hint="check its permissions") from None
+        raise PolicyError(
+            f"{path.name}: cannot be read ({error.strerror})", hint="check its permissions"
+        ) from None
     if _REJECTED in content[:200]:
-        raise PolicyError(f"{path.name}: the service rejected the request", hint="correct the request and send it again")
+        raise PolicyError(
+            f"{path.name}: the service rejected the request", hint="correct the request and send it again"
+        )
     if content and not content.endswith(b"\n"):
         raise PolicyError(f"{path.name}: the last line is cut short", hint="fetch the file again")
     if not content:
@@ -123,14 +132,22 @@ def _numbers(path: Path) -> Numbers:
     bad = parsed["reason"].is_not_null() | ~column.str.contains(r"^\d{10},?$")
     if bad.any():
         row = int(bad.arg_true()[0]) + 1
-        raise PolicyError(f"{path.name}: line {row} is not one NHS number", hint="this is not a list of NHS numbers as the service writes it")
+        raise PolicyError(
+            f"{path.name}: line {row} is not one NHS number",
+            hint="this is not a list of NHS numbers as the service writes it",
+        )
     return parsed["number"].to_numpy().astype(np.int64)
 
 
 def _lines(content: bytes) -> pl.Series:
     # One field a line: no separator that could occur in it, and no quoting.
     frame = pl.read_csv(
-        io.BytesIO(content), has_header=False, separator="\x1f", quote_char=None, schema={"line": pl.String}, encoding="utf8-lossy"
+        io.BytesIO(content),
+        has_header=False,
+        separator="\x1f",
+        quote_char=None,
+        schema={"line": pl.String},
+        encoding="utf8-lossy",
     )
     return frame["line"].str.strip_suffix("\r").fill_null("")
 

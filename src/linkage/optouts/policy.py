@@ -6,13 +6,13 @@ whatever the number of registers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from linkage.optouts.national import AllowedList, Numbers
+from linkage.optouts.national import AllowedList, Evidence, Numbers
 from linkage.optouts.practices import Sharing
 from linkage.reasons import Reason
 
@@ -60,7 +60,7 @@ class Policy:
     elsewhere: Standing
     sharing: Sharing | None
     allow_test_numbers: bool = False
-    evidence: tuple[object, ...] = field(default=())
+    evidence: tuple[Evidence, ...] = ()
 
     def standing(self, setting: str) -> Standing:
         """The standing that applies in a care setting."""
@@ -80,7 +80,9 @@ def standing(national: AllowedList | None, type1: Numbers, sensitive: Numbers) -
     otherwise = VERDICTS.index(Reason.NATIONAL_NOT_ASKED) if national else MAY_BE_USED
     verdicts = np.full(len(numbers), otherwise, dtype=np.uint8)
     if national:
-        verdicts[np.isin(numbers, national.asked, assume_unique=True)] = VERDICTS.index(Reason.NATIONAL_OPT_OUT)
+        verdicts[np.isin(numbers, national.asked, assume_unique=True)] = VERDICTS.index(
+            Reason.NATIONAL_OPT_OUT
+        )
         verdicts[np.isin(numbers, national.allowed, assume_unique=True)] = MAY_BE_USED
     verdicts[np.isin(numbers, type1, assume_unique=True)] = VERDICTS.index(Reason.TYPE1_OPT_OUT)
     verdicts[np.isin(numbers, sensitive, assume_unique=True)] = VERDICTS.index(Reason.SENSITIVE)

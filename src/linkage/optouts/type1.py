@@ -51,11 +51,15 @@ def opted_out(records: pl.DataFrame) -> Numbers:
     """
     dissent = pl.col("date").filter(~pl.col("withdrawal"))
     withdrawal = pl.col("date").filter(pl.col("withdrawal"))
-    people = records.filter(pl.col("number").is_not_null()).group_by("number").agg(
-        dissents=dissent.len(),
-        undated=dissent.is_null().any(),
-        latest_dissent=dissent.max(),
-        latest_withdrawal=withdrawal.max(),
+    people = (
+        records.filter(pl.col("number").is_not_null())
+        .group_by("number")
+        .agg(
+            dissents=dissent.len(),
+            undated=dissent.is_null().any(),
+            latest_dissent=dissent.max(),
+            latest_withdrawal=withdrawal.max(),
+        )
     )
     stands = (
         pl.col("undated")

@@ -65,7 +65,8 @@ def read_areas(path: Path) -> pl.DataFrame:
         frame = pl.read_csv(path, columns=["pcds", "lsoa21", "imd"], infer_schema=False)
     except (OSError, pl.exceptions.PolarsError):
         raise ConfigurationError(
-            f"{path.name}: cannot be read as a postcode lookup", hint="it needs the columns pcds, lsoa21 and imd"
+            f"{path.name}: cannot be read as a postcode lookup",
+            hint="it needs the columns pcds, lsoa21 and imd",
         ) from None
     return frame.select(
         _compact("pcds").alias("_postcode"),
@@ -80,13 +81,20 @@ def outputs(feed: Feed, table: Table, minimiser: Minimiser, pseudonymiser: Pseud
     The expressions work on resolved rows: `_number` and other people's columns are Int64 numbers that may be used,
     identifiers are text, everything else is typed.
     """
-    made = [Output(Field(name="token", type="UUID", role="person", description="the person"), pseudonymiser.person_expr("_number"))]
+    made = [
+        Output(
+            Field(name="token", type="UUID", role="person", description="the person"),
+            pseudonymiser.person_expr("_number"),
+        )
+    ]
     for name, column in table.columns.items():
         if column.role in DROPPED or (column.role is Role.FLAG and column.removes):
             continue
         made += _of_role(name, column, table, minimiser, pseudonymiser)
     if table.event:
-        made.append(Output(_field("age", "SMALLINT", "number", "years, at the start"), _age(table.event.start, table)))
+        made.append(
+            Output(_field("age", "SMALLINT", "number", "years, at the start"), _age(table.event.start, table))
+        )
     return made
 
 
@@ -95,7 +103,9 @@ def with_areas(frame: pl.LazyFrame, table: Table, minimiser: Minimiser) -> pl.La
     if minimiser.areas is None:
         return frame
     for name in table.with_role(Role.POSTCODE):
-        areas = minimiser.areas.lazy().rename({"lsoa_2021": f"{name}|lsoa_2021", "imd_decile": f"{name}|imd_decile"})
+        areas = minimiser.areas.lazy().rename(
+            {"lsoa_2021": f"{name}|lsoa_2021", "imd_decile": f"{name}|imd_decile"}
+        )
         frame = frame.with_columns(_compact(name).alias(name)).join(
             areas, left_on=name, right_on="_postcode", how="left", maintain_order="left"
         )
@@ -107,7 +117,11 @@ def _of_role(
 ) -> Sequence[Output]:
     match column.role:
         case Role.PERSON:
-            return [Output(_field(f"{name}_token", "UUID", column), pseudonymiser.person_expr(name))] if column.other else []
+            return (
+                [Output(_field(f"{name}_token", "UUID", column), pseudonymiser.person_expr(name))]
+                if column.other
+                else []
+            )
         case Role.PERSON_KEY if name not in table.primary_key:
             # The token says more, and one key fewer can be matched on.
             return []
@@ -118,7 +132,12 @@ def _of_role(
         case Role.BIRTH_DATE:
             return _birth(name, column, minimiser)
         case Role.DEATH_DATE:
-            return [Output(_field(f"{_stem(name)}_month", "DATE", column, "first day of the month"), pl.col(name).dt.month_start())]
+            return [
+                Output(
+                    _field(f"{_stem(name)}_month", "DATE", column, "first day of the month"),
+                    pl.col(name).dt.month_start(),
+                )
+            ]
         case Role.POSTCODE:
             return _home(name, column, minimiser)
         case _:
@@ -145,7 +164,10 @@ def _birth(name: str, column: Column, minimiser: Minimiser) -> list[Output]:
     year = Output(_field(f"{_stem(name)}_year", "SMALLINT", column), pl.col(name).dt.year().cast(pl.Int16))
     if minimiser.birth == "year":
         return [year]
-    return [year, Output(_field(f"{_stem(name)}_month", "TINYINT", column), pl.col(name).dt.month().cast(pl.Int8))]
+    return [
+        year,
+        Output(_field(f"{_stem(name)}_month", "TINYINT", column), pl.col(name).dt.month().cast(pl.Int8)),
+    ]
 
 
 def _home(name: str, column: Column, minimiser: Minimiser) -> list[Output]:
@@ -155,8 +177,14 @@ def _home(name: str, column: Column, minimiser: Minimiser) -> list[Output]:
         district = _compact(name).str.extract(r"^([A-Z]{1,2}[0-9][A-Z0-9]?)[0-9][A-Z]{2}$", 1)
         return [Output(_field(f"{prefix}postcode_district", "VARCHAR", column), district)]
     return [
-        Output(_field(f"{prefix}lsoa_2021", "VARCHAR", column, "lower layer super output area"), pl.col(f"{name}|lsoa_2021")),
-        Output(_field(f"{prefix}imd_decile", "TINYINT", column, "1 is most deprived"), pl.col(f"{name}|imd_decile")),
+        Output(
+            _field(f"{prefix}lsoa_2021", "VARCHAR", column, "lower layer super output area"),
+            pl.col(f"{name}|lsoa_2021"),
+        ),
+        Output(
+            _field(f"{prefix}imd_decile", "TINYINT", column, "1 is most deprived"),
+            pl.col(f"{name}|imd_decile"),
+        ),
     ]
 
 

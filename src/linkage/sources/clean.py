@@ -61,14 +61,20 @@ def required_reason(table: Table) -> pl.Expr:
     invalid = [_invalid(name, table) for name in table.required if _can_fail(table.columns[name])]
     return pl.coalesce(
         pl.when(pl.col("_malformed")).then(pl.lit(Reason.ROW_MALFORMED.value)),
-        pl.when(pl.any_horizontal(missing or [pl.lit(value=False)])).then(pl.lit(Reason.REQUIRED_MISSING.value)),
-        pl.when(pl.any_horizontal(invalid or [pl.lit(value=False)])).then(pl.lit(Reason.REQUIRED_INVALID.value)),
+        pl.when(pl.any_horizontal(missing or [pl.lit(value=False)])).then(
+            pl.lit(Reason.REQUIRED_MISSING.value)
+        ),
+        pl.when(pl.any_horizontal(invalid or [pl.lit(value=False)])).then(
+            pl.lit(Reason.REQUIRED_INVALID.value)
+        ),
     )
 
 
 def counted(table: Table) -> tuple[str, ...]:
     """Names of the columns whose unreadable or unknown values are counted."""
-    return tuple(name for name, column in table.columns.items() if column.role not in DROPPED and _can_fail(column))
+    return tuple(
+        name for name, column in table.columns.items() if column.role not in DROPPED and _can_fail(column)
+    )
 
 
 def _invalid(name: str, table: Table) -> pl.Expr:
@@ -116,7 +122,9 @@ def _from_text(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Exp
         case "date":
             return pl.coalesce(_plausible(_date(raw, layout)) for layout in formats)
         case "datetime":
-            return pl.coalesce(_plausible(raw.str.to_datetime(layout, strict=False, time_unit="us")) for layout in formats)
+            return pl.coalesce(
+                _plausible(raw.str.to_datetime(layout, strict=False, time_unit="us")) for layout in formats
+            )
         case "time":
             layouts = column.formats or ("%H:%M:%S", "%H:%M", "%H%M")
             return pl.coalesce(raw.str.to_time(layout, strict=False) for layout in layouts)
@@ -132,7 +140,12 @@ def _from_text(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Exp
             return raw.is_not_null()
         case _:
             lowered = raw.str.to_lowercase()
-            return pl.when(lowered.is_in(list(TRUE))).then(pl.lit(value=True)).when(lowered.is_in(list(FALSE))).then(pl.lit(value=False))
+            return (
+                pl.when(lowered.is_in(list(TRUE)))
+                .then(pl.lit(value=True))
+                .when(lowered.is_in(list(FALSE)))
+                .then(pl.lit(value=False))
+            )
 
 
 def _date(raw: pl.Expr, layout: str) -> pl.Expr:
@@ -148,7 +161,7 @@ def _plausible(value: pl.Expr) -> pl.Expr:
 
 def _cast(raw: pl.Expr, column: Column) -> pl.Expr:
     """Columns that arrive typed, as from Parquet."""
-    types = {
+    types: dict[str, pl.DataType | type[pl.DataType]] = {
         "text": pl.String,
         "integer": pl.Int64,
         "number": pl.Float64,

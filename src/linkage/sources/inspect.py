@@ -87,7 +87,9 @@ def delivery(path: Path, feed: Feed) -> datetime:
     try:
         found = re.search(feed.delivered, path.name)
     except re.error:
-        raise ConfigurationError(f"{feed.name}: delivered is not a pattern", hint="correct the contract") from None
+        raise ConfigurationError(
+            f"{feed.name}: delivered is not a pattern", hint="correct the contract"
+        ) from None
     try:
         stamp = found.group(1) if found else ""
         return datetime.strptime(stamp, feed.delivered_format).replace(tzinfo=UTC)
@@ -140,7 +142,8 @@ def _chunks(path: Path) -> Iterator[bytes]:
 def _check_text(chunk: bytes, decoder: codecs.IncrementalDecoder, path: Path, shape: _Shape) -> None:
     if b"\0" in chunk:
         raise InputError(
-            f"{path.name}: not UTF-8 text (it holds zero bytes, as UTF-16 does)", hint="ask for UTF-8 encoding"
+            f"{path.name}: not UTF-8 text (it holds zero bytes, as UTF-16 does)",
+            hint="ask for UTF-8 encoding",
         )
     if chunk.isascii() and decoder.getstate()[0] == b"":
         return

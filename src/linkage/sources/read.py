@@ -101,7 +101,9 @@ def scan(extract: Extract, feed: Feed, table: Table) -> pl.LazyFrame:
     return frame.select(
         (pl.col(ROW) + 1).cast(pl.UInt32).alias(ROW),
         *(
-            pl.col(names[positions[name]]).alias(name) if name in positions else pl.lit(None, pl.String).alias(name)
+            pl.col(names[positions[name]]).alias(name)
+            if name in positions
+            else pl.lit(None, pl.String).alias(name)
             for name in kept
         ),
     ).with_columns(pl.col(ROW).is_in(_rows(extract.malformed)).alias(MALFORMED))
@@ -136,7 +138,10 @@ def _missing(extract: Extract, column: Column) -> InputError:
         )
     near = difflib.get_close_matches(wanted, _names(extract.header), n=1, cutoff=0.7)
     if near:
-        return InputError(f"{where}; the nearest is {near[0]!r}", hint="correct the extract, or add the alias to the contract")
+        return InputError(
+            f"{where}; the nearest is {near[0]!r}",
+            hint="correct the extract, or add the alias to the contract",
+        )
     return InputError(where, hint="correct the extract, or the contract if the column has another name")
 
 

@@ -49,12 +49,16 @@ def people(roster: Roster, *, allow_test: bool) -> People:
         "key",
         pl.col("number").alias(GIVEN),
         pl.col("_followed").alias(NUMBER),
-        pl.coalesce("reason", _test_reason("_followed", allow_test=allow_test), _circular()).alias(PERSON_REASON),
+        pl.coalesce("reason", _test_reason("_followed", allow_test=allow_test), _circular()).alias(
+            PERSON_REASON
+        ),
         pl.col("birth_date").alias(BIRTH),
         pl.col("practice").alias(HOME_PRACTICE),
         pl.col("removes").alias(KEY_REMOVES),
     )
-    frame = entries.with_columns(pl.when(pl.col(PERSON_REASON).is_null()).then(NUMBER).alias(NUMBER)).collect()
+    frame = entries.with_columns(
+        pl.when(pl.col(PERSON_REASON).is_null()).then(NUMBER).alias(NUMBER)
+    ).collect()
     parts = frame.partition_by("namespace", as_dict=True, include_key=False)
     return People({str(name): part for (name,), part in parts.items()}, current)
 
@@ -92,15 +96,23 @@ def resolve(frame: pl.LazyFrame, table: Table, who: People, *, allow_test: bool)
         frame = _by_number(frame, table.subjects[0], table, who, allow_test=allow_test)
     else:
         frame = frame.with_columns(
-            pl.lit(None, pl.Int64).alias(NUMBER), pl.lit(None, pl.Int64).alias(GIVEN), pl.lit(None, pl.String).alias(PERSON_REASON)
+            pl.lit(None, pl.Int64).alias(NUMBER),
+            pl.lit(None, pl.Int64).alias(GIVEN),
+            pl.lit(None, pl.String).alias(PERSON_REASON),
         )
     if not table.person_keys:
         nothing = {BIRTH: pl.Date, HOME_PRACTICE: pl.String, KEY_REMOVES: pl.String}
         frame = frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in nothing.items())
     for name in table.others:
-        parsed = nhs_number.parse_expr(name, integer=table.columns[name].kind == "integer", allow_test=allow_test)
+        parsed = nhs_number.parse_expr(
+            name, integer=table.columns[name].kind == "integer", allow_test=allow_test
+        )
         frame = frame.with_columns(parsed.struct.field("number").alias(name))
-        frame = follow(frame, who.current, name).rename({name: f"{name}{GIVEN}", "_followed": name}).drop("_replaced")
+        frame = (
+            follow(frame, who.current, name)
+            .rename({name: f"{name}{GIVEN}", "_followed": name})
+            .drop("_replaced")
+        )
     return frame
 
 
@@ -130,7 +142,9 @@ def _by_key(frame: pl.LazyFrame, table: Table, who: People) -> pl.LazyFrame:
     )
 
 
-def _by_number(frame: pl.LazyFrame, name: str, table: Table, who: People, *, allow_test: bool) -> pl.LazyFrame:
+def _by_number(
+    frame: pl.LazyFrame, name: str, table: Table, who: People, *, allow_test: bool
+) -> pl.LazyFrame:
     integer = table.columns[name].kind == "integer"
     parsed = nhs_number.parse_expr(name, integer=integer, allow_test=allow_test)
     frame = frame.with_columns(

@@ -18,32 +18,36 @@ import polars as pl
 from linkage.errors import IntegrityError
 from linkage.reasons import Reason
 
-STAMP = pl.Datetime("us")
+STAMP: pl.DataType = pl.Datetime("us")
+_TEXT: pl.DataType = pl.String()
+_NUMBER: pl.DataType = pl.Int64()
+_DATE: pl.DataType = pl.Date()
+_FLAG: pl.DataType = pl.Boolean()
 ENTRIES = pl.Schema(
     {
-        "namespace": pl.String,
-        "key": pl.String,
-        "number": pl.Int64,
-        "reason": pl.String,
-        "birth_date": pl.Date,
-        "practice": pl.String,
-        "removes": pl.String,
-        "whole_person": pl.Boolean,
+        "namespace": _TEXT,
+        "key": _TEXT,
+        "number": _NUMBER,
+        "reason": _TEXT,
+        "birth_date": _DATE,
+        "practice": _TEXT,
+        "removes": _TEXT,
+        "whole_person": _FLAG,
         "delivered": STAMP,
     }
 )
 TYPE1 = pl.Schema(
     {
-        "namespace": pl.String,
-        "key": pl.String,
-        "record": pl.String,
-        "withdrawal": pl.Boolean,
-        "date": pl.Date,
-        "deleted": pl.Boolean,
+        "namespace": _TEXT,
+        "key": _TEXT,
+        "record": _TEXT,
+        "withdrawal": _FLAG,
+        "date": _DATE,
+        "deleted": _FLAG,
         "delivered": STAMP,
     }
 )
-SUPERSEDED = pl.Schema({"superseded": pl.Int64, "current": pl.Int64, "delivered": STAMP})
+SUPERSEDED = pl.Schema({"superseded": _NUMBER, "current": _NUMBER, "delivered": STAMP})
 _PARTS = {"entries": ENTRIES, "type1": TYPE1, "superseded": SUPERSEDED}
 _HOPS = 32
 
@@ -91,7 +95,7 @@ class Roster:
             pl.col("whole_person").any(),
             pl.col("delivered").last(),
         )
-        return replace(self, entries=merged.select(ENTRIES.names()).cast(dict(ENTRIES)))
+        return replace(self, entries=merged.select(ENTRIES.names()).cast(ENTRIES))
 
     def with_type1(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take type 1 codes; for each record the latest delivered version counts."""
@@ -117,7 +121,9 @@ class Roster:
         for _ in range(_HOPS):
             onward = found.join(step, left_on="current", right_on="superseded", how="left", suffix="_next")
             known = pl.col("current").is_in(step["superseded"].implode())
-            following = onward.select("superseded", pl.when(known).then("current_next").otherwise("current").alias("current"))
+            following = onward.select(
+                "superseded", pl.when(known).then("current_next").otherwise("current").alias("current")
+            )
             if following.equals(found):
                 return found
             found = following
@@ -168,4 +174,3 @@ def load(folder: Path, unseal: Callable[[bytes], bytes]) -> Roster:
             )
         parts[name] = frame
     return Roster(**parts)
-

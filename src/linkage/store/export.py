@@ -11,7 +11,13 @@ from linkage.store.layout import UNDATED
 BY_FEED = ("event", "event_code")
 
 
-def export(connection: duckdb.DuckDBPyConnection, folder: Path, table: str, month: str | None, metadata: dict[str, str]) -> None:
+def export(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    table: str,
+    month: str | None,
+    metadata: dict[str, str],
+) -> None:
     """Write one table.
 
     Args:
@@ -47,7 +53,10 @@ def _month(column: str | None) -> str:
 
 
 def _feeds(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    return [str(feed) for (feed,) in connection.execute(f'SELECT DISTINCT feed FROM "{table}" ORDER BY 1').fetchall()]
+    return [
+        str(feed)
+        for (feed,) in connection.execute(f'SELECT DISTINCT feed FROM "{table}" ORDER BY 1').fetchall()
+    ]
 
 
 def _text(value: object) -> str:

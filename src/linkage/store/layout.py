@@ -1,11 +1,11 @@
 """Where things are in a store.
 
-    <store>/linkage-store                              says that this folder is a store
-    <store>/current                                    the run id of the newest complete snapshot
-    <store>/snapshots/<run id>/manifest.json, linked.duckdb
-    <store>/snapshots/<run id>/<table>/[feed=<feed>/]month=<YYYY-MM or undated>/part-00000.parquet
-    <store>/.staging-<run id>/                         being built, owner-only
-    <store>/lock, lock.holder                          held while a run works
+<store>/linkage-store                              says that this folder is a store
+<store>/current                                    the run id of the newest complete snapshot
+<store>/snapshots/<run id>/manifest.json, linked.duckdb
+<store>/snapshots/<run id>/<table>/[feed=<feed>/]month=<YYYY-MM or undated>/part-00000.parquet
+<store>/.staging-<run id>/                         being built, owner-only
+<store>/lock, lock.holder                          held while a run works
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Store:
             raise ConfigurationError(f"{self.path} is a file", hint="name a folder for the store")
         if self.path.is_dir() and any(self.path.iterdir()) and not self.marker.is_file():
             raise ConfigurationError(
-                f"{self.path} exists and is not a linkage store", hint="name a new folder: what is there is not touched"
+                f"{self.path} exists and is not a linkage store",
+                hint="name a new folder: what is there is not touched",
             )
         self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
         self.marker.touch(mode=0o640)

@@ -28,7 +28,9 @@ def hold(store: Store) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise TemporaryError(f"another run holds the store ({_holder(store)})", hint="wait until it has ended") from None
+        raise TemporaryError(
+            f"another run holds the store ({_holder(store)})", hint="wait until it has ended"
+        ) from None
     try:
         holder.write_text(json.dumps(_me()), encoding="utf-8")
         yield
@@ -42,7 +44,12 @@ def _me() -> dict[str, str | int]:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = "unknown"
-    return {"process": os.getpid(), "host": socket.gethostname(), "user": user, "since": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    return {
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+        "user": user,
+        "since": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
 
 
 def _holder(store: Store) -> str:

@@ -99,7 +99,7 @@ class RegisterFile(_Model):
 
 
 class ColumnCount(_Model):
-    """Cells of one column of one file that were written and that could not be read."""
+    """Cells of one column of one file: written, unreadable, and the first unreadable one's row (0: none)."""
 
     feed: str
     table: str
@@ -107,6 +107,7 @@ class ColumnCount(_Model):
     column: str
     written: int
     invalid: int
+    first_invalid: int
 
 
 class StageSeconds(_Model):

@@ -24,12 +24,14 @@ def open_store(path: Path) -> duckdb.DuckDBPyConnection:
     current = store.current()
     if current is None:
         raise InputError(f"{path}: nothing has been published", hint="run the pipeline, or name its store")
-    settings = {
+    settings: dict[str, str | bool | int | float | list[str]] = {
         "enable_external_access": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "allow_community_extensions": "false",
     }
-    connection = duckdb.connect(str(store.snapshots / current / "linked.duckdb"), read_only=True, config=settings)
+    connection = duckdb.connect(
+        str(store.snapshots / current / "linked.duckdb"), read_only=True, config=settings
+    )
     connection.execute("SET lock_configuration = true")
     return connection

@@ -32,7 +32,9 @@ def disk_full_is_temporary() -> Iterator[None]:
 
 
 def _full() -> TemporaryError:
-    return TemporaryError("the disk is full", hint="the last snapshot is untouched: free some space and run again")
+    return TemporaryError(
+        "the disk is full", hint="the last snapshot is untouched: free some space and run again"
+    )
 
 
 def begin(store: Store, run_id: str) -> Path:

@@ -12,6 +12,7 @@ import duckdb
 from linkage.link.attributes import ATTRIBUTES, choose, present
 from linkage.link.engine import name, run, text
 from linkage.link.events import moment
+from linkage.link.settle import attributes_table
 from linkage.link.tables import FeedTable
 
 __all__ = ["make_persons", "make_registrations"]
@@ -45,8 +46,9 @@ def make_persons(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTab
         f" FROM temp._sources {' '.join(joins)} ORDER BY token",
         "creating person",
     )
-    for made in ("_sources", "_seen", *(f"_person_{attribute.name}" for attribute in ATTRIBUTES)):
-        run(connection, f"DROP TABLE temp.{made}", "creating person")
+    made = ["_sources", "_seen", *(f"_person_{attribute.name}" for attribute in ATTRIBUTES)]
+    for each in [*made, *(attributes_table(table.name) for table in tables)]:
+        run(connection, f"DROP TABLE IF EXISTS temp.{name(each)}", "creating person")
     return int(run(connection, "SELECT count(*) FROM person", "counting person")[0][0])
 
 

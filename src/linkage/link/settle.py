@@ -6,6 +6,7 @@ counted as `duplicate` (the same in every kept column), `superseded`, or `delete
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ def settle(connection: duckdb.DuckDBPyConnection, folder: Path, parts: TablePart
 
     The table has `token` first and then the kept columns, and is sorted by the month of the contract's month
     column (rows without a date first), then token, then primary key. Rows whose key has a null part cannot be
-    told to be the same record, so they all stay.
+    told to be the same record, so they all stay, but for deletions, which say nothing and delete nothing.
 
     Args:
         connection: From `engine.connect`; the same one for all steps, since steps share temporary tables.
@@ -67,11 +68,12 @@ def settle(connection: duckdb.DuckDBPyConnection, folder: Path, parts: TablePart
     _create(connection, chosen, parts, keys, month, step)
     if _needs_delivery_order(table, month):
         _keep_attributes(connection, chosen, parts, step)
-    removed = _removed(connection, source, parts, keys, step) if winners else {}
+    removed = _removed(connection, source, parts, keys, step) if winners else Counter[Reason]()
+    removed += _lost_deletions(connection, source, keys, step)
     kept = int(run(connection, f"SELECT count(*) FROM {name(parts.name)}", step)[0][0])
     run(connection, "DROP TABLE IF EXISTS temp._winners", step)
     _check(parts, kept, removed)
-    return Settled(parts.name, month, kept, removed)
+    return Settled(parts.name, month, kept, dict(sorted(removed.items())))
 
 
 def attributes_table(published: str) -> str:
@@ -105,11 +107,11 @@ def _winners(connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str
 
 def _chosen(source: str, keys: tuple[str, ...], contested: bool) -> str:
     if not contested:
-        return f"(SELECT * FROM {source})"
+        return f"(SELECT * FROM {source} WHERE NOT _deleted)"
     same = " AND ".join(f"r.{name(key)} = w.{name(key)}" for key in keys)
     return (
         f"(SELECT r.* FROM {source} r LEFT JOIN _winners w ON {same}"
-        " WHERE w._contested IS NULL OR (NOT w._deleted AND w._file = r._file AND w._row = r._row))"
+        " WHERE NOT r._deleted AND (w._contested IS NULL OR (w._file = r._file AND w._row = r._row)))"
     )
 
 
@@ -147,7 +149,7 @@ def _keep_attributes(connection: duckdb.DuckDBPyConnection, chosen: str, parts: 
 
 def _removed(
     connection: duckdb.DuckDBPyConnection, source: str, parts: TableParts, keys: tuple[str, ...], step: str
-) -> dict[Reason, int]:
+) -> Counter[Reason]:
     """Count why rows of contested keys do not go on. A deletion that was itself replaced is `superseded`."""
     columns = ["token", *(field.name for field in tables.kept_fields(parts))]
     equal = " AND ".join(f"r.{name(column)} IS NOT DISTINCT FROM won.{name(column)}" for column in columns)
@@ -162,7 +164,16 @@ def _removed(
         " WHERE won._deleted OR r._file <> won._file OR r._row <> won._row GROUP BY reason ORDER BY reason",
         step,
     )
-    return {Reason(reason): int(count) for reason, count in counted}
+    return Counter({Reason(reason): int(count) for reason, count in counted})
+
+
+def _lost_deletions(
+    connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str, ...], step: str
+) -> Counter[Reason]:
+    """Count deletions that do not say of which record."""
+    broken = " OR ".join(f"{name(key)} IS NULL" for key in keys)
+    counted = run(connection, f"SELECT count(*) FROM {source} WHERE _deleted AND ({broken})", step)[0][0]
+    return Counter({Reason.DELETED: int(counted)})
 
 
 def _check(parts: TableParts, kept: int, removed: Mapping[Reason, int]) -> None:

@@ -28,35 +28,51 @@ def export(
         metadata: Put into every file: domain, key id, run id, format.
     """
     by_feed = table in BY_FEED
-    key = _month(month)
-    parts = [f"feed={feed}" for feed in _feeds(connection, table)] if by_feed else [""]
-    for feed in parts:
-        chosen = f"feed = '{feed.removeprefix('feed=')}'" if by_feed else "true"
-        months = connection.execute(
-            f'SELECT DISTINCT {key} FROM "{table}" WHERE {chosen} ORDER BY 1 NULLS FIRST'
-        ).fetchall() or ([(None,)] if not by_feed else [])
-        for (each,) in months:
-            place = folder / table / feed if feed else folder / table
-            if month is not None:
-                place = place / f"month={each or UNDATED}"
-            place.mkdir(parents=True, exist_ok=True)
-            inside = f"{key} = '{each}'" if each else f"{key} IS NULL"
-            columns = "* EXCLUDE (feed)" if by_feed else "*"
-            connection.execute(
-                f"COPY (SELECT {columns} FROM \"{table}\" WHERE {chosen} AND {inside}) TO '{_text(place / 'part-00000.parquet')}'"
-                f" (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_metadata(metadata)}}})"
-            )
+    # What the folders say is not said again in the files, or readers would have to choose between the two.
+    in_folders = [*(["feed"] if by_feed else []), *(["month"] if month == "month" else [])]
+    columns = f"* EXCLUDE ({', '.join(in_folders)})" if in_folders else "*"
+    for place, chosen in _partitions(connection, table, month, by_feed):
+        target = folder / table / place
+        target.mkdir(parents=True, exist_ok=True)
+        connection.execute(
+            f"COPY (SELECT {columns} FROM {_name(table)} WHERE {chosen}) TO '{_text(target / 'part-00000.parquet')}'"
+            f" (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_metadata(metadata)}}})"
+        )
 
 
-def _month(column: str | None) -> str:
-    return f"strftime(\"{column}\", '%Y-%m')" if column else "CAST(NULL AS VARCHAR)"
+def _partitions(
+    connection: duckdb.DuckDBPyConnection, table: str, month: str | None, by_feed: bool
+) -> list[tuple[Path, str]]:
+    """The folder of each file to be written, and a condition for its rows; a table without rows still has one.
+
+    A month is asked for as a range of its column: tables are stored in this order, so DuckDB skips to the rows,
+    where a function of the column would make it read the whole table once for each month.
+    """
+    feed = "feed" if by_feed else "CAST(NULL AS VARCHAR)"
+    start = f"date_trunc('month', {_name(month)})" if month else "CAST(NULL AS DATE)"
+    found = connection.execute(
+        f"SELECT DISTINCT {feed} AS feed, CAST({start} AS VARCHAR) AS start, strftime({start}, '%Y-%m') AS label"
+        f" FROM {_name(table)} ORDER BY feed NULLS FIRST, start NULLS FIRST"
+    ).fetchall()
+    made = []
+    for each, first, label in found or ([] if by_feed else [(None, None, None)]):
+        place = Path(f"feed={each}") if by_feed else Path()
+        chosen = f"feed = '{_text(each)}'" if by_feed else "true"
+        if month:
+            place /= f"month={label or UNDATED}"
+            chosen += f" AND {_in_month(_name(month), first)}"
+        made.append((place, chosen))
+    return made
 
 
-def _feeds(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    return [
-        str(feed)
-        for (feed,) in connection.execute(f'SELECT DISTINCT feed FROM "{table}" ORDER BY 1').fetchall()
-    ]
+def _in_month(column: str, first: str | None) -> str:
+    if first is None:
+        return f"{column} IS NULL"
+    return f"{column} >= TIMESTAMP '{first}' AND {column} < TIMESTAMP '{first}' + INTERVAL 1 MONTH"
+
+
+def _name(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
 
 
 def _text(value: object) -> str:

@@ -10,14 +10,17 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from linkage.errors import ConfigurationError
+from linkage.errors import ConfigurationError, IntegrityError
 
 UNDATED = "undated"
+# Nothing that could lead out of the folder of snapshots.
+RUN_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,20 @@ class Store:
         return self.path / f".staging-{run_id}"
 
     def current(self) -> str | None:
-        """The newest complete snapshot's run id; None before the first."""
+        """The newest complete snapshot's run id; None before the first.
+
+        Raises:
+            IntegrityError: The file does not name a run.
+        """
         try:
-            return self.current_file.read_text(encoding="ascii").strip() or None
+            found = self.current_file.read_bytes().strip()
         except FileNotFoundError:
             return None
+        if not RUN_ID.fullmatch(found):
+            raise IntegrityError(
+                f"{self.current_file}: does not name a run", hint="write the id of a folder of snapshots into it"
+            )
+        return found.decode("ascii")
 
     def make(self) -> None:
         """Make the store's folder, or accept the one that is there.

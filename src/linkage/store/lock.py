@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from filelock import FileLock, Timeout
 
-from linkage.errors import TemporaryError
+from linkage.errors import ConfigurationError, TemporaryError
 from linkage.store.layout import Store
 
 
@@ -22,14 +22,21 @@ def hold(store: Store) -> Iterator[None]:
 
     Raises:
         TemporaryError: Another run holds it; says which.
+        ConfigurationError: The volume has no locks that end with their process.
     """
-    lock = FileLock(store.path / "lock", timeout=0)
+    # Never a lock by the mere existence of a file: a crash would leave it behind.
+    lock = FileLock(store.path / "lock", timeout=0, fallback_to_soft=False)
     holder = store.path / "lock.holder"
     try:
         lock.acquire()
     except Timeout:
         raise TemporaryError(
             f"another run holds the store ({_holder(store)})", hint="wait until it has ended"
+        ) from None
+    except (OSError, NotImplementedError):
+        raise ConfigurationError(
+            f"{store.path}: its volume cannot lock files, or the lock may not be written",
+            hint="put the store on a local disk that this user may write to",
         ) from None
     try:
         holder.write_text(json.dumps(_me()), encoding="utf-8")

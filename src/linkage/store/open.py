@@ -6,12 +6,17 @@ from pathlib import Path
 
 import duckdb
 
-from linkage.errors import InputError
+from linkage.errors import InputError, IntegrityError
 from linkage.store.layout import Store
 
 
-def open_store(path: Path) -> duckdb.DuckDBPyConnection:
+def open_store(path: Path, temporary: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Open the current snapshot's database.
+
+    Args:
+        path: The store.
+        temporary: A folder into which large queries may spill; without one they must fit into memory, since a
+            snapshot is never written into.
 
     Returns:
         A connection that can read the snapshot's tables and nothing else: no other file, no network, no extension,
@@ -19,6 +24,7 @@ def open_store(path: Path) -> duckdb.DuckDBPyConnection:
 
     Raises:
         InputError: Nothing has been published there.
+        IntegrityError: The current snapshot is not there, or cannot be opened.
     """
     store = Store(path)
     current = store.current()
@@ -29,9 +35,14 @@ def open_store(path: Path) -> duckdb.DuckDBPyConnection:
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "allow_community_extensions": "false",
+        "temp_directory": str(temporary) if temporary else "",
     }
-    connection = duckdb.connect(
-        str(store.snapshots / current / "linked.duckdb"), read_only=True, config=settings
-    )
-    connection.execute("SET lock_configuration = true")
+    database = store.snapshots / current / "linked.duckdb"
+    try:
+        connection = duckdb.connect(str(database), read_only=True, config=settings)
+        connection.execute("SET lock_configuration = true")
+    except duckdb.Error:
+        raise IntegrityError(
+            f"{database}: cannot be opened", hint="check that the snapshot is there and may be read"
+        ) from None
     return connection

@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from linkage.errors import TemporaryError
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from linkage.errors import IntegrityError, TemporaryError
 from linkage.store.layout import Store
+from linkage.store.manifest import File, PublishedTable
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -32,9 +37,7 @@ def disk_full_is_temporary() -> Iterator[None]:
 
 
 def _full() -> TemporaryError:
-    return TemporaryError(
-        "the disk is full", hint="the last snapshot is untouched: free some space and run again"
-    )
+    return TemporaryError("the disk is full", hint="the last snapshot is untouched: free some space and run again")
 
 
 def begin(store: Store, run_id: str) -> Path:
@@ -56,21 +59,55 @@ def publish(store: Store, built: Path, run_id: str) -> Path:
 
     Returns:
         The published folder.
+
+    Raises:
+        IntegrityError: The folder has no manifest: it is not finished.
+        TemporaryError: The disk is full; the last snapshot is still the current one.
     """
+    if not (built / "manifest.json").is_file():
+        raise IntegrityError("the snapshot has no manifest", hint="nothing was published; report this")
     place = store.snapshots / run_id
-    for path in sorted(built.rglob("*")):
-        path.chmod(0o750 if path.is_dir() else 0o640)
-        if path.is_file():
+    with disk_full_is_temporary():
+        for path in [*sorted(built.rglob("*")), built]:
+            path.chmod(0o750 if path.is_dir() else 0o640)
             sync(path)
-    built.chmod(0o750)
-    built.rename(place)
-    sync(store.snapshots)
-    aside = store.current_file.with_suffix(".new")
-    aside.write_text(run_id + "\n", encoding="ascii")
-    sync(aside)
-    aside.replace(store.current_file)
-    sync(store.path)
+        built.rename(place)
+        try:
+            sync(store.snapshots)
+            _switch(store, run_id)
+        except BaseException:
+            # A snapshot that nobody was told of goes back to where it is cleared away with the rest of the run.
+            if store.current() != run_id:
+                with suppress(OSError):
+                    place.rename(built)
+            raise
     return place
+
+
+def check(built: Path, tables: Iterable[PublishedTable]) -> None:
+    """Open a finished snapshot as its readers will, and count every table in the database and in Parquet.
+
+    Args:
+        built: The finished folder; its database is closed.
+        tables: What the manifest says is in it.
+
+    Raises:
+        IntegrityError: A table or a file is missing, or does not hold what the manifest says; names the table.
+    """
+    hint = "nothing was published; run again, and report this if it stays"
+    try:
+        connection = duckdb.connect(str(built / "linked.duckdb"), read_only=True)
+    except duckdb.Error:
+        raise IntegrityError("the snapshot's database cannot be opened", hint=hint) from None
+    with connection:
+        for table in tables:
+            try:
+                good = _count(connection, table.name) == table.rows
+                good &= all(_holds(built / file.path, file) for file in table.files)
+            except (duckdb.Error, pa.ArrowInvalid, OSError):
+                good = False
+            if not good or sum(file.rows for file in table.files) != table.rows:
+                raise IntegrityError(f"{table.name}: the snapshot does not hold its rows", hint=hint)
 
 
 def retain(store: Store, keep: int) -> list[str]:
@@ -79,7 +116,10 @@ def retain(store: Store, keep: int) -> list[str]:
     current = store.current()
     older = [name for name in names if name != current]
     for name in older[: max(len(older) - (keep - 1), 0)]:
-        shutil.rmtree(store.snapshots / name)
+        # Out of sight first: a crash while files go leaves no half snapshot among the whole ones.
+        aside = store.staging(f"{name}.removed")
+        (store.snapshots / name).rename(aside)
+        shutil.rmtree(aside)
     return sorted(path.name for path in store.snapshots.iterdir())
 
 
@@ -87,8 +127,27 @@ def sync(path: Path) -> None:
     """Make sure that a file or a folder's names are on the disk."""
     if os.name == "nt" and path.is_dir():
         return
-    handle = os.open(path, os.O_RDONLY)
+    # Windows writes a file through only from a handle that may write.
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _switch(store: Store, run_id: str) -> None:
+    aside = store.current_file.with_suffix(".new")
+    aside.write_text(run_id + "\n", encoding="ascii")
+    sync(aside)
+    aside.replace(store.current_file)
+    sync(store.path)
+
+
+def _holds(path: Path, file: File) -> bool:
+    return path.stat().st_size == file.bytes and pq.read_metadata(path).num_rows == file.rows
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    quoted = '"' + table.replace('"', '""') + '"'
+    row = connection.execute(f"SELECT count(*) FROM {quoted}").fetchone()
+    return int(row[0]) if row else 0

@@ -1,10 +1,8 @@
-# Two commands: `make demo` to see it work, `make test` to check everything. Each makes its own environment.
+# `make test` checks everything, in an environment of its own.
 PYTHON ?= python3
 VENV := .venv
-PEOPLE ?= 20000
-SEED ?= 1
 
-.PHONY: demo test clean
+.PHONY: test clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -16,13 +14,10 @@ $(VENV)/tested: $(VENV)/installed
 		"hypothesis>=6.150" "mypy>=2.0" "pytest>=9.0" "pytest-xdist>=3.8" "ruff>=0.17"
 	touch $@
 
-demo: $(VENV)/installed
-	$(VENV)/bin/linkage demo demo --people $(PEOPLE) --seed $(SEED)
-
 test: $(VENV)/tested
 	$(VENV)/bin/ruff check src tests
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -n 2
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) build dist

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import ALLOWED, HEADER, NOT_ASKED, OPTED_OUT, SmallIcs, row
+from small import ALLOWED, HEADER, NOT_ASKED, OPTED_OUT, SmallIcs, row
 
 from linkage.errors import (
     ConfigurationError,
@@ -55,19 +55,39 @@ CASES = (
     Case("empty file", lambda ics: ics.extract.write_bytes(b""), InputError, "the file is empty"),
     Case("header only", lambda ics: ics.extract.write_text(HEADER + "\n"), InputError, "a header and no rows"),
     Case("wrong delimiter", _edit(",", ";"), InputError, "one column only"),
-    Case("utf-16", lambda ics: ics.extract.write_text(ics.extract.read_text(), encoding="utf-16"), InputError, "not UTF-8"),
+    Case(
+        "utf-16",
+        lambda ics: ics.extract.write_text(ics.extract.read_text(), encoding="utf-16"),
+        InputError,
+        "not UTF-8",
+    ),
     Case(
         "windows-1252",
         lambda ics: ics.extract.write_bytes(ics.extract.read_bytes().replace(b"a3", b"\xe9")),
         InputError,
         "row 3: not UTF-8",
     ),
-    Case("a typo in a header", _edit(DATE, "apointment.date"), InputError, "'appointment.date' is missing; the nearest is"),
+    Case(
+        "a typo in a header",
+        _edit(DATE, "apointment.date"),
+        InputError,
+        "'appointment.date' is missing; the nearest is",
+    ),
     Case("a column twice", _second_date, InputError, f"'{DATE}' occurs 2 times"),
     Case("an open quote", _edit("a7,", 'a7,"'), InputError, "a quoted field never ends"),
     Case("short rows", _edit(",ZZ1,QXX,12.5", ""), InputError, "the first is row 1"),
-    Case("wrong type throughout", _edit("2026-05-", "5/2026/"), InputError, f"'{DATE}': 10 of 10 values cannot be read, the first in row 1"),
-    Case("no stamp in the name", lambda ics: ics.extract.rename(ics.extract.with_name("appointment_x.csv")), InputError, "no delivery stamp"),
+    Case(
+        "wrong type throughout",
+        _edit("2026-05-", "5/2026/"),
+        InputError,
+        f"'{DATE}': 10 of 10 values cannot be read, the first in row 1",
+    ),
+    Case(
+        "no stamp in the name",
+        lambda ics: ics.extract.rename(ics.extract.with_name("appointment_x.csv")),
+        InputError,
+        "no delivery stamp",
+    ),
     Case(
         "stale answer",
         lambda ics: _control(ics).write_text(_control(ics).read_text().replace("20261123", "20261101")),
@@ -82,8 +102,18 @@ CASES = (
         PolicyError,
         "dated in the future",
     ),
-    Case("answer to another request", lambda ics: ics.answer.write_text(f"{NOT_ASKED},\n"), PolicyError, "never asked about"),
-    Case("rejection", lambda ics: ics.answer.write_text("The file contains one or more invalid NHS Numbers.\n"), PolicyError, "rejected"),
+    Case(
+        "answer to another request",
+        lambda ics: ics.answer.write_text(f"{NOT_ASKED},\n"),
+        PolicyError,
+        "never asked about",
+    ),
+    Case(
+        "rejection",
+        lambda ics: ics.answer.write_text("The file contains one or more invalid NHS Numbers.\n"),
+        PolicyError,
+        "rejected",
+    ),
     Case("empty answer", lambda ics: ics.answer.write_bytes(b""), PolicyError, "too few"),
     Case("answer cut short", lambda ics: ics.answer.write_text(ALLOWED[:5]), PolicyError, "cut short"),
     Case("not a list of numbers", lambda ics: ics.answer.write_text("{}\n"), PolicyError, "r.dat: line 1"),
@@ -93,7 +123,12 @@ CASES = (
         PolicyError,
         "does not cover sus_op appointment",
     ),
-    Case("no national list", lambda ics: ics.replace("[optouts.national]", "[quality]\n[optouts.x]"), ConfigurationError, "optouts.x"),
+    Case(
+        "no national list",
+        lambda ics: ics.replace("[optouts.national]", "[quality]\n[optouts.x]"),
+        ConfigurationError,
+        "optouts.x",
+    ),
     Case("unknown key", lambda ics: ics.replace("name =", "nam = 1\nname ="), ConfigurationError, "purpose.nam"),
     Case("unknown feed", lambda ics: ics.replace('"sus_op"', '"sus_po"'), ConfigurationError, "no feed is called"),
     Case("missing keyset", lambda ics: (ics.folder / "keys.age").unlink(), KeyUnavailableError, "keyset"),
@@ -163,7 +198,10 @@ def test_a_store_that_is_something_else_is_not_touched(small_ics: SmallIcs, what
 
 
 _COMMAND = "import sys; from linkage.cli import main; sys.argv[0] = 'linkage'; main()"
-_SMALL_FILES = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000)); "
+_SMALL_FILES = (
+    "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    " resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000)); "
+)
 
 
 def _command(ics: SmallIcs, before: str = "") -> subprocess.CompletedProcess[str]:

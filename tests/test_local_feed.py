@@ -101,10 +101,7 @@ def test_dates_ages_and_birth_years_are_those_of_the_files(done: tuple[Path, Run
         assert row["birth_year"] == (None if unborn else int(written["MYDOB"][2:]))
     assert any(row["ELECDATE"] in NOTHING - {""} for row in episodes.values())
     ages = Counter(int(float(row["ARRIVALAGE"])) for row in _rows("ae") if row["ARRIVALAGE"])
-    assert (
-        Counter(row["arrival_age"] for row in _published(folder, "ae") if row["arrival_age"] is not None)
-        == ages
-    )
+    assert Counter(row["arrival_age"] for row in _published(folder, "ae") if row["arrival_age"] is not None) == ages
 
 
 def test_diagnoses_are_codes_of_the_episodes(done: tuple[Path, RunReport]) -> None:
@@ -171,11 +168,7 @@ def test_a_second_delivery_is_settled_and_every_row_accounted_for(tmp_path: Path
     report = linkage.run(folder / "linkage.toml", now=NOW)
     assert report.removed == {"duplicate": 1, "superseded": 1, "required_missing": 1}
     kept = {row["AEKEY"] for row in [*first, *second] if row["AEKEY"]}
-    assert (
-        report.tables["artificial_hes_ae"]
-        == len(kept)
-        == len(first) + len(second) - sum(report.removed.values())
-    )
+    assert report.tables["artificial_hes_ae"] == len(kept) == len(first) + len(second) - sum(report.removed.values())
     account = json.loads((folder / "private" / "runs" / f"{report.run_id}.json").read_text())
     assert {each["table"]: each["read"] for each in account["balance"]} == {
         "ae": len(first) + len(second),

@@ -6,7 +6,7 @@ import json
 
 import duckdb
 import pytest
-from conftest import ALLOWED, NOW, SmallIcs
+from small import ALLOWED, NOW, SmallIcs
 
 import linkage
 from linkage import pipeline
@@ -96,9 +96,7 @@ def test_runs_over_the_same_extracts_agree(published: Published) -> None:
     assert ics.current() == second.run_id
     files = [path.relative_to(first.snapshot) for path in first.snapshot.rglob("*.parquet")]
     assert files
-    assert all(
-        (first.snapshot / file).read_bytes() == (second.snapshot / file).read_bytes() for file in files
-    )
+    assert all((first.snapshot / file).read_bytes() == (second.snapshot / file).read_bytes() for file in files)
 
 
 def test_a_second_run_at_the_same_time_is_refused(published: Published) -> None:
@@ -112,6 +110,4 @@ def test_a_second_run_at_the_same_time_is_refused(published: Published) -> None:
 def test_unaccounted_rows_do_not_publish() -> None:
     """A balance that does not add up raises."""
     with pytest.raises(IntegrityError, match="sus_op appointment"):
-        check_balance(
-            (ExactBalance(feed="sus_op", table="appointment", read=3, published=1, removed={"deleted": 1}),)
-        )
+        check_balance((ExactBalance(feed="sus_op", table="appointment", read=3, published=1, removed={"deleted": 1}),))

@@ -312,6 +312,7 @@ def publish(
     path.write_text(account_.model_dump_json(indent=1), encoding="utf-8")
     for kept in [path, *(work.private / "roster" / work.run_id).iterdir()]:
         switch.sync(kept)
+    switch.check(work.snapshot, account_.snapshot.tables)
     switch.publish(work.store, work.snapshot, work.run_id)
     kept_runs = switch.retain(work.store, configuration.store.keep)
     for old in work.private.glob("roster/*"):

@@ -1,0 +1,114 @@
+"""A small ICS of one feed, written out, that a test can then mangle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from linkage import pipeline
+from linkage.pipeline import RunReport
+from linkage.pseudonymise import Keyset
+
+NOW = datetime(2026, 11, 24, 6, tzinfo=UTC)
+HEADER = (
+    "PRIMARYKEY_ID,appointment.identifier,appointment.patient.identity.nhs_number.value,"
+    "appointment.patient.identity.birth_date,appointment.patient.identity.gender,"
+    "appointment.patient.registration.general_practice,appointment.patient.residence.postcode,appointment.date,"
+    "appointment.time,appointment.first_attendance,appointment.attended_or_dna,appointment.outcome,"
+    "appointment.commissioning.service_agreement.provider,appointment.commissioning.service_agreement.commissioner,"
+    "appointment.commissioning.tariff_calculation.final_price"
+)
+ALLOWED = "9434765919"
+OPTED_OUT = "9876543210"
+NOT_ASKED = "4000000632"
+NUMBERS = (
+    ALLOWED,
+    "943 476 5919",
+    "",
+    OPTED_OUT,
+    NOT_ASKED,
+    "1234567890",
+    "4444444444",
+    "943476591",
+    ALLOWED,
+    ALLOWED,
+)
+
+
+@dataclass(frozen=True)
+class SmallIcs:
+    """Where everything of the small ICS is."""
+
+    folder: Path
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "linkage.toml"
+
+    @property
+    def extract(self) -> Path:
+        return self.folder / "extracts" / "appointment_20261120.csv"
+
+    @property
+    def answer(self) -> Path:
+        return self.folder / "optouts" / "answers" / "r.dat"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def run(self) -> RunReport:
+        return pipeline.run(self.configuration, now=NOW)
+
+    def replace(self, old: str, new: str) -> None:
+        """Change the configuration."""
+        text = self.configuration.read_text()
+        assert old in text
+        self.configuration.write_text(text.replace(old, new))
+
+    def current(self) -> str | None:
+        path = self.store / "current"
+        return path.read_text().strip() if path.exists() else None
+
+
+def row(key: int, number: str, day: int = 1) -> str:
+    return f"{key},a{key},{number},1950-05-02,1,Z99001,QX1 1AA,2026-05-{day:02d},10:00,1,5,1,ZZ1,QXX,12.5"
+
+
+def make_small_ics(folder: Path) -> SmallIcs:
+    """Ten appointments: four of a person who may be used, and one of each reason for which a row is removed."""
+    ics = SmallIcs(folder)
+    ics.extract.parent.mkdir()
+    ics.extract.write_text("\n".join([HEADER, *(row(i, n) for i, n in enumerate(NUMBERS, start=1))]) + "\n")
+    (folder / "optouts" / "answers").mkdir(parents=True)
+    (folder / "optouts" / "r.dat").write_text(f"{ALLOWED},\n{OPTED_OUT},\n")
+    ics.answer.write_text(f"{ALLOWED},\n")
+    ics.answer.with_suffix(".ctl").write_text(
+        "<DTSControl><StatusRecord><DateTime>20261123060000</DateTime></StatusRecord></DTSControl>"
+    )
+    Keyset.create(folder / "keys.age")
+    ics.configuration.write_text(
+        """
+allow_test_numbers = true
+[purpose]
+name = "test"
+legal_basis = "made-up data"
+controllers = ["nobody"]
+[keys]
+keyset = "age://keys.age"
+domain = "ics:test"
+[store]
+path = "store"
+[optouts.national]
+requests = "optouts/*.dat"
+answers = "optouts/answers/*.dat"
+max_age_days = 7
+min_allowed = 0.5
+max_not_asked = 0.2
+[[flows]]
+feed = "sus_op"
+path = "extracts"
+"""
+    )
+    return ics

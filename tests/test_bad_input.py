@@ -131,6 +131,18 @@ CASES = (
     ),
     Case("unknown key", lambda ics: ics.replace("name =", "nam = 1\nname ="), ConfigurationError, "purpose.nam"),
     Case("unknown feed", lambda ics: ics.replace('"sus_op"', '"sus_po"'), ConfigurationError, "no feed is called"),
+    Case(
+        "opt-outs said to be applied elsewhere",
+        lambda ics: ics.replace('path = "extracts"', 'path = "extracts"\noptouts_applied_upstream = "x"'),
+        ConfigurationError,
+        "people arrive by NHS number",
+    ),
+    Case(
+        "an absolute pattern",
+        lambda ics: ics.replace('"optouts/*.dat"', '"/optouts/*.dat"'),
+        ConfigurationError,
+        "pattern",
+    ),
     Case("missing keyset", lambda ics: (ics.folder / "keys.age").unlink(), KeyUnavailableError, "keyset"),
     Case("missing identity", lambda ics: (ics.folder / "keys.identity").unlink(), KeyUnavailableError, "keyset"),
     Case("damaged keyset", lambda ics: (ics.folder / "keys.age").write_bytes(b"no key"), KeyUnavailableError, "keyset"),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,26 +29,73 @@ def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         exec(compile(block, "README.md", "exec"), {})  # noqa: S102 our own page
 
 
+def _models(model: type[BaseModel]) -> set[type[BaseModel]]:
+    """A model and all that its fields are made of."""
+    found, open_ = {model}, [model]
+    while open_:
+        hints = typing.get_type_hints(open_.pop())
+        inside = {part for hint in hints.values() for part in _parts(hint)} - found
+        found |= inside
+        open_ += inside
+    return found
+
+
+def _parts(hint: object) -> Iterator[type[BaseModel]]:
+    if isinstance(hint, type) and not typing.get_args(hint) and issubclass(hint, BaseModel):
+        yield hint
+    for inner in typing.get_args(hint):
+        yield from _parts(inner)
+
+
 @pytest.mark.parametrize(
-    "model",
-    [config.Configuration, config.Purpose, config.Keys, config.Store, config.National, config.Type1, config.Practices,
-     config.Exemption, config.Minimise, config.Quality, config.Flow],
-)  # fmt: skip
-def test_every_key_of_the_configuration_is_described(model: type[BaseModel]) -> None:
+    ("root", "page"), [(config.Configuration, "configuration.md"), (contract.Feed, "contracts.md")]
+)
+def test_every_key_is_described(root: type[BaseModel], page: str) -> None:
     """A key that nobody can read about is a key that nobody uses."""
-    page = (DOCS / "reference" / "configuration.md").read_text()
-    for name, field in model.model_fields.items():
-        assert field.exclude or f"`{name}`" in page, name
+    text = (DOCS / "reference" / page).read_text()
+    models = _models(root)
+    assert len(models) > 6
+    for model in models:
+        for name, field in model.model_fields.items():
+            assert field.exclude or f"`{name}`" in text, (model.__name__, name)
 
 
-@pytest.mark.parametrize("model", [contract.Feed, contract.Table, contract.Column])
-def test_every_key_of_a_contract_is_described(model: type[BaseModel]) -> None:
-    """So that a feed can be written without reading the code."""
-    page = (DOCS / "reference" / "contracts.md").read_text()
-    for name, field in model.model_fields.items():
-        assert field.exclude or f"`{name}`" in page, name
-    for role in contract.Role:
-        assert f"`{role.value}`" in page
+def test_the_example_configuration_can_be_read(tmp_path: Path) -> None:
+    """It holds what is required and nothing that is unknown."""
+    (example,) = re.findall(r"```toml\n(.*?)```", (DOCS / "reference" / "configuration.md").read_text(), re.DOTALL)
+    (tmp_path / "linkage.toml").write_text(example)
+    assert config.load(tmp_path / "linkage.toml").flows[0].feed in contract.shipped()
+
+
+def test_every_role_is_described() -> None:
+    """And every value that a column's other keys can have."""
+    text = (DOCS / "reference" / "contracts.md").read_text()
+    choices = [
+        str(value)
+        for name in ("type", "attribute", "removes")
+        for part in typing.get_args(contract.Column.model_fields[name].annotation)
+        for value in typing.get_args(part)
+    ]
+    assert len(choices) > 10
+    for word in [*contract.Role, *choices, *contract.RESERVED]:
+        assert f"`{word}`" in text, word
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the tutorial is written for a POSIX shell")
+def test_the_tutorial_runs(tmp_path: Path) -> None:
+    """Every command of it, in a new folder, with the counts that it promises."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / "tutorial" / "first-run.md").read_text(), re.DOTALL | re.MULTILINE)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-eu"], input="".join(blocks), cwd=tmp_path, env={**os.environ, "PATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "3 rows read" in done.stdout
+    assert "1 removed: national_opt_out" in done.stdout
+    assert "1 removed: number_check_digit" in done.stdout
+    assert re.search(r" visit 2026-04-01 00:00:00 75$", done.stdout, re.MULTILINE)
+    assert done.stdout.endswith("1 person\n")
 
 
 def test_every_reason_is_described() -> None:
@@ -56,9 +108,10 @@ def test_every_reason_is_described() -> None:
 def test_every_exit_code_is_described() -> None:
     """Orchestrators act on them."""
     page = (DOCS / "reference" / "exit-codes.md").read_text()
-    for name in errors.__all__:
-        if name != "LinkageError":
-            assert f"| {getattr(errors, name).exit_code} | `{name}` |" in page, name
+    kinds = errors.LinkageError.__subclasses__()
+    assert {kind.__name__ for kind in kinds} >= set(errors.__all__) - {"LinkageError"}
+    for kind in filter(lambda kind: kind.__module__ == errors.__name__, kinds):
+        assert f"| {kind.exit_code} | `{kind.__name__}` |" in page, kind
 
 
 def test_every_relative_link_leads_somewhere() -> None:

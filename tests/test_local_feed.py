@@ -97,8 +97,8 @@ def test_dates_ages_and_birth_years_are_those_of_the_files(done: tuple[Path, Run
         for name, source in sources.items():
             text = written[source]
             assert row[name] == (None if text in NOTHING else date.fromisoformat(text))
-        unborn = written["MYDOB"] in ("", "011801")
-        assert row["birth_year"] == (None if unborn else int(written["MYDOB"][2:]))
+        unknown = written["MYDOB"] in ("", "011801")
+        assert row["birth_year"] == (None if unknown else int(written["MYDOB"][2:]))
     assert any(row["ELECDATE"] in NOTHING - {""} for row in episodes.values())
     ages = Counter(int(float(row["ARRIVALAGE"])) for row in _rows("ae") if row["ARRIVALAGE"])
     assert Counter(row["arrival_age"] for row in _published(folder, "ae") if row["arrival_age"] is not None) == ages

@@ -20,7 +20,7 @@ from linkage.progress import Stage
 from linkage.pseudonymise import Pseudonymiser
 from linkage.pseudonymise.minimise import Minimiser, outputs, with_areas
 from linkage.reasons import Reason
-from linkage.site import Delivery, cleaned, flagged, reading
+from linkage.site import Delivery, cleaned, flagged, narrow, reading
 from linkage.sources import clean
 from linkage.sources.inspect import Extract
 from linkage.sources.resolve import KEY_REMOVES, PERSON_REASON, People, resolve
@@ -79,7 +79,11 @@ def decide(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Lazy
     """Find each row's person and give the row a reason (`_removed`, String) or none."""
     frame = resolve(frame, table, work.who, allow_test=work.policy.allow_test_numbers)
     direct = not table.pseudonyms
-    frame = apply(frame, feed, table, work.policy) if direct else frame.with_columns(pl.lit(None, pl.String).alias(OPTOUT_REASON))
+    frame = (
+        apply(frame, feed, table, work.policy)
+        if direct
+        else frame.with_columns(pl.lit(None, pl.String).alias(OPTOUT_REASON))
+    )
     person = pl.col(PERSON_REASON)
     if feed.unlinked == "keep":
         person = pl.lit(None, pl.String)
@@ -103,9 +107,7 @@ def release(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Laz
     kept = with_areas(frame.filter(pl.col(REMOVED).is_null()), table, work.minimiser)
     made = outputs(feed, table, work.minimiser, work.pseudonymiser)
     deletions = [name for name in table.with_role(Role.FLAG) if table.columns[name].removes == "deleted"]
-    deleted = pl.any_horizontal(
-        [pl.col(name).fill_null(value=True) for name in deletions] or [pl.lit(value=False)]
-    )
+    deleted = pl.any_horizontal([pl.col(name).fill_null(value=True) for name in deletions] or [pl.lit(value=False)])
     return kept.select(
         *(output.value.alias(output.field.name) for output in made),
         pl.col("_row").cast(pl.Int64),
@@ -117,14 +119,13 @@ def make(delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage) 
     """Make all parts of one table."""
     table = delivery.feed.tables[name]
     made, quality = [], []
+    hidden = _hidden(delivery, name)
     for place, extract in enumerate(delivery.extracts[name]):
         path = Path(delivery.feed.name) / name / f"part-{place:05d}.parquet"
-        part, columns = _part(delivery, name, extract, folder, path, place, work, stage)
+        part, columns = _part(delivery, name, extract, folder, path, place, work, stage, hidden)
         made.append(part)
         quality += columns
-    fields = tuple(
-        output.field for output in outputs(delivery.feed, table, work.minimiser, work.pseudonymiser)
-    )
+    fields = tuple(output.field for output in outputs(delivery.feed, table, work.minimiser, work.pseudonymiser))
     return Made(
         TableParts(
             feed=delivery.feed.name,
@@ -137,6 +138,38 @@ def make(delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage) 
     )
 
 
+def _row_flags(table: Table) -> list[str]:
+    """Flags that hide one record; those of a roster table hide through the roster, whatever the row's version."""
+    flags = [] if table.roster else table.with_role(Role.FLAG)
+    return [name for name in flags if table.columns[name].removes == Reason.SENSITIVE.value]
+
+
+def _hidden(delivery: Delivery, name: str) -> pl.DataFrame | None:
+    """Keys of the records that some delivered version marks sensitive: no other version may go on either."""
+    table = delivery.feed.tables[name]
+    flags = _row_flags(table)
+    if not flags:
+        return None
+    part = narrow(table, [*table.primary_key, *flags])
+    found = []
+    for extract in delivery.extracts[name]:
+        with reading(extract, delivery.feed):
+            rows = cleaned(delivery, part, extract).filter(flagged(part).is_not_null())
+            found.append(rows.select(table.primary_key).collect(engine="streaming"))
+    return pl.concat(found).unique() if found else None
+
+
+def _hide(rows: pl.LazyFrame, table: Table, hidden: pl.DataFrame | None) -> pl.LazyFrame:
+    if hidden is None or not hidden.height:
+        return rows
+    marked = hidden.lazy().with_columns(pl.lit(value=True).alias("_hidden"))
+    joined = rows.join(marked, on=list(table.primary_key), how="left", maintain_order="left")
+    flag = _row_flags(table)[0]
+    return joined.with_columns(pl.col(flag).fill_null(value=False) | pl.col("_hidden").fill_null(value=False)).drop(
+        "_hidden"
+    )
+
+
 def _part(
     delivery: Delivery,
     name: str,
@@ -146,6 +179,7 @@ def _part(
     place: int,
     work: Work,
     stage: Stage,
+    hidden: pl.DataFrame | None,
 ) -> tuple[Part, list[ColumnQuality]]:
     table = delivery.feed.tables[name]
     target = folder / path
@@ -156,10 +190,8 @@ def _part(
         return rows
 
     with reading(extract, delivery.feed):
-        rows = cleaned(delivery, table, extract)
-        rows = rows.with_columns(
-            pl.col("_row").map_batches(tick, return_dtype=pl.UInt32, is_elementwise=True)
-        )
+        rows = _hide(cleaned(delivery, table, extract), table, hidden)
+        rows = rows.with_columns(pl.col("_row").map_batches(tick, return_dtype=pl.UInt32, is_elementwise=True))
         decided = decide(rows, delivery.feed, table, work)
         sink = (
             release(decided, delivery.feed, table, work)
@@ -206,9 +238,7 @@ def _cells(table: Table) -> list[pl.Expr]:
     return made or [pl.len().alias("?rows")]
 
 
-def _quality(
-    feed: str, name: str, extract: Extract, table: Table, cells: dict[str, int | None]
-) -> list[ColumnQuality]:
+def _quality(feed: str, name: str, extract: Extract, table: Table, cells: dict[str, int | None]) -> list[ColumnQuality]:
     return [
         ColumnQuality(
             feed,

@@ -20,7 +20,7 @@ from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Role, Table
 from linkage.errors import ConfigurationError, InputError, LinkageError, PolicyError, TemporaryError
 from linkage.optouts import national, practices, type1
-from linkage.optouts.policy import Policy, standing
+from linkage.optouts.policy import VERDICTS, Policy, standing
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.minimise import Minimiser, read_areas
 from linkage.reasons import Reason
@@ -68,12 +68,31 @@ def deliveries(configuration: Configuration) -> Iterator[Delivery]:
 
 
 def _check_flow(flow: Flow, feed: Feed) -> None:
-    pseudonymised = any(table.pseudonyms for table in feed.tables.values())
-    if pseudonymised and not flow.optouts_applied_upstream:
+    """A feed of pseudonyms says where opt-outs were applied; no other feed can get round them by saying so."""
+    tables = feed.records().values()
+    numbers = any(table.subjects or table.person_keys for table in tables)
+    if not is_pseudonymised(feed):
+        if flow.optouts_applied_upstream:
+            raise ConfigurationError(
+                f"flow {feed.name}: people arrive by NHS number, so opt-outs are applied here",
+                hint="remove optouts_applied_upstream; to lift an opt-out, add an exemption with its reference",
+            )
+        return
+    if numbers:
+        raise ConfigurationError(
+            f"feed {feed.name}: some tables hold pseudonyms and others NHS numbers",
+            hint="make two contracts of it, so that opt-outs bind where there are numbers",
+        )
+    if not flow.optouts_applied_upstream:
         raise ConfigurationError(
             f"flow {feed.name}: people arrive as pseudonyms, so opt-outs cannot be applied here",
             hint='name the document that says they were: optouts_applied_upstream = "…"',
         )
+
+
+def is_pseudonymised(feed: Feed) -> bool:
+    """Whether people arrive as an upstream scheme's pseudonyms."""
+    return any(table.pseudonyms for table in feed.tables.values())
 
 
 def _inspected(folder: Path, feed: Feed, name: str) -> tuple[Extract, ...]:
@@ -127,9 +146,7 @@ def _small(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
 
 def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[str, pl.DataFrame]:
     """Translations that columns of the feed name: the latest delivery of a key counts."""
-    wanted = {
-        column.lookup for table in feed.tables.values() for column in table.columns.values() if column.lookup
-    }
+    wanted = {column.lookup for table in feed.tables.values() for column in table.columns.values() if column.lookup}
     made = {}
     for reference in sorted(wanted):
         name, _, value = reference.partition(".")
@@ -250,7 +267,7 @@ def policy(
         PolicyError: A register that binds is missing, too old, or not believable.
     """
     rules = configuration.optouts
-    direct = [delivery for delivery in delivered if not delivery.flow.optouts_applied_upstream]
+    direct = [delivery for delivery in delivered if not is_pseudonymised(delivery.feed)]
     allowed = None
     if direct and not rules.exempt("national"):
         if rules.national is None:
@@ -263,11 +280,7 @@ def policy(
     if not rules.exempt("type1"):
         _check_age(direct, "type1", rules.type1.max_age_days, now)
         out = type1.opted_out(_type1_records(known, who))
-    sensitive = (
-        follow(known.entries.lazy().filter("whole_person"), who.current, "number")
-        .select("_followed")
-        .collect()
-    )
+    sensitive = follow(known.entries.lazy().filter("whole_person"), who.current, "number").select("_followed").collect()
     hidden = np.unique(sensitive["_followed"].drop_nulls().to_numpy().astype(np.int64))
     elsewhere = out if rules.type1.applies_to == "everything" else out[:0]
     return Policy(
@@ -281,14 +294,11 @@ def policy(
 
 def _type1_records(known: Roster, who: People) -> pl.DataFrame:
     numbers = [
-        part.select(pl.lit(name).alias("namespace"), "key", "_number")
-        for name, part in who.by_namespace.items()
+        part.select(pl.lit(name).alias("namespace"), "key", "_number") for name, part in who.by_namespace.items()
     ]
     if not numbers:
         return pl.DataFrame(schema={"number": pl.Int64, "withdrawal": pl.Boolean, "date": pl.Date})
-    joined = known.type1.filter(~pl.col("deleted")).join(
-        pl.concat(numbers), on=["namespace", "key"], how="inner"
-    )
+    joined = known.type1.filter(~pl.col("deleted")).join(pl.concat(numbers), on=["namespace", "key"], how="inner")
     return joined.select(pl.col("_number").alias("number"), "withdrawal", "date")
 
 
@@ -347,10 +357,11 @@ def check_coverage(configuration: Configuration, made: Sequence[TableParts]) -> 
     rules = configuration.optouts.national
     if rules is None:
         return
+    decided = [reason.value for reason in (*VERDICTS, Reason.PRACTICE_NOT_SHARING)]
     for table in made:
         unasked = sum(part.removed.get(Reason.NATIONAL_NOT_ASKED.value, 0) for part in table.parts)
-        refused = sum(part.removed.get(Reason.NATIONAL_OPT_OUT.value, 0) for part in table.parts)
-        people = unasked + refused + sum(part.kept for part in table.parts)
+        # Every row of a person with a usable number counts, whatever else removed it.
+        people = sum(part.kept + sum(part.removed.get(reason, 0) for reason in decided) for part in table.parts)
         if unasked > rules.max_not_asked * people:
             raise PolicyError(
                 f"the national opt-out list does not cover {table.feed} {table.table}: {unasked} of {people} rows are "

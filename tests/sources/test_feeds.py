@@ -1,4 +1,4 @@
-"""The contracts that come with the package, held against the layouts that are delivered, and how a bad one is refused."""
+"""Shipped contracts against the layouts that are delivered, and how a bad contract is refused."""
 
 from __future__ import annotations
 
@@ -59,26 +59,27 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             PatientGuid, OrganisationGuid, UsualGpUserInRoleGuid, Sex, DateOfBirth, DateOfDeath, Title,
             GivenName, MiddleNames, Surname, DateOfRegistration, NhsNumber, PatientNumber,
             PatientTypeDescription, DummyType, HouseNameFlatNumber, NumberAndStreet, Village, Town, County,
-            Postcode, NHSNumberStatus, PersonGuid, DateOfDeactivation, Deleted, SpineSensitive, IsConfidential,
-            EmailAddress, HomePhone, MobilePhone, ProcessingId
+            Postcode, NHSNumberStatus, PersonGuid, DateOfDeactivation, Deleted, SpineSensitive,
+            IsConfidential, EmailAddress, HomePhone, MobilePhone, ProcessingId
             """,
         ),
         "observation": Layout(
             "291_CareRecord_Observation_20250401020000_6F1C.csv",
             """
             ObservationGuid, ParentObservationGuid, PatientGuid, OrganisationGuid, EffectiveDate,
-            EffectiveDatePrecision, EnteredDate, EnteredTime, ClinicianUserInRoleGuid, EnteredByUserInRoleGuid,
-            CodeId, ProblemGuid, AssociatedText, ConsultationGuid, Value, NumericUnit, ObservationType,
-            NumericRangeLow, NumericRangeHigh, DocumentGuid, Deleted, IsConfidential, ProcessingId
+            EffectiveDatePrecision, EnteredDate, EnteredTime, ClinicianUserInRoleGuid,
+            EnteredByUserInRoleGuid, CodeId, ProblemGuid, AssociatedText, ConsultationGuid, Value,
+            NumericUnit, ObservationType, NumericRangeLow, NumericRangeHigh, DocumentGuid, Deleted,
+            IsConfidential, ProcessingId
             """,
         ),
         "issue": Layout(
             "291_Prescribing_IssueRecord_20250401020000_6F1C.csv",
             """
             IssueRecordGuid, PatientGuid, OrganisationGuid, DrugRecordGuid, ClinicianUserInRoleGuid,
-            EnteredByUserInRoleGuid, CodeId, EffectiveDate, EffectiveDatePrecision, EnteredDate, EnteredTime,
-            Dosage, Quantity, QuantityUnit, CourseDurationInDays, EstimatedNhsCost, IsConfidential, Deleted,
-            ProcessingId
+            EnteredByUserInRoleGuid, CodeId, EffectiveDate, EffectiveDatePrecision, EnteredDate,
+            EnteredTime, Dosage, Quantity, QuantityUnit, CourseDurationInDays, EstimatedNhsCost,
+            IsConfidential, Deleted, ProcessingId
             """,
         ),
     },
@@ -91,10 +92,11 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             spell.patient.identity.birth_date, spell.patient.identity.gender,
             spell.patient.identity.ethnic_category, spell.patient.identity.withheld_identity_reason,
             spell.patient.registration.general_practice, spell.patient.residence.postcode,
-            spell.patient.mother.nhs_number.value, spell.patient.mother.nhs_number.status, spell.admission.date,
-            spell.admission.time, spell.admission.method, spell.admission.source,
+            spell.patient.mother.nhs_number.value, spell.patient.mother.nhs_number.status,
+            spell.admission.date, spell.admission.time, spell.admission.method, spell.admission.source,
             spell.admission.patient_classification, spell.discharge.date, spell.discharge.time,
-            spell.discharge.method, spell.discharge.destination, spell.commissioning.service_agreement.provider,
+            spell.discharge.method, spell.discharge.destination,
+            spell.commissioning.service_agreement.provider,
             spell.commissioning.service_agreement.commissioner, spell.commissioning.grouping.core_hrg,
             spell.commissioning.tariff_calculation.final_price, system.record.confidentiality_category,
             system.interchange.received_date
@@ -123,8 +125,8 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             appointment.patient.identity.gender, appointment.patient.identity.ethnic_category,
             appointment.patient.registration.general_practice, appointment.patient.residence.postcode,
             appointment.date, appointment.time, appointment.first_attendance, appointment.attended_or_dna,
-            appointment.outcome, appointment.consultation_medium, appointment.care_professional.main_specialty,
-            appointment.care_professional.treatment_function,
+            appointment.outcome, appointment.consultation_medium,
+            appointment.care_professional.main_specialty, appointment.care_professional.treatment_function,
             appointment.commissioning.service_agreement.provider,
             appointment.commissioning.service_agreement.commissioner,
             appointment.commissioning.tariff_calculation.final_price
@@ -135,10 +137,10 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "attendance": Layout(
             "emergency_care_20250401.csv",
             """
-            PRIMARYKEY_ID, attendance.unique_identifier, patient.nhs_number.value, patient.nhs_number.status,
-            patient.birth_date, patient.stated_gender, patient.ethnic_category,
-            patient.gp_registration.general_practice, patient.usual_address.postcode, attendance.arrival.date,
-            attendance.arrival.time, attendance.arrival.arrival_mode.code,
+            PRIMARYKEY_ID, attendance.unique_identifier, patient.nhs_number.value,
+            patient.nhs_number.status, patient.birth_date, patient.stated_gender, patient.ethnic_category,
+            patient.gp_registration.general_practice, patient.usual_address.postcode,
+            attendance.arrival.date, attendance.arrival.time, attendance.arrival.arrival_mode.code,
             attendance.arrival.attendance_category, attendance.arrival.ambulance_incident_number,
             attendance.departure.date, attendance.departure.time, attendance.discharge.destination.code,
             attendance.discharge.status.code, clinical.acuity.code, clinical.chief_complaint.code,
@@ -157,25 +159,25 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "patient": Layout(
             "CYP001MPI_20250401.csv",
             """
-            LocalPatientID, OrgID_LocalPatientID, NHSNumber, NHSNumber_Status, DateOfBirth, Postcode, Gender,
-            EthnicCategory, DateOfDeath, NHSNumber_Mother, EFFECTIVE_FROM, OrgID_Provider, Person_ID,
-            UniqueSubmissionID, Unique_MonthID
+            LocalPatientID, OrgID_LocalPatientID, NHSNumber, NHSNumber_Status, DateOfBirth, Postcode,
+            Gender, EthnicCategory, DateOfDeath, NHSNumber_Mother, EFFECTIVE_FROM, OrgID_Provider,
+            Person_ID, UniqueSubmissionID, Unique_MonthID
             """,
         ),
         "referral": Layout(
             "CYP101Referral_20250401.csv",
             """
             ServiceRequestID, LocalPatientID, OrgID_Commissioner, ReferralRequest_ReceivedDate,
-            SourceOfReferral, PrimaryReferralReason, Discharge_Date, EFFECTIVE_FROM, OrgID_Provider, Person_ID,
-            UniqueSubmissionID, Unique_ServiceRequestID, Unique_MonthID
+            SourceOfReferral, PrimaryReferralReason, Discharge_Date, EFFECTIVE_FROM, OrgID_Provider,
+            Person_ID, UniqueSubmissionID, Unique_ServiceRequestID, Unique_MonthID
             """,
         ),
         "care_contact": Layout(
             "CYP201CareContact_20250401.csv",
             """
             CareContactID, ServiceRequestID, Contact_Date, Contact_Time, OrgID_Commissioner,
-            CareContact_Duration, ConsMechanism, AttendanceStatus, EFFECTIVE_FROM, OrgID_Provider, Person_ID,
-            UniqueSubmissionID, Unique_ServiceRequestID, Unique_CareContactID, Unique_MonthID
+            CareContact_Duration, ConsMechanism, AttendanceStatus, EFFECTIVE_FROM, OrgID_Provider,
+            Person_ID, UniqueSubmissionID, Unique_ServiceRequestID, Unique_CareContactID, Unique_MonthID
             """,
         ),
     },
@@ -183,8 +185,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "patient": Layout(
             "MHS001MPI_20250401.csv",
             """
-            LocalPatientID, OrgIDLocalPatientID, NHSNumber, NHSNumberStatus, PersonBirthDate, Postcode, Gender,
-            EthnicCategory, PersDeathDate, OrgIDProv, Person_ID, UniqSubmissionID, UniqMonthID, EFFECTIVE_FROM
+            LocalPatientID, OrgIDLocalPatientID, NHSNumber, NHSNumberStatus, PersonBirthDate, Postcode,
+            Gender, EthnicCategory, PersDeathDate, OrgIDProv, Person_ID, UniqSubmissionID, UniqMonthID,
+            EFFECTIVE_FROM
             """,
         ),
         "referral": Layout(
@@ -218,10 +221,10 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             """
             LA Code, Reporting Period Start Date, Reporting Period End Date, NHS Number, LA Person Unique
             Identifier, GP Practice Name, GP Practice Code, Gender, Ethnicity, Date of Birth, Date of Death,
-            Postcode, Client Type, Primary Support Reason, Accommodation Status, Event Type, Event Reference,
-            Event Start Date, Event End Date, Event Description, Event Outcome, Request: Route of Access,
-            Assessment Type, Adult 1 Linked Person_ID, Service Type, Service Component, Delivery Mechanism,
-            Review Reason, Unit Cost, Cost Frequency (Unit Type), Planned units per week
+            Postcode, Client Type, Primary Support Reason, Accommodation Status, Event Type, Event
+            Reference, Event Start Date, Event End Date, Event Description, Event Outcome, Request: Route of
+            Access, Assessment Type, Adult 1 Linked Person_ID, Service Type, Service Component, Delivery
+            Mechanism, Review Reason, Unit Cost, Cost Frequency (Unit Type), Planned units per week
             """,
         ),
     },
@@ -229,8 +232,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "call": Layout(
             "iuc111_20250401.csv",
             """
-            CaseRef, NHS Number, Case Type, Call DateTime, Final Dx Code, Final Dx Description, Final Symptom
-            Group, Final Symptom Discriminator, 999 CAD Number, GP Surgery ID, Sex, Postcode, Date of Birth
+            CaseRef, NHS Number, Case Type, Call DateTime, Final Dx Code, Final Dx Description, Final
+            Symptom Group, Final Symptom Discriminator, 999 CAD Number, GP Surgery ID, Sex, Postcode, Date
+            of Birth
             """,
         ),
     },
@@ -238,8 +242,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "incident": Layout(
             "cad999_20250401.csv",
             """
-            CallNumber, NHS Number, Priority, TimeStampT0, TimeAtScene, TimeLeftScene, TimeAtDest, TimeHandover,
-            TimeClear, HospitalAttended, ChiefComplaint, MainPatientSex, MainPatientAge, PostCode_From
+            CallNumber, NHS Number, Priority, TimeStampT0, TimeAtScene, TimeLeftScene, TimeAtDest,
+            TimeHandover, TimeClear, HospitalAttended, ChiefComplaint, MainPatientSex, MainPatientAge,
+            PostCode_From
             """,
         ),
     },
@@ -247,8 +252,8 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "person_merger": Layout(
             "PDS_Person_Merger_20250401.csv",
             """
-            RowID, NHS Number, Superseded NHS Number, Person Merger Business Effective From Date, Person Merger
-            Business Effective To Date
+            RowID, NHS Number, Superseded NHS Number, Person Merger Business Effective From Date, Person
+            Merger Business Effective To Date
             """,
         ),
     },

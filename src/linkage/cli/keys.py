@@ -31,6 +31,7 @@ def create(
 ) -> None:
     """Make a keyset: a new random root secret in an age-encrypted file."""
     secret = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
+    path.parent.mkdir(parents=True, exist_ok=True)
     made = Keyset.create(path, recipients=recipient or (), passphrase=secret)
     typer.echo(f"made {made.path} with key {made.key_id}")
     if made.identity is not None:

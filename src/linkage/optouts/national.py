@@ -21,7 +21,7 @@ import polars as pl
 
 from linkage import nhs_number
 from linkage.config import National
-from linkage.errors import PolicyError
+from linkage.errors import ConfigurationError, PolicyError
 
 Numbers = npt.NDArray[np.int64]
 CLOCK_SKEW = timedelta(hours=1)
@@ -95,14 +95,18 @@ def read(rules: National, base: Path, now: datetime) -> AllowedList:
         _evidence("national_requests", path, stamp)
         for path, stamp in zip(requests, map(_modified, requests), strict=True)
     ]
-    evidence += [
-        _evidence("national_allowed", path, stamp) for path, stamp in zip(answers, stamps, strict=True)
-    ]
+    evidence += [_evidence("national_allowed", path, stamp) for path, stamp in zip(answers, stamps, strict=True)]
     return AllowedList(asked, allowed, min(stamps), tuple(evidence))
 
 
 def _find(patterns: Sequence[str], base: Path, what: str) -> list[Path]:
-    paths = sorted({path for pattern in patterns for path in base.glob(pattern) if path.is_file()})
+    try:
+        paths = sorted({path for pattern in patterns for path in base.glob(pattern) if path.is_file()})
+    except (NotImplementedError, ValueError):
+        raise ConfigurationError(
+            f"the pattern of national opt-out {what} files cannot be used",
+            hint="patterns start from the configuration's folder, for example optouts/*.dat",
+        ) from None
     if not paths:
         raise PolicyError(
             f"no national opt-out {what} file like {' or '.join(patterns)}",
@@ -116,9 +120,7 @@ def _numbers(path: Path) -> Numbers:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise PolicyError(
-            f"{path.name}: cannot be read ({error.strerror})", hint="check its permissions"
-        ) from None
+        raise PolicyError(f"{path.name}: cannot be read ({error.strerror})", hint="check its permissions") from None
     if _REJECTED in content[:200]:
         raise PolicyError(
             f"{path.name}: the service rejected the request", hint="correct the request and send it again"

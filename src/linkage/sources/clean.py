@@ -41,9 +41,7 @@ def clean(frame: pl.LazyFrame, feed: Feed, table: Table, lookups: Lookups) -> pl
     """
     kept = {name: column for name, column in table.columns.items() if column.role not in DROPPED}
     schema = frame.collect_schema()
-    frame = frame.with_columns(
-        _tidy(name, column, feed) for name, column in kept.items() if schema[name] == pl.String
-    )
+    frame = frame.with_columns(_tidy(name, column, feed) for name, column in kept.items() if schema[name] == pl.String)
     for name, column in kept.items():
         if column.lookup:
             frame = _translate(frame, name, lookups[column.lookup])
@@ -61,20 +59,14 @@ def required_reason(table: Table) -> pl.Expr:
     invalid = [_invalid(name, table) for name in table.required if _can_fail(table.columns[name])]
     return pl.coalesce(
         pl.when(pl.col("_malformed")).then(pl.lit(Reason.ROW_MALFORMED.value)),
-        pl.when(pl.any_horizontal(missing or [pl.lit(value=False)])).then(
-            pl.lit(Reason.REQUIRED_MISSING.value)
-        ),
-        pl.when(pl.any_horizontal(invalid or [pl.lit(value=False)])).then(
-            pl.lit(Reason.REQUIRED_INVALID.value)
-        ),
+        pl.when(pl.any_horizontal(missing or [pl.lit(value=False)])).then(pl.lit(Reason.REQUIRED_MISSING.value)),
+        pl.when(pl.any_horizontal(invalid or [pl.lit(value=False)])).then(pl.lit(Reason.REQUIRED_INVALID.value)),
     )
 
 
 def counted(table: Table) -> tuple[str, ...]:
     """Names of the columns whose unreadable or unknown values are counted."""
-    return tuple(
-        name for name, column in table.columns.items() if column.role not in DROPPED and _can_fail(column)
-    )
+    return tuple(name for name, column in table.columns.items() if column.role not in DROPPED and _can_fail(column))
 
 
 def _invalid(name: str, table: Table) -> pl.Expr:
@@ -96,9 +88,11 @@ def _tidy(name: str, column: Column, feed: Feed) -> pl.Expr:
 
 
 def _translate(frame: pl.LazyFrame, name: str, lookup: pl.DataFrame) -> pl.LazyFrame:
-    joined = frame.join(lookup.lazy(), left_on=name, right_on="key", how="left", maintain_order="left")
-    unknown = (pl.col(name).is_not_null() & pl.col("value").is_null()).alias(name + INVALID)
-    return joined.with_columns(unknown, pl.col("value").alias(name)).drop("value")
+    # The underscore keeps clear of the contract's own names, which cannot start with one.
+    table = lookup.lazy().rename({"value": "_translated"})
+    joined = frame.join(table, left_on=name, right_on="key", how="left", maintain_order="left")
+    unknown = (pl.col(name).is_not_null() & pl.col("_translated").is_null()).alias(name + INVALID)
+    return joined.with_columns(unknown, pl.col("_translated").alias(name)).drop("_translated")
 
 
 def _parse(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> tuple[pl.Expr, pl.Expr]:

@@ -1,0 +1,75 @@
+"""The extract files: where each table is written, how, and which columns identify a record."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from linkage.synthetic.columns import guids
+from linkage.synthetic.world import BULK_AGE, DELTA_AGE, LATER_AGE, MAIN_AGE
+
+
+class Delivery(IntEnum):
+    """The two times at which a feed is delivered."""
+
+    MAIN = 0  # EMIS: the bulk delivery
+    LATER = 1  # EMIS: the delta; other feeds: a re-submission
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of one feed; ``key`` are the columns that identify a record in the truth."""
+
+    feed: str
+    name: str
+    key: tuple[str, ...] = ()
+    delimiter: str = ","
+    keeps_unlinked: bool = False  # rows without a usable number stay
+
+    @property
+    def quoted(self) -> bool:
+        """Whether every field is in quotation marks."""
+        return self.feed == "emis"
+
+    def path(self, delivery: Delivery, as_of: dt.date, seed: int) -> str:
+        """The file of a delivery, relative to the made-up ICS, with forward slashes."""
+        if self.feed == "emis":
+            day = as_of - dt.timedelta(days=(BULK_AGE, DELTA_AGE)[delivery])
+            file_id = guids(np.array([delivery], dtype=np.int64), seed, self.name, braces=False)[0]
+            return f"extracts/emis/291_{self.name}_{day:%Y%m%d}020000_{file_id}.csv"
+        day = as_of - dt.timedelta(days=(MAIN_AGE, LATER_AGE)[delivery])
+        return f"extracts/{self.feed}/{self.name}_{day:%Y%m%d}.csv"
+
+
+ORGANISATION = Table("emis", "Admin_Organisation")
+SHARING = Table("emis", "Agreements_SharingOrganisation")
+CLINICAL_CODE = Table("emis", "Coding_ClinicalCode")
+DRUG_CODE = Table("emis", "Coding_DrugCode")
+PATIENT = Table("emis", "Admin_Patient", ("PatientGuid",))
+OBSERVATION = Table("emis", "CareRecord_Observation", ("ObservationGuid",))
+ISSUE = Table("emis", "Prescribing_IssueRecord", ("IssueRecordGuid",))
+
+SPELL = Table("sus_apc", "spell", ("PRIMARYKEY_ID",))
+EPISODE = Table("sus_apc", "spell.episodes", ("PRIMARYKEY_ID", "EPISODES_ID"))
+ICD = Table(
+    "sus_apc", "spell.episodes.clinical_coding.diagnosis.icd", ("PRIMARYKEY_ID", "EPISODES_ID", "ICD_ID")
+)
+APPOINTMENT = Table("sus_op", "appointment", ("PRIMARYKEY_ID",))
+EMERGENCY = Table("ecds", "emergency_care", ("PRIMARYKEY_ID",))
+EMERGENCY_DIAGNOSIS = Table("ecds", "clinical.diagnoses.snomed", ("PRIMARYKEY_ID", "SNOMED_ID"))
+
+COMMUNITY_PERSON = Table("csds", "CYP001MPI", ("Person_ID",))
+COMMUNITY_REFERRAL = Table("csds", "CYP101Referral", ("Unique_ServiceRequestID",))
+COMMUNITY_CONTACT = Table("csds", "CYP201CareContact", ("Unique_CareContactID",))
+MENTAL_PERSON = Table("mhsds", "MHS001MPI", ("Person_ID",))
+MENTAL_REFERRAL = Table("mhsds", "MHS101Referral", ("UniqServReqID",))
+MENTAL_CONTACT = Table("mhsds", "MHS201CareContact", ("UniqCareContID",))
+MENTAL_SPELL = Table("mhsds", "MHS501HospProvSpell", ("UniqHospProvSpellID",))
+
+SOCIAL_CARE = Table("cld", "cld", ("LA Code", "Event Reference"))
+HELPLINE = Table("iuc111", "iuc111", ("CaseRef",), delimiter="|")
+AMBULANCE = Table("cad999", "cad999", ("CallNumber",), delimiter="|", keeps_unlinked=True)
+MERGER = Table("pds", "PDS_Person_Merger")

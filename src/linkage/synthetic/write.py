@@ -1,0 +1,100 @@
+"""Extract files and their truth, written side by side, a chunk of people at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from linkage.synthetic import marks
+from linkage.synthetic.tables import Delivery, Table
+from linkage.synthetic.truth import ROWS_SCHEMA, Fates, make_fates, people_truth, truth_of
+from linkage.synthetic.world import World
+
+
+class Extracts:
+    """The open files of one made-up ICS below ``directory``."""
+
+    def __init__(self, directory: Path, world: World) -> None:
+        self._directory, self._world = directory, world
+        self._fates: Fates = make_fates(world.population)
+        self._files: dict[str, BinaryIO] = {}
+        self._written: dict[str, int] = {}
+        self._counts: list[pl.DataFrame] = []
+        truth = directory / "truth"
+        truth.mkdir(parents=True, exist_ok=True)
+        schema = pl.DataFrame(schema=ROWS_SCHEMA).to_arrow().schema
+        self._truth = pq.ParquetWriter(truth / "rows.parquet", schema, compression="zstd")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in self._files.values():
+            file.close()
+        self._truth.close()
+
+    @property
+    def rows(self) -> int:
+        """How many data rows are in the extracts so far."""
+        return sum(self._written.values())
+
+    def add(self, table: Table, frame: pl.DataFrame) -> None:
+        """Append rows to the table's files, by delivery, with their truth."""
+        parts = [(delivery, frame.filter(pl.col(marks.LATER) == int(delivery))) for delivery in Delivery]
+        truth = truth_of(table, pl.concat([part for _, part in parts]), self._fates)
+        at = 0
+        for delivery, part in parts:
+            if len(part):
+                path, before = self._append(table, delivery, part.drop(marks.HIDDEN))
+                self._add_truth(table, path, before, truth.slice(at, len(part)))
+            at += len(part)
+
+    def add_reference(self, table: Table, frame: pl.DataFrame, *deliveries: Delivery) -> None:
+        """Write rows that describe no person to the table's files; they have no truth."""
+        for delivery in deliveries:
+            self._append(table, delivery, frame)
+
+    def finish(self) -> None:
+        """Write the people and the summary of the truth."""
+        truth = self._directory / "truth"
+        people_truth(self._world).write_parquet(truth / "people.parquet", compression="zstd")
+        by = ["feed", "table", "removed"]
+        summary = pl.concat(self._counts).group_by(by).agg(pl.col("rows").sum()).sort(by, nulls_last=True)
+        summary.write_parquet(truth / "summary.parquet", compression="zstd")
+
+    def _append(self, table: Table, delivery: Delivery, frame: pl.DataFrame) -> tuple[str, int]:
+        path = table.path(delivery, self._world.as_of, self._world.seed)
+        first = path not in self._files
+        if first:
+            target = self._directory / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._files[path] = target.open("wb")
+        frame.write_csv(
+            self._files[path],
+            include_header=first,
+            separator=table.delimiter,
+            quote_style="always" if table.quoted else "necessary",
+            datetime_format="%Y-%m-%d %H:%M:%S",
+            time_format="%H:%M:%S",
+        )
+        before = self._written.get(path, 0)
+        self._written[path] = before + len(frame)
+        return path, before
+
+    def _add_truth(self, table: Table, path: str, before: int, truth: pl.DataFrame) -> None:
+        rows = truth.with_columns(
+            feed=pl.lit(table.feed),
+            table=pl.lit(table.name),
+            file=pl.lit(path),
+            row=pl.int_range(before + 1, before + 1 + pl.len(), dtype=pl.Int64),
+        ).select(ROWS_SCHEMA)
+        self._truth.write_table(rows.to_arrow())
+        self._counts.append(
+            rows.group_by("feed", "table", "removed").agg(pl.len().cast(pl.Int64).alias("rows"))
+        )

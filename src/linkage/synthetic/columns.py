@@ -24,9 +24,7 @@ def texts(matrix: Bytes) -> pl.Series:
     """A column of texts from a matrix of ASCII bytes, one row a text, all of the same width."""
     rows, width = matrix.shape
     offsets = np.arange(rows + 1, dtype=np.int64) * width
-    array = pa.LargeStringArray.from_buffers(
-        rows, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(matrix))
-    )
+    array = pa.LargeStringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(matrix)))
     return pl.Series(values=pl.from_arrow(array), dtype=pl.String)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from linkage.synthetic.draws import Draws, Flags, Floats, Ints
+from linkage.synthetic.draws import Draws, Flags, Ints
 from linkage.synthetic.marks import code
 from linkage.synthetic.numbers import PALINDROMES, REPEATED, SCOTTISH
 from linkage.synthetic.world import Chunk
@@ -60,9 +60,7 @@ class PersonColumn:
     plain: Flags
 
 
-def number_column(
-    chunk: Chunk, draws: Draws, owner: Ints, blank: float = 0.0, integer: bool = False
-) -> PersonColumn:
+def number_column(chunk: Chunk, draws: Draws, owner: Ints, blank: float = 0.0, integer: bool = False) -> PersonColumn:
     """Numbers of the owners, some replaced, some defective; ``blank`` is an extra share without any."""
     people = chunk.world.population
     number, replaced = _replaced(chunk, owner)
@@ -99,9 +97,7 @@ def _written(number: Ints, kind: Ints, integer: bool) -> pl.Series:
     frame = pl.DataFrame({"text": number, "kind": kind, "row": np.arange(len(number))})
     frame = frame.with_columns(pl.col("text").cast(pl.String).str.zfill(width))
     broken = frame.filter(pl.col("kind") >= 0)
-    text = pl.coalesce(
-        pl.when(pl.col("kind") == index).then(one.written) for index, one in enumerate(KINDS)
-    )
+    text = pl.coalesce(pl.when(pl.col("kind") == index).then(one.written) for index, one in enumerate(KINDS))
     lost = pl.when(pl.col("kind") == LOST_ZERO).then(_TEXT.str.strip_chars_start("0"))
     fixed = broken.select("row", pl.coalesce(lost, text).alias("written"))
     joined = frame.join(fixed, on="row", how="left", maintain_order="left")
@@ -153,8 +149,3 @@ def required_dates(chunk: Chunk, draws: Draws, column: pl.Series, eligible: Flag
     text = text.scatter(missing, pl.Series([None] * len(missing), dtype=pl.String))
     text = text.scatter(unreadable, pl.Series(wrong).gather(np.arange(len(unreadable)) % 2))
     return DateColumn(text, reason, reason == 0)
-
-
-def share(size: int, value: float) -> Floats:
-    """The same probability for every row."""
-    return np.full(size, value)

@@ -57,6 +57,7 @@ class Marks:
     sensitive: Flags | None = None  # this row alone is confidential
     not_sharing: Flags | None = None
     later: Ints | None = None  # Delivery
+    version: Ints | None = None  # rows of one record with different versions differ in a kept column
     mother: Ints | None = None  # position of the mother whose number the row holds, else NOBODY
     deleted: Flags | None = None
     plain: Flags | None = None  # nothing is planted here yet
@@ -71,7 +72,7 @@ class Marks:
             SENSITIVE: zeros > 0 if self.sensitive is None else self.sensitive,
             NOT_SHARING: zeros > 0 if self.not_sharing is None else self.not_sharing,
             LATER: zeros if self.later is None else self.later,
-            VERSION: zeros,
+            VERSION: zeros if self.version is None else self.version,
             DELETED: zeros > 0 if self.deleted is None else self.deleted,
             MOTHER: zeros + NOBODY if self.mother is None else self.mother,
             PLAIN: zeros == 0 if self.plain is None else self.plain,
@@ -109,11 +110,17 @@ def with_copies(frame: pl.DataFrame, draws: Draws, rate: float, at_least: int) -
     return pl.concat([marked, marked[rows]])
 
 
+def again(frame: pl.DataFrame, draws: Draws, rate: float, at_least: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Mark some plain rows for re-submission; the frame, and the rows as the later delivery brings them."""
+    rows = draws.some(plain_rows(frame), rate, at_least)
+    return plant(frame, rows), sent_again(frame, rows)
+
+
 def sent_again(frame: pl.DataFrame, rows: Ints) -> pl.DataFrame:
     """These rows as the later delivery brings them, unchanged."""
     return frame[rows].with_columns(pl.lit(int(Delivery.LATER)).cast(frame.schema[LATER]).alias(LATER))
 
 
-def corrected(frame: pl.DataFrame, rows: Ints, **changes: pl.Expr) -> pl.DataFrame:
-    """Change columns of some rows and mark them as another version of their record."""
-    return plant(frame, rows, **changes, **{VERSION: pl.lit(1, dtype=pl.Int64)})
+def corrected(frame: pl.DataFrame, **changes: pl.Expr) -> pl.DataFrame:
+    """Change columns of all rows and mark them as another version of their record."""
+    return frame.with_columns(**changes, **{VERSION: pl.lit(1, dtype=pl.Int64)})

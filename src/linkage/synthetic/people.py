@@ -88,11 +88,10 @@ def make_people(seed: int, people: int, today: int, places: Places, floor: int) 
     practice = practice_near(draws, area, len(places.lsoas), len(places.practices))
     eligible = registered & (lives.death_day == NEVER) & (lives.age >= 3)
     roles = draw_roles(Draws(seed, "roles"), eligible, registered, floor)
+    cared_for = registered & (roles.patient_row != PatientRow.TEST)
     number, older, oldest, spare = _numbers(Draws(seed, "numbers"), roles.replaced)
-    mother, gives_birth = _mothers(Draws(seed, "mothers"), lives, registered, today)
-    mask = conditions.draw_conditions(
-        Draws(seed, "conditions"), lives.age, decile, conditions.FRAILTIES[frailty]
-    )
+    mother, gives_birth = _mothers(Draws(seed, "mothers"), lives, cared_for, today)
+    mask = conditions.draw_conditions(Draws(seed, "conditions"), lives.age, decile, conditions.FRAILTIES[frailty])
     northern_irish = np.arange(people) == people - 1
     return Population(
         birth_day=lives.birth_day, death_day=lives.death_day, age=lives.age, sex=lives.sex,
@@ -142,19 +141,14 @@ def _numbers(draws: Draws, replaced: Ints) -> tuple[Ints, Ints, Ints, Ints]:
     return number, older, oldest, rest
 
 
-def _mothers(draws: Draws, lives: _Lives, registered: Flags, today: int) -> tuple[Ints, Ints]:
+def _mothers(draws: Draws, lives: _Lives, women: Flags, today: int) -> tuple[Ints, Ints]:
     born = lives.birth_day >= today - WINDOW_DAYS + 2
-    able = registered & (lives.sex == 1) & (lives.age >= 18) & (lives.age <= 43) & (lives.death_day == NEVER)
-    babies, women = np.flatnonzero(born), np.flatnonzero(able)
-    women = women[draws.shuffled(len(women))][: len(babies)]
-    babies = babies[: len(women)]
+    able = women & (lives.sex == 1) & (lives.age >= 18) & (lives.age <= 43) & (lives.death_day == NEVER)
+    babies, mothers = np.flatnonzero(born), np.flatnonzero(able)
+    mothers = mothers[draws.shuffled(len(mothers))][: len(babies)]
+    babies = babies[: len(mothers)]
     mother = np.full(len(born), -1, dtype=np.int64)
     gives_birth = np.full(len(born), NEVER, dtype=np.int64)
-    mother[babies] = women
-    gives_birth[women] = lives.birth_day[babies]
+    mother[babies] = mothers
+    gives_birth[mothers] = lives.birth_day[babies]
     return mother, gives_birth
-
-
-def patient_number_is_bad(population: Population) -> Flags:
-    """People whose GP patient row identifies nobody."""
-    return np.asarray(population.roles.patient_row != PatientRow.NORMAL, dtype=np.bool_)

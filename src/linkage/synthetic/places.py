@@ -49,9 +49,7 @@ class Places:
         """The postcode directory: pcds, lsoa11, lsoa21, imd (decile)."""
         area = self.area_of(np.arange(len(self.postcodes), dtype=np.int64))
         lsoa = self.lsoas.gather(area)
-        return pl.DataFrame(
-            {"pcds": self.postcodes, "lsoa11": lsoa, "lsoa21": lsoa, "imd": self.deciles[area]}
-        )
+        return pl.DataFrame({"pcds": self.postcodes, "lsoa11": lsoa, "lsoa21": lsoa, "imd": self.deciles[area]})
 
 
 def make_places(draws: Draws, people: int) -> Places:
@@ -83,7 +81,13 @@ def _postcodes(count: int) -> pl.Series:
 
 
 def practice_near(draws: Draws, area: Ints, areas: int, practices: int) -> Ints:
-    """A practice for each person: mostly the one of the person's area, sometimes a neighbour."""
+    """A practice for each person: mostly the one of the person's area, sometimes a neighbour.
+
+    The practices that do not share are small, as they tend to be.
+    """
     home = area * practices // areas
     step = np.array([0, 1, -1, 2])[draws.pick(len(area), (0.7, 0.15, 0.1, 0.05))]
-    return np.asarray((home + step) % practices, dtype=np.int64)
+    practice = (home + step) % practices
+    small = (practice == DISABLED_PRACTICE) | (practice == LISTED_PRACTICE)
+    leaves = small & draws.chance(len(area), 0.7)
+    return np.asarray((practice + leaves) % practices, dtype=np.int64)

@@ -54,9 +54,7 @@ ISSUE = Table("emis", "Prescribing_IssueRecord", ("IssueRecordGuid",))
 
 SPELL = Table("sus_apc", "spell", ("PRIMARYKEY_ID",))
 EPISODE = Table("sus_apc", "spell.episodes", ("PRIMARYKEY_ID", "EPISODES_ID"))
-ICD = Table(
-    "sus_apc", "spell.episodes.clinical_coding.diagnosis.icd", ("PRIMARYKEY_ID", "EPISODES_ID", "ICD_ID")
-)
+ICD = Table("sus_apc", "spell.episodes.clinical_coding.diagnosis.icd", ("PRIMARYKEY_ID", "EPISODES_ID", "ICD_ID"))
 APPOINTMENT = Table("sus_op", "appointment", ("PRIMARYKEY_ID",))
 EMERGENCY = Table("ecds", "emergency_care", ("PRIMARYKEY_ID",))
 EMERGENCY_DIAGNOSIS = Table("ecds", "clinical.diagnoses.snomed", ("PRIMARYKEY_ID", "SNOMED_ID"))

@@ -45,9 +45,7 @@ def make_fates(people: Population) -> Fates:
     opted_out = np.where(
         people.type1_out,
         code("type1_opt_out"),
-        np.where(
-            people.national_out, code("national_opt_out"), np.where(people.asked, 0, code("national_not_asked"))
-        ),
+        np.where(people.national_out, code("national_opt_out"), np.where(people.asked, 0, code("national_not_asked"))),
     )
     sensitive = people.roles.sensitive
     return Fates(sensitive, opted_out, people.number, (opted_out == 0) & ~sensitive)

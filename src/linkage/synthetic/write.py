@@ -93,8 +93,6 @@ class Extracts:
             table=pl.lit(table.name),
             file=pl.lit(path),
             row=pl.int_range(before + 1, before + 1 + pl.len(), dtype=pl.Int64),
-        ).select(ROWS_SCHEMA)
+        ).select(*ROWS_SCHEMA)
         self._truth.write_table(rows.to_arrow())
-        self._counts.append(
-            rows.group_by("feed", "table", "removed").agg(pl.len().cast(pl.Int64).alias("rows"))
-        )
+        self._counts.append(rows.group_by("feed", "table", "removed").agg(pl.len().cast(pl.Int64).alias("rows")))

@@ -1,0 +1,61 @@
+"""SUS outpatients: appointments."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from linkage.synthetic import demographics, marks
+from linkage.synthetic.columns import dates, labels, pounds, prefixed, times
+from linkage.synthetic.defects import number_column, number_status
+from linkage.synthetic.draws import Ints
+from linkage.synthetic.marks import Marks
+from linkage.synthetic.places import COMMISSIONER, HOSPITALS
+from linkage.synthetic.world import Chunk
+
+_SPECIALTIES = ("100", "101", "110", "120", "130", "300", "301", "320", "330", "340", "410", "501", "502", "800")
+_REPLACED_AT_LEAST = 3  # appointments of people with a replaced number: one under each number they ever had
+
+
+def appointments(chunk: Chunk) -> pl.DataFrame:
+    """The appointments of a chunk."""
+    world, draws = chunk.world, chunk.draws("appointments")
+    owner = chunk.owners(_counts(chunk))
+    rows, ids = len(owner), chunk.ids(len(owner))
+    day = chunk.working_days(draws, owner)
+    specialty, attended = draws.whole(rows, 0, len(_SPECIALTIES) - 1), draws.pick(rows, (88, 5, 3, 4))
+    number = number_column(chunk, draws, owner)
+    frame = Marks(owner=owner, reason=number.reason, plain=number.plain).on(
+        {
+            "PRIMARYKEY_ID": ids,
+            "appointment.identifier": prefixed("OA", ids, 10),
+            "appointment.patient.identity.nhs_number.value": number.text,
+            "appointment.patient.identity.nhs_number.status": number_status(number.reason),
+            "appointment.patient.identity.birth_date": demographics.birth_date(world, owner),
+            "appointment.patient.identity.gender": demographics.gender(world, owner),
+            "appointment.patient.identity.ethnic_category": demographics.ethnicity(world, owner),
+            "appointment.patient.registration.general_practice": demographics.practice(world, owner),
+            "appointment.patient.residence.postcode": demographics.postcode(world, owner),
+            "appointment.date": dates(day),
+            "appointment.time": times(draws.whole(rows, 32, 68) * 900),
+            "appointment.first_attendance": labels(draws.pick(rows, (30, 55, 5, 10)), ("1", "2", "3", "4")),
+            "appointment.attended_or_dna": labels(attended, ("5", "3", "6", "2")),
+            "appointment.outcome": labels(draws.pick(rows, (35, 50, 15)), ("1", "2", "3")),
+            "appointment.consultation_medium": labels(draws.pick(rows, (78, 18, 4)), ("01", "02", "03")),
+            "appointment.care_professional.main_specialty": labels(specialty, _SPECIALTIES),
+            "appointment.care_professional.treatment_function": labels(specialty, _SPECIALTIES),
+            "appointment.commissioning.service_agreement.provider": labels(draws.pick(rows, (5, 3, 2)), HOSPITALS),
+            "appointment.commissioning.service_agreement.commissioner": COMMISSIONER,
+            "appointment.commissioning.tariff_calculation.final_price": pounds(draws.whole(rows, 5_500, 26_000)),
+            "appointment.referral.priority_type": labels(draws.pick(rows, (80, 14, 6)), ("1", "2", "3")),
+            "system.record.version": "1",
+        }
+    )
+    return marks.with_copies(frame, draws, 0.002, chunk.floor)
+
+
+def _counts(chunk: Chunk) -> Ints:
+    rows = slice(chunk.start, chunk.stop)
+    counts = chunk.draws("appointment_counts").counts(chunk.world.rates.appointments[rows])
+    replaced = chunk.world.population.roles.replaced[rows] > 0
+    return np.where(replaced, np.maximum(counts, _REPLACED_AT_LEAST), counts)

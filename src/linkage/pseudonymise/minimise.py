@@ -92,10 +92,19 @@ def outputs(feed: Feed, table: Table, minimiser: Minimiser, pseudonymiser: Pseud
             continue
         made += _of_role(name, column, table, minimiser, pseudonymiser)
     if table.event:
-        made.append(
-            Output(_field("age", "SMALLINT", "number", "years, at the start"), _age(table.event.start, table))
-        )
+        made.append(Output(_field("age", "SMALLINT", "number", "years, at the start"), _age(table.event.start, table)))
+    _refuse_clashes([output.field.name for output in made], feed)
     return made
+
+
+def _refuse_clashes(names: list[str], feed: Feed) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigurationError(
+            f"feed {feed.name}: two columns of a table would both be published as {twice[0]!r}",
+            hint="rename the contract's column of that name; derived columns end in _token, _year, _month, _lsoa_2021, "
+            "_imd_decile, or are age",
+        )
 
 
 def with_areas(frame: pl.LazyFrame, table: Table, minimiser: Minimiser) -> pl.LazyFrame:
@@ -103,9 +112,7 @@ def with_areas(frame: pl.LazyFrame, table: Table, minimiser: Minimiser) -> pl.La
     if minimiser.areas is None:
         return frame
     for name in table.with_role(Role.POSTCODE):
-        areas = minimiser.areas.lazy().rename(
-            {"lsoa_2021": f"{name}|lsoa_2021", "imd_decile": f"{name}|imd_decile"}
-        )
+        areas = minimiser.areas.lazy().rename({"lsoa_2021": f"{name}|lsoa_2021", "imd_decile": f"{name}|imd_decile"})
         frame = frame.with_columns(_compact(name).alias(name)).join(
             areas, left_on=name, right_on="_postcode", how="left", maintain_order="left"
         )

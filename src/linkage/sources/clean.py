@@ -76,6 +76,8 @@ def _invalid(name: str, table: Table) -> pl.Expr:
 def _can_fail(column: Column) -> bool:
     if column.role is Role.PERSON:
         return False
+    if column.role is Role.FLAG:
+        return True
     return column.kind != "text" or bool(column.codes) or bool(column.lookup) or column.role in _CHECKED_TEXT
 
 

@@ -148,9 +148,7 @@ def test_ranges_begin_and_end_where_published() -> None:
 @settings(max_examples=300)
 @given(st.lists(TEXT, max_size=20), st.booleans(), st.booleans())
 @example(["- -", "--", "\x0b\x0c", "\x1c", "0" * 10, "00000000000", "-0", "1" * 30], True, True)
-def test_text_columns_agree_with_the_scalar_rules(
-    values: list[str | None], integer: bool, allow_test: bool
-) -> None:
+def test_text_columns_agree_with_the_scalar_rules(values: list[str | None], integer: bool, allow_test: bool) -> None:
     """Eager and streaming, number and reason."""
     column = pl.Series("n", values, dtype=pl.String)
     parsed = nhs_number.parse(column, integer=integer, allow_test=allow_test)

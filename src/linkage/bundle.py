@@ -21,9 +21,7 @@ from linkage.errors import IntegrityError
 FORMAT: Literal["linkage-bundle/1"] = "linkage-bundle/1"
 BOOKKEEPING = ("_delivered", "_file", "_row", "_deleted")
 
-SqlType = Literal[
-    "UUID", "VARCHAR", "BIGINT", "SMALLINT", "TINYINT", "DOUBLE", "DATE", "TIMESTAMP", "TIME", "BOOLEAN"
-]
+SqlType = Literal["UUID", "VARCHAR", "BIGINT", "SMALLINT", "TINYINT", "DOUBLE", "DATE", "TIMESTAMP", "TIME", "BOOLEAN"]
 
 
 class _Model(BaseModel):

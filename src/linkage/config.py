@@ -208,9 +208,7 @@ def load(path: Path) -> Configuration:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(
-            f"{path}: not a TOML file: {error}", hint="correct the line it names"
-        ) from None
+        raise ConfigurationError(f"{path}: not a TOML file: {error}", hint="correct the line it names") from None
     try:
         configuration = Configuration.model_validate(content)
     except ValidationError as error:

@@ -248,9 +248,7 @@ class Table(_Contract):
                 raise ValueError(f"{name!r} is named but is not one of the table's columns")
         for name, column in self.columns.items():
             if column.within and column.within not in self.columns:
-                raise ValueError(
-                    f"column {name!r}: within = {column.within!r} is not one of the table's columns"
-                )
+                raise ValueError(f"column {name!r}: within = {column.within!r} is not one of the table's columns")
         if len(self.subjects) + len(self.pseudonyms) > 1:
             raise ValueError("one person is the subject of a row: mark the others with other = true")
         if self.kind == "records" and not self.primary_key:
@@ -306,9 +304,7 @@ class Feed(_Contract):
     name: str
     version: int = 1
     title: str = ""
-    setting: Literal[
-        "primary_care", "acute", "community", "mental_health", "social_care", "urgent", "registry"
-    ]
+    setting: Literal["primary_care", "acute", "community", "mental_health", "social_care", "urgent", "registry"]
     description: str = ""
     source: str = ""
     verified: bool = False
@@ -374,24 +370,18 @@ def parse(text: str, where: str) -> Feed:
     try:
         feed = Feed.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(
-            f"{where}: not a TOML file: {error}", hint="correct the line it names"
-        ) from None
+        raise ConfigurationError(f"{where}: not a TOML file: {error}", hint="correct the line it names") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "the contract"
-        raise ConfigurationError(
-            f"{where}: {key}: {first['msg']}", hint="see docs/reference/contracts.md"
-        ) from None
+        raise ConfigurationError(f"{where}: {key}: {first['msg']}", hint="see docs/reference/contracts.md") from None
     return feed.model_copy(update={"digest": hashlib.sha256(text.encode()).hexdigest()})
 
 
 def shipped() -> tuple[str, ...]:
     """Names of the contracts that come with the package, sorted."""
     folder = resources.files("linkage.sources") / "feeds"
-    return tuple(
-        sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
-    )
+    return tuple(sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml")))
 
 
 def load(name: str, base: Path | None = None) -> Feed:
@@ -409,11 +399,7 @@ def load(name: str, base: Path | None = None) -> Feed:
         try:
             return parse(path.read_text(encoding="utf-8"), str(path))
         except (OSError, UnicodeDecodeError):
-            raise ConfigurationError(
-                f"{path}: cannot be read", hint="name an existing contract file"
-            ) from None
+            raise ConfigurationError(f"{path}: cannot be read", hint="name an existing contract file") from None
     if name not in shipped():
         raise ConfigurationError(f"no feed is called {name!r}", hint="one of: " + ", ".join(shipped()))
-    return parse(
-        (resources.files("linkage.sources") / "feeds" / f"{name}.toml").read_text(encoding="utf-8"), name
-    )
+    return parse((resources.files("linkage.sources") / "feeds" / f"{name}.toml").read_text(encoding="utf-8"), name)

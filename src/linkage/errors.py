@@ -35,9 +35,7 @@ class LinkageError(Exception):
 
     exit_code: int = 1
 
-    def __init__(
-        self, message: str, *, hint: str = "report this line; it holds nothing from the data"
-    ) -> None:
+    def __init__(self, message: str, *, hint: str = "report this line; it holds nothing from the data") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -135,17 +135,11 @@ def link(
         with progress.stage("checking the bundle"):
             linking.check_tokens(connection, parts, manifest.tables)
             linking.check_no_numbers(connection, parts, manifest.tables)
-        tables = [
-            FeedTable(feeds[each.feed], feeds[each.feed].tables[each.table], each) for each in manifest.tables
-        ]
-        with progress.stage(
-            "settling", sum(part.kept for each in manifest.tables for part in each.parts)
-        ) as stage:
+        tables = [FeedTable(feeds[each.feed], feeds[each.feed].tables[each.table], each) for each in manifest.tables]
+        with progress.stage("settling", sum(part.kept for each in manifest.tables for part in each.parts)) as stage:
             settled = {}
             for each in tables:
-                settled[each.parts.feed, each.parts.table] = linking.settle(
-                    connection, parts, each.parts, each.table
-                )
+                settled[each.parts.feed, each.parts.table] = linking.settle(connection, parts, each.parts, each.table)
                 stage.advance(sum(part.kept for part in each.parts.parts))
         with progress.stage("linking"):
             linking.make_events(connection, tables)
@@ -172,9 +166,7 @@ def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settle
         for part in table.parts:
             for reason, rows in part.removed.items():
                 removed[reason] = removed.get(reason, 0) + rows
-        made.append(
-            Load(table.feed, table.table, sum(part.read for part in table.parts), result.kept, removed)
-        )
+        made.append(Load(table.feed, table.table, sum(part.read for part in table.parts), result.kept, removed))
     return made
 
 
@@ -210,9 +202,7 @@ def _published(connection: duckdb.DuckDBPyConnection, snapshot: Path, table: str
         for path in paths
     )
     if sum(file.rows for file in files) != rows:
-        raise IntegrityError(
-            f"{table}: the Parquet files do not hold the table's rows", hint="nothing was published"
-        )
+        raise IntegrityError(f"{table}: the Parquet files do not hold the table's rows", hint="nothing was published")
     return PublishedTable(name=table, rows=rows, files=files)
 
 
@@ -264,13 +254,9 @@ def account(
         balance=exact,
         registers=tuple(RegisterFile.model_validate(asdict(each)) for each in handed.policy.evidence),
         exemptions=tuple(f"{each.optout}: {each.reference}" for each in configuration.optouts.exemptions),
-        quality=tuple(
-            ColumnCount.model_validate(asdict(each))
-            for each in handed.quality
-        ),
+        quality=tuple(ColumnCount.model_validate(asdict(each)) for each in handed.quality),
         stages=tuple(
-            StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows)
-            for each in progress.times
+            StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows) for each in progress.times
         ),
     )
 

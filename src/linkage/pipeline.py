@@ -133,14 +133,10 @@ def site_half(
         domain=pseudonymiser.domain, key_id=pseudonymiser.key_id, tables=tuple(table.parts for table in made)
     )
     bundle.write(folder, manifest)
-    return SiteResult(
-        manifest, delivered, policy, roster, tuple(each for table in made for each in table.quality)
-    )
+    return SiteResult(manifest, delivered, policy, roster, tuple(each for table in made for each in table.quality))
 
 
-def hub_half(
-    configuration: Configuration, handed: SiteResult, folder: Path, progress: Progress
-) -> hub.Linked:
+def hub_half(configuration: Configuration, handed: SiteResult, folder: Path, progress: Progress) -> hub.Linked:
     """From a bundle to linked tables: verify, settle, link, write."""
     manifest = bundle.read(folder / "bundle")
     feeds = {delivery.feed.name: delivery.feed for delivery in handed.delivered}

@@ -129,9 +129,7 @@ def spoil(path: Path, content: dict[str, Any], identity: pyrage.x25519.Identity)
     path.write_bytes(pyrage.encrypt(json.dumps(content).encode(), [identity.to_public()]))
 
 
-def test_no_traceback_of_a_failure_shows_a_key(
-    tmp_path: Path, as_document: Callable[..., dict[str, Any]]
-) -> None:
+def test_no_traceback_of_a_failure_shows_a_key(tmp_path: Path, as_document: Callable[..., dict[str, Any]]) -> None:
     """Not even one that prints the local variables of every frame, and no cause is left behind."""
     identity = pyrage.x25519.Identity.generate()
     path, beside = tmp_path / "ics.age", tmp_path / "ics.identity"

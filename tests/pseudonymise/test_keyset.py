@@ -56,24 +56,18 @@ def test_a_new_keyset_opens_with_the_identity_beside_it(tmp_path: Path) -> None:
     again = Keyset.open(f"age://{created.path}")
     column = pl.Series(["9434765919"])
     assert (
-        keyset.pseudonymiser("ics:demo")
-        .tokenise(column)[0]
-        .equals(again.pseudonymiser("ics:demo").tokenise(column)[0])
+        keyset.pseudonymiser("ics:demo").tokenise(column)[0].equals(again.pseudonymiser("ics:demo").tokenise(column)[0])
     )
 
 
-def test_the_reference_is_relative_to_the_working_directory(
-    keyset_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_reference_is_relative_to_the_working_directory(keyset_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless a base is given."""
     monkeypatch.chdir(keyset_file.parent)
     assert Keyset.open("age://ics.age").key_id
     unavailable("age://ics.age", base=keyset_file.parent / "elsewhere")
 
 
-def test_recipients_open_it_and_no_identity_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recipients_open_it_and_no_identity_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each recipient alone; the identity is named by argument or by the environment."""
     identities = [pyrage.x25519.Identity.generate() for _ in range(2)]
     path = tmp_path / "ics.age"
@@ -101,9 +95,7 @@ def scrypt_file(plain: bytes, passphrase: str) -> bytes:
         return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(key)
 
     salt, file_key, nonce = os.urandom(16), os.urandom(16), os.urandom(16)
-    wrap = hashlib.scrypt(
-        passphrase.encode(), salt=b"age-encryption.org/v1/scrypt" + salt, n=4, r=8, p=1, dklen=32
-    )
+    wrap = hashlib.scrypt(passphrase.encode(), salt=b"age-encryption.org/v1/scrypt" + salt, n=4, r=8, p=1, dklen=32)
     body = encode(ChaCha20Poly1305(wrap).encrypt(bytes(12), file_key, None))
     header = b"age-encryption.org/v1\n-> scrypt " + encode(salt) + b" 2\n" + body + b"\n---"
     mac = encode(hmac.digest(expand(file_key, b"", b"header"), header, "sha256"))

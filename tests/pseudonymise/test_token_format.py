@@ -97,9 +97,7 @@ def test_hkdf_gives_the_values_of_rfc_5869() -> None:
     """Appendix A.1, through the class the derivation uses, and ours against its definition."""
     salt, info = bytes(range(13)), bytes(range(0xF0, 0xFA))
     derived = HKDF(algorithm=SHA256(), length=42, salt=salt, info=info).derive(b"\x0b" * 22)
-    assert derived.hex() == (
-        "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
-    )
+    assert derived.hex() == ("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865")
     extracted = hmac.digest(b"linkage", ROOT, "sha256")
     expanded = hmac.digest(extracted, b"linkage/v1/person-mac/ics:demo\x01", "sha256")
     assert expanded == DEMO.person_mac

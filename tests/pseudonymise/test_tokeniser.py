@@ -24,9 +24,7 @@ VALID = (
     .filter(lambda n: check_digit(f"{n:09d}") is not None)
     .map(lambda n: f"{n:09d}{check_digit(f'{n:09d}')}")
 )
-TEXT = st.one_of(
-    st.none(), VALID, VALID, VALID.map(lambda d: f" {d[:3]} {d[3:6]} {d[6:]}"), st.text(max_size=12)
-)
+TEXT = st.one_of(st.none(), VALID, VALID, VALID.map(lambda d: f" {d[:3]} {d[3:6]} {d[6:]}"), st.text(max_size=12))
 ARROW_TEXT = [pa.string(), pa.large_string(), pa.string_view()]
 MIXED = ["943 476 5919", None, "4000000632", "4000000004", "", "x", "9434765919", "1234567890"]
 

@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from linkage.cli import feeds, keys, run
+from linkage.cli import demo, feeds, keys, run
 from linkage.errors import LinkageError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 run.register(app)
+demo.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(feeds.app, name="feeds")
 

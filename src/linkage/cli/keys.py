@@ -25,9 +25,7 @@ def create(
         typer.Option(help="An age public key that will open it; may be given several times."),
     ] = None,
     *,
-    passphrase: Annotated[
-        bool, typer.Option("--passphrase", help="Ask for a passphrase that opens it.")
-    ] = False,
+    passphrase: Annotated[bool, typer.Option("--passphrase", help="Ask for a passphrase that opens it.")] = False,
 ) -> None:
     """Make a keyset: a new random root secret in an age-encrypted file."""
     secret = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
@@ -35,6 +33,4 @@ def create(
     made = Keyset.create(path, recipients=recipient or (), passphrase=secret)
     typer.echo(f"made {made.path} with key {made.key_id}")
     if made.identity is not None:
-        typer.echo(
-            f"made {made.identity}, which opens it: keep it apart from the keyset, and a copy in a safe"
-        )
+        typer.echo(f"made {made.identity}, which opens it: keep it apart from the keyset, and a copy in a safe")

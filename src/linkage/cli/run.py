@@ -23,9 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def options(
     *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and end.", is_eager=True)
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
 ) -> None:
     """Options of `linkage` itself."""
     if version:
@@ -47,12 +45,18 @@ def check(configuration: ConfigurationPath) -> None:
 
 
 def show(report: RunReport) -> None:
-    """Print what a run did: tables, removals and stages."""
-    typer.echo(f"run {report.run_id}: {report.read:,} rows read")
-    for reason, rows in sorted(report.removed.items(), key=lambda item: -item[1]):
-        typer.echo(f"  {rows:>12,} removed: {reason}")
-    for name, rows in sorted(report.tables.items()):
-        typer.echo(f"  {rows:>12,} {name}")
+    """Print what a run did: rows read and removed by reason, tables made, and how long each stage took."""
+    removed = sum(report.removed.values())
+    typer.echo(f"run {report.run_id}: {report.read:,} rows read, {report.read - removed:,} kept, {removed:,} removed")
+    _list("removed, by reason:", sorted(report.removed.items(), key=lambda item: -item[1]))
+    _list("rows in each table:", sorted(report.tables.items()))
+    typer.echo("seconds in each stage:")
     for stage in report.stages:
         rate = f", {stage.rows / stage.seconds:,.0f} rows/s" if stage.rows else ""
-        typer.echo(f"  {stage.seconds:>10.1f} s {stage.name}{rate}")
+        typer.echo(f"  {stage.seconds:>12,.1f} {stage.name}{rate}")
+
+
+def _list(heading: str, counts: list[tuple[str, int]]) -> None:
+    typer.echo(heading)
+    for name, rows in counts:
+        typer.echo(f"  {rows:>12,} {name}")

@@ -37,9 +37,7 @@ def apply(frame: pl.LazyFrame, feed: Feed, table: Table, policy: Policy) -> pl.L
         rules.append((policy.sharing.not_sharing(practice, feed.name), Reason.PRACTICE_NOT_SHARING))
     rules += [(by_person[reason], reason) for reason in VERDICTS if reason is not Reason.SENSITIVE]
     return frame.with_columns(
-        pl.coalesce(pl.when(condition).then(pl.lit(reason.value)) for condition, reason in rules).alias(
-            OPTOUT_REASON
-        ),
+        pl.coalesce(pl.when(condition).then(pl.lit(reason.value)) for condition, reason in rules).alias(OPTOUT_REASON),
         *(pl.when(pl.col(f"{name}_verdict") == MAY_BE_USED).then(name).alias(name) for name in table.others),
     )
 

@@ -80,9 +80,7 @@ def standing(national: AllowedList | None, type1: Numbers, sensitive: Numbers) -
     otherwise = VERDICTS.index(Reason.NATIONAL_NOT_ASKED) if national else MAY_BE_USED
     verdicts = np.full(len(numbers), otherwise, dtype=np.uint8)
     if national:
-        verdicts[np.isin(numbers, national.asked, assume_unique=True)] = VERDICTS.index(
-            Reason.NATIONAL_OPT_OUT
-        )
+        verdicts[np.isin(numbers, national.asked, assume_unique=True)] = VERDICTS.index(Reason.NATIONAL_OPT_OUT)
         verdicts[np.isin(numbers, national.allowed, assume_unique=True)] = MAY_BE_USED
     verdicts[np.isin(numbers, type1, assume_unique=True)] = VERDICTS.index(Reason.TYPE1_OPT_OUT)
     verdicts[np.isin(numbers, sensitive, assume_unique=True)] = VERDICTS.index(Reason.SENSITIVE)

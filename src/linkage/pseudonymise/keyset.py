@@ -92,9 +92,7 @@ class Keyset(SecretHandle):
         return f"<{type(self).__name__} {', '.join(f'{each.id} {each.state}' for each in self.versions)}>"
 
     @classmethod
-    def create(
-        cls, path: Path, *, recipients: Sequence[str] = (), passphrase: str | None = None
-    ) -> CreatedKeyset:
+    def create(cls, path: Path, *, recipients: Sequence[str] = (), passphrase: str | None = None) -> CreatedKeyset:
         """Make a keyset with one new random root secret and write it to an age file (mode 0600).
 
         Args:
@@ -117,9 +115,7 @@ class Keyset(SecretHandle):
         except pyrage.RecipientError:
             keys = []
         if len(keys) != len(recipients):
-            raise ConfigurationError(
-                "a recipient is not an age public key", hint="give the line that starts with age1"
-            )
+            raise ConfigurationError("a recipient is not an age public key", hint="give the line that starts with age1")
         identifier, problem = _create_files(path, beside, keys, passphrase)
         if problem is not None:
             raise ConfigurationError(problem.message, hint=problem.hint)

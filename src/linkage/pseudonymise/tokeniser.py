@@ -79,9 +79,7 @@ class Pseudonymiser(SecretHandle):
         return self._key_id
 
     @overload
-    def tokenise(
-        self, column: pl.Series, *, allow_test_numbers: bool = True
-    ) -> tuple[pl.Series, pl.Series]: ...
+    def tokenise(self, column: pl.Series, *, allow_test_numbers: bool = True) -> tuple[pl.Series, pl.Series]: ...
 
     @overload
     def tokenise(

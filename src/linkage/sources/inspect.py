@@ -87,9 +87,7 @@ def delivery(path: Path, feed: Feed) -> datetime:
     try:
         found = re.search(feed.delivered, path.name)
     except re.error:
-        raise ConfigurationError(
-            f"{feed.name}: delivered is not a pattern", hint="correct the contract"
-        ) from None
+        raise ConfigurationError(f"{feed.name}: delivered is not a pattern", hint="correct the contract") from None
     try:
         stamp = found.group(1) if found else ""
         return datetime.strptime(stamp, feed.delivered_format).replace(tzinfo=UTC)

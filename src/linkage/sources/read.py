@@ -101,9 +101,7 @@ def scan(extract: Extract, feed: Feed, table: Table) -> pl.LazyFrame:
     return frame.select(
         (pl.col(ROW) + 1).cast(pl.UInt32).alias(ROW),
         *(
-            pl.col(names[positions[name]]).alias(name)
-            if name in positions
-            else pl.lit(None, pl.String).alias(name)
+            pl.col(names[positions[name]]).alias(name) if name in positions else pl.lit(None, pl.String).alias(name)
             for name in kept
         ),
     ).with_columns(pl.col(ROW).is_in(_rows(extract.malformed)).alias(MALFORMED))

@@ -49,16 +49,12 @@ def people(roster: Roster, *, allow_test: bool) -> People:
         "key",
         pl.col("number").alias(GIVEN),
         pl.col("_followed").alias(NUMBER),
-        pl.coalesce("reason", _test_reason("_followed", allow_test=allow_test), _circular()).alias(
-            PERSON_REASON
-        ),
+        pl.coalesce("reason", _test_reason("_followed", allow_test=allow_test), _circular()).alias(PERSON_REASON),
         pl.col("birth_date").alias(BIRTH),
         pl.col("practice").alias(HOME_PRACTICE),
         pl.col("removes").alias(KEY_REMOVES),
     )
-    frame = entries.with_columns(
-        pl.when(pl.col(PERSON_REASON).is_null()).then(NUMBER).alias(NUMBER)
-    ).collect()
+    frame = entries.with_columns(pl.when(pl.col(PERSON_REASON).is_null()).then(NUMBER).alias(NUMBER)).collect()
     parts = frame.partition_by("namespace", as_dict=True, include_key=False)
     return People({str(name): part for (name,), part in parts.items()}, current)
 
@@ -104,15 +100,9 @@ def resolve(frame: pl.LazyFrame, table: Table, who: People, *, allow_test: bool)
         nothing = {BIRTH: pl.Date, HOME_PRACTICE: pl.String, KEY_REMOVES: pl.String}
         frame = frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in nothing.items())
     for name in table.others:
-        parsed = nhs_number.parse_expr(
-            name, integer=table.columns[name].kind == "integer", allow_test=allow_test
-        )
+        parsed = nhs_number.parse_expr(name, integer=table.columns[name].kind == "integer", allow_test=allow_test)
         frame = frame.with_columns(parsed.struct.field("number").alias(name))
-        frame = (
-            follow(frame, who.current, name)
-            .rename({name: f"{name}{GIVEN}", "_followed": name})
-            .drop("_replaced")
-        )
+        frame = follow(frame, who.current, name).rename({name: f"{name}{GIVEN}", "_followed": name}).drop("_replaced")
     return frame
 
 
@@ -142,9 +132,7 @@ def _by_key(frame: pl.LazyFrame, table: Table, who: People) -> pl.LazyFrame:
     )
 
 
-def _by_number(
-    frame: pl.LazyFrame, name: str, table: Table, who: People, *, allow_test: bool
-) -> pl.LazyFrame:
+def _by_number(frame: pl.LazyFrame, name: str, table: Table, who: People, *, allow_test: bool) -> pl.LazyFrame:
     integer = table.columns[name].kind == "integer"
     parsed = nhs_number.parse_expr(name, integer=integer, allow_test=allow_test)
     frame = frame.with_columns(

@@ -175,7 +175,7 @@ class Configuration(_Section):
     store: Store
     private: Path = Path("private")
     allow_test_numbers: bool = False
-    memory: str = Field(default="1GiB", pattern=r"^\d+(\.\d+)?[MG]i?B$")
+    memory: str = Field(default="2GiB", pattern=r"^\d+(\.\d+)?[MG]i?B$")
     optouts: OptOuts = OptOuts()
     minimise: Minimise = Minimise()
     quality: Quality = Quality()

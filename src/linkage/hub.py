@@ -149,7 +149,7 @@ def link(
             linking.make_load(connection, _balances(manifest, settled))
             linking.make_coverage(connection)
             linking.make_dictionary(connection, tables)
-        with progress.stage("writing Parquet"):
+        with progress.stage("writing Parquet"), linking.during("writing Parquet"):
             make_text_views(connection)
             published = _write(connection, manifest, settled, snapshot)
         linking.finish(connection)

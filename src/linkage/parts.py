@@ -24,6 +24,7 @@ from linkage.site import Delivery, cleaned, flagged, narrow, reading
 from linkage.sources import clean
 from linkage.sources.inspect import Extract
 from linkage.sources.resolve import KEY_REMOVES, PERSON_REASON, People, resolve
+from linkage.withdraw import Withdrawals
 
 REMOVED = "_removed"
 
@@ -120,18 +121,21 @@ def make(delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage) 
     table = delivery.feed.tables[name]
     made, quality = [], []
     hidden = _hidden(delivery, name)
+    out = outputs(delivery.feed, table, work.minimiser, work.pseudonymiser)
+    withdrawals = Withdrawals.of(table, out, folder)
     for place, extract in enumerate(delivery.extracts[name]):
         path = Path(delivery.feed.name) / name / f"part-{place:05d}.parquet"
-        part, columns = _part(delivery, name, extract, folder, path, place, work, stage, hidden)
+        part, columns = _part(delivery, name, extract, path, place, work, stage, hidden, withdrawals)
         made.append(part)
         quality += columns
-    fields = tuple(output.field for output in outputs(delivery.feed, table, work.minimiser, work.pseudonymiser))
+    with reading(delivery.extracts[name][-1], delivery.feed):
+        made = withdrawals.apply(made)
     return Made(
         TableParts(
             feed=delivery.feed.name,
             table=name,
             contract_digest=delivery.feed.digest,
-            fields=fields,
+            fields=tuple(output.field for output in out),
             parts=tuple(made),
         ),
         tuple(quality),
@@ -174,15 +178,15 @@ def _part(
     delivery: Delivery,
     name: str,
     extract: Extract,
-    folder: Path,
     path: Path,
     place: int,
     work: Work,
     stage: Stage,
     hidden: pl.DataFrame | None,
+    withdrawals: Withdrawals,
 ) -> tuple[Part, list[ColumnQuality]]:
     table = delivery.feed.tables[name]
-    target = folder / path
+    target = withdrawals.folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
 
     def tick(rows: pl.Series) -> pl.Series:
@@ -201,8 +205,9 @@ def _part(
             )
             .sink_parquet(target, compression="zstd", lazy=True)
         )
+        gone = withdrawals.sink(decided, REMOVED, place, path)
         reasons = decided.group_by(REMOVED).len()
-        _, counts, cells = pl.collect_all([sink, reasons, decided.select(_cells(table))], engine="streaming")
+        _, _, counts, cells = pl.collect_all([sink, gone, reasons, decided.select(_cells(table))], engine="streaming")
     quality = _quality(delivery.feed.name, name, extract, table, cells.row(0, named=True))
     _gate(extract, table, quality, work.quality)
     removed = {reason: rows for reason, rows in counts.sort(REMOVED).iter_rows() if reason is not None}

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     TYPE1_OPT_OUT = "type1_opt_out"
     NATIONAL_OPT_OUT = "national_opt_out"
     NATIONAL_NOT_ASKED = "national_not_asked"
+    WITHDRAWN = "withdrawn"
     DUPLICATE = "duplicate"
     SUPERSEDED = "superseded"
     DELETED = "deleted"
@@ -60,6 +61,7 @@ _MEANING = {
     Reason.TYPE1_OPT_OUT: "a type 1 opt-out",
     Reason.NATIONAL_OPT_OUT: "a national data opt-out",
     Reason.NATIONAL_NOT_ASKED: "the national service was not asked about the number",
+    Reason.WITHDRAWN: "a later delivery of the same record may not be used",
     Reason.DUPLICATE: "an exact copy of a record that is kept",
     Reason.SUPERSEDED: "replaced by a later delivery of the same record",
     Reason.DELETED: "deleted by the source",

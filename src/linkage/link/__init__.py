@@ -7,7 +7,7 @@ All take the one connection that `connect` made.
 
 from linkage.link.checks import check_no_numbers, check_tokens
 from linkage.link.dictionary import make_dictionary
-from linkage.link.engine import connect, finish
+from linkage.link.engine import connect, during, finish
 from linkage.link.events import make_event_codes, make_events
 from linkage.link.persons import make_persons, make_registrations
 from linkage.link.quality import Coverage, Load, LoadRow, RemovedRow, make_coverage, make_load, suppress
@@ -24,6 +24,7 @@ __all__ = [
     "check_no_numbers",
     "check_tokens",
     "connect",
+    "during",
     "finish",
     "make_coverage",
     "make_dictionary",

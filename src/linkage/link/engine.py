@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import duckdb
 
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError, TemporaryError
 
-__all__ = ["connect", "finish", "name", "run", "text"]
+__all__ = ["connect", "during", "finish", "name", "run", "text"]
 
 _FULL = ("no space left", "disk quota", "file too large", "disk full", "max_temp_directory_size")
 
@@ -41,7 +43,10 @@ def connect(path: Path, temporary: Path, memory: str = "2GiB", threads: int | No
     if threads is not None:
         settings["threads"] = str(threads)
     try:
-        return duckdb.connect(str(path), config=settings)
+        connection = duckdb.connect(str(path), config=settings)
+        # A nightly log holds results: the database would draw a bar into it on every long statement.
+        connection.execute("SET enable_progress_bar = false")
+        return connection
     except (duckdb.ParserException, duckdb.InvalidInputException, duckdb.SyntaxException):
         raise ConfigurationError(
             "the memory limit or the number of threads cannot be used", hint="for example 4GiB, and 1 or more"
@@ -64,6 +69,33 @@ def run(connection: duckdb.DuckDBPyConnection, sql: str, step: str) -> list[tupl
     """
     try:
         return connection.execute(sql).fetchall()
+    except duckdb.OutOfMemoryException:
+        return _run_narrow(connection, sql, step)
+    except duckdb.Error as error:
+        raise _translated(error, step) from None
+
+
+def _run_narrow(connection: duckdb.DuckDBPyConnection, sql: str, step: str) -> list[tuple[Any, ...]]:
+    """Run a statement that found too little memory once more on one thread: each thread holds buffers of its own.
+
+    A statement either happens or does not, so running it again cannot do it twice.
+    """
+    try:
+        (threads,) = connection.execute("SELECT current_setting('threads')").fetchall()[0]
+        connection.execute("SET threads = 1")
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.execute(f"SET threads = {int(threads)}")
+    except duckdb.Error as error:
+        raise _translated(error, step) from None
+
+
+@contextmanager
+def during(step: str) -> Iterator[None]:
+    """Translate what DuckDB raises in statements that others run on the connection, as `run` does for its own."""
+    try:
+        yield
     except duckdb.Error as error:
         raise _translated(error, step) from None
 

@@ -1,0 +1,87 @@
+"""A record whose latest delivery may not be used is withdrawn: its earlier deliveries do not go on either.
+
+Without this, a record that was first delivered under the wrong person, and then corrected to somebody who opted out,
+would stay published under the wrong person. Decided at the site, so that nothing about a removed row leaves it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from linkage.bundle import Part, digest
+from linkage.contract import Table
+from linkage.pseudonymise.minimise import Output
+from linkage.reasons import Reason
+
+_ORDER = "_order"
+# A row with the wrong number of fields says nothing that can be relied on, not even which record it is.
+_SAYS_NOTHING = (Reason.ROW_MALFORMED.value,)
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawals:
+    """Where the keys of the removed rows of one table are kept until every file of it is read.
+
+    Attributes:
+        folder: The bundle.
+        keys: The outputs that identify a record, as they are in the parts.
+    """
+
+    folder: Path
+    keys: tuple[Output, ...]
+
+    @classmethod
+    def of(cls, table: Table, outputs: list[Output], folder: Path) -> Withdrawals:
+        """For one table; `outputs` are all that it hands on."""
+        return cls(folder, tuple(each for each in outputs if each.field.name in table.primary_key))
+
+    def _path(self, part: str) -> Path:
+        return (self.folder / part).with_suffix(".removed")
+
+    def sink(self, decided: pl.LazyFrame, removed: str, place: int, part: Path) -> pl.LazyFrame:
+        """Write the keys of the rows of one file that were removed; `removed` is the column of reasons."""
+        rows = decided.filter(pl.col(removed).is_not_null() & ~pl.col(removed).is_in(_SAYS_NOTHING))
+        keys = rows.select(
+            *(each.value.alias(each.field.name) for each in self.keys),
+            (pl.lit(place, pl.Int64) * 2**32 + pl.col("_row").cast(pl.Int64)).alias(_ORDER),
+        )
+        named = pl.all_horizontal(pl.col(each.field.name).is_not_null() for each in self.keys)
+        return keys.filter(named).sink_parquet(self._path(part.as_posix()), lazy=True)
+
+    def apply(self, parts: list[Part]) -> list[Part]:
+        """Take out of the parts every row whose record was removed in a later row, and account for it."""
+        names = [each.field.name for each in self.keys]
+        files = [self._path(part.path) for part in parts]
+        latest = pl.scan_parquet(files).group_by(names).agg(pl.col(_ORDER).max())
+        kept = pl.scan_parquet([self.folder / part.path for part in parts]).select(
+            *names, "_file", "_row", (pl.col("_file").cast(pl.Int64) * 2**32 + pl.col("_row")).alias("_own")
+        )
+        found = (
+            kept.join(latest, on=names, how="inner")
+            .filter(pl.col("_own") < pl.col(_ORDER))
+            .select("_file", "_row")
+            .collect(engine="streaming")
+        )
+        for file in files:
+            file.unlink()
+        rows = {place: group["_row"] for (place,), group in found.group_by("_file")}
+        return [self._without(part, rows[place]) if place in rows else part for place, part in enumerate(parts)]
+
+    def _without(self, part: Part, rows: pl.Series) -> Part:
+        path = self.folder / part.path
+        replacement = path.with_suffix(".replacement")
+        gone = pl.LazyFrame({"_row": rows})
+        pl.scan_parquet(path).join(gone, on="_row", how="anti", maintain_order="left").sink_parquet(
+            replacement, compression="zstd"
+        )
+        replacement.replace(path)
+        return part.model_copy(
+            update={
+                "kept": part.kept - len(rows),
+                "removed": {**part.removed, Reason.WITHDRAWN.value: len(rows)},
+                "digest": digest(path),
+            }
+        )

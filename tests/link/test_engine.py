@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,15 @@ def test_a_statement_that_found_too_little_memory_runs_again_on_one_thread() -> 
     assert connection.threads == 2
 
 
-def test_too_little_memory_is_said(tmp_path: Path) -> None:
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """With little memory."""
+    with engine.connect(tmp_path / "d.duckdb", tmp_path / "spill", "50MB", threads=2) as connection:
+        yield connection
+
+
+def test_too_little_memory_is_said(connection: duckdb.DuckDBPyConnection) -> None:
     """As something that may pass, with the step."""
-    connection = engine.connect(tmp_path / "d.duckdb", tmp_path / "spill", "50MB", threads=2)
     with pytest.raises(TemporaryError, match="out of memory while collecting"):
         engine.run(connection, MUCH, "collecting")
     assert engine.run(connection, "SELECT current_setting('threads')", "looking") == [(2,)]
@@ -52,15 +59,13 @@ def test_too_little_memory_is_said(tmp_path: Path) -> None:
         connection.execute(MUCH)
 
 
-def test_a_refused_statement_says_nothing_of_the_data(tmp_path: Path) -> None:
+def test_a_refused_statement_says_nothing_of_the_data(connection: duckdb.DuckDBPyConnection) -> None:
     """The database's own message would quote the value."""
-    connection = engine.connect(tmp_path / "d.duckdb", tmp_path / "spill", "100MB")
     with pytest.raises(IntegrityError) as caught:
         engine.run(connection, "SELECT '9434765919x'::BIGINT", "reading")
     assert "9434765919" not in f"{caught.value} {caught.value.__cause__} {caught.value.hint}"
 
 
-def test_the_database_draws_no_bar(tmp_path: Path) -> None:
+def test_the_database_draws_no_bar(connection: duckdb.DuckDBPyConnection) -> None:
     """Standard output is for results."""
-    connection = engine.connect(tmp_path / "d.duckdb", tmp_path / "spill", "100MB")
     assert engine.run(connection, "SELECT current_setting('enable_progress_bar')", "looking") == [(False,)]

@@ -123,6 +123,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             PRIMARYKEY_ID, appointment.identifier, appointment.patient.identity.nhs_number.value,
             appointment.patient.identity.nhs_number.status, appointment.patient.identity.birth_date,
             appointment.patient.identity.gender, appointment.patient.identity.ethnic_category,
+            appointment.patient.identity.withheld_identity_reason,
             appointment.patient.registration.general_practice, appointment.patient.residence.postcode,
             appointment.date, appointment.time, appointment.first_attendance, appointment.attended_or_dna,
             appointment.outcome, appointment.consultation_medium,
@@ -139,6 +140,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             """
             PRIMARYKEY_ID, attendance.unique_identifier, patient.nhs_number.value,
             patient.nhs_number.status, patient.birth_date, patient.stated_gender, patient.ethnic_category,
+            patient.withheld_identity_reason,
             patient.gp_registration.general_practice, patient.usual_address.postcode,
             attendance.arrival.date, attendance.arrival.time, attendance.arrival.arrival_mode.code,
             attendance.arrival.attendance_category, attendance.arrival.ambulance_incident_number,

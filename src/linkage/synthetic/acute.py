@@ -40,8 +40,7 @@ def admitted_care(chunk: Chunk, admissions: Admissions) -> AdmittedCare:
     draws = chunk.draws("spells")
     owner = admissions.owner
     number = number_column(chunk, draws, owner)
-    withheld = np.zeros(len(owner), dtype=np.bool_)
-    withheld[draws.some(number.plain, 0.001, chunk.floor)] = True
+    withheld = demographics.withheld(draws, number.plain, chunk.floor)
     spells = _spells(chunk, draws, admissions, number, withheld)
     episodes, parent = _episodes(chunk, admissions, spells)
     diagnoses, grandparent = _diagnoses(chunk, admissions, episodes, parent)
@@ -98,7 +97,7 @@ def _spells(chunk: Chunk, draws: Draws, admissions: Admissions, number: PersonCo
             "spell.patient.identity.birth_date": demographics.birth_date(world, owner),
             "spell.patient.identity.gender": demographics.gender(world, owner),
             "spell.patient.identity.ethnic_category": demographics.ethnicity(world, owner),
-            "spell.patient.identity.withheld_identity_reason": where(withheld, labels(owner % 3, ("03", "04", "05"))),
+            "spell.patient.identity.withheld_identity_reason": demographics.withheld_reason(owner, withheld),
             "spell.patient.registration.general_practice": demographics.practice(world, owner),
             "spell.patient.residence.postcode": demographics.postcode(world, owner),
             "spell.patient.mother.nhs_number.value": where(

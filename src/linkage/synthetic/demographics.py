@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
-from linkage.synthetic.columns import dates, labels
-from linkage.synthetic.draws import Ints
+from linkage.synthetic.columns import dates, labels, where
+from linkage.synthetic.draws import Draws, Flags, Ints
 from linkage.synthetic.people import ETHNICITIES, NEVER
 from linkage.synthetic.places import NO_PRACTICE
 from linkage.synthetic.world import World
@@ -50,3 +51,15 @@ def death_date(world: World, owner: Ints) -> pl.Series:
 def age_on(world: World, owner: Ints, day: Ints) -> Ints:
     """Age in completed years."""
     return (day - world.population.birth_day[owner]) * 100 // 36_525
+
+
+def withheld(draws: Draws, eligible: Flags, floor: int) -> Flags:
+    """Rows whose sender says that the person's identity is withheld, for example in sexual health."""
+    rows = np.zeros(len(eligible), dtype=np.bool_)
+    rows[draws.some(eligible, 0.001, floor)] = True
+    return rows
+
+
+def withheld_reason(owner: Ints, rows: Flags) -> pl.Series:
+    """The withheld identity reason, for those rows."""
+    return where(rows, labels(owner % 3, ("03", "04", "05")))

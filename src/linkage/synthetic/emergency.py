@@ -44,7 +44,9 @@ def emergency_care(chunk: Chunk, journeys: Journeys) -> EmergencyCare:
     arrival = required_dates(chunk, draws, dates(journeys.day), number.plain & (diagnoses == 0))
     by_ambulance = journeys.call >= 0
     reason = np.where(arrival.reason > 0, arrival.reason, number.reason)
-    frame = Marks(owner=owner, reason=reason, plain=number.plain & arrival.plain).on(
+    plain = number.plain & arrival.plain
+    withheld = demographics.withheld(draws, plain, chunk.floor)
+    frame = Marks(owner=owner, reason=reason, sensitive=withheld, plain=plain & ~withheld).on(
         {
             "PRIMARYKEY_ID": ids,
             "attendance.unique_identifier": prefixed("EC", ids, 12),
@@ -53,6 +55,7 @@ def emergency_care(chunk: Chunk, journeys: Journeys) -> EmergencyCare:
             "patient.birth_date": demographics.birth_date(world, owner),
             "patient.stated_gender": demographics.gender(world, owner),
             "patient.ethnic_category": demographics.ethnicity(world, owner),
+            "patient.withheld_identity_reason": demographics.withheld_reason(owner, withheld),
             "patient.gp_registration.general_practice": demographics.practice(world, owner),
             "patient.usual_address.postcode": demographics.postcode(world, owner),
             "attendance.arrival.date": arrival.column,
@@ -94,6 +97,7 @@ def _diagnoses(chunk: Chunk, attendances: pl.DataFrame, counts: Ints) -> pl.Data
     return Marks(
         owner=attendances[marks.OWNER].to_numpy()[parent],
         reason=attendances[marks.REASON].to_numpy()[parent],
+        sensitive=attendances[marks.SENSITIVE].to_numpy()[parent],
     ).on(
         {
             "PRIMARYKEY_ID": attendances["PRIMARYKEY_ID"].gather(parent),

@@ -25,7 +25,9 @@ def appointments(chunk: Chunk) -> pl.DataFrame:
     day = chunk.working_days(draws, owner)
     specialty, attended = draws.whole(rows, 0, len(_SPECIALTIES) - 1), draws.pick(rows, (88, 5, 3, 4))
     number = number_column(chunk, draws, owner)
-    frame = Marks(owner=owner, reason=number.reason, plain=number.plain).on(
+    withheld = demographics.withheld(draws, number.plain, chunk.floor)
+    plain = number.plain & ~withheld
+    frame = Marks(owner=owner, reason=number.reason, sensitive=withheld, plain=plain).on(
         {
             "PRIMARYKEY_ID": ids,
             "appointment.identifier": prefixed("OA", ids, 10),
@@ -34,6 +36,7 @@ def appointments(chunk: Chunk) -> pl.DataFrame:
             "appointment.patient.identity.birth_date": demographics.birth_date(world, owner),
             "appointment.patient.identity.gender": demographics.gender(world, owner),
             "appointment.patient.identity.ethnic_category": demographics.ethnicity(world, owner),
+            "appointment.patient.identity.withheld_identity_reason": demographics.withheld_reason(owner, withheld),
             "appointment.patient.registration.general_practice": demographics.practice(world, owner),
             "appointment.patient.residence.postcode": demographics.postcode(world, owner),
             "appointment.date": dates(day),

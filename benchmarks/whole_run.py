@@ -36,9 +36,8 @@ def main() -> None:
         demo.make(folder, options.people, options.seed)
         made = time.perf_counter() - started
         started = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN, str(folder / "linkage.toml")], check=True, capture_output=True
-        )
+        command = [sys.executable, "-c", _RUN, str(folder / "linkage.toml")]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
         seconds = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
         account = json.loads(max((folder / "private" / "runs").glob("*.json")).read_text())

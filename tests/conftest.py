@@ -8,6 +8,7 @@ import pytest
 from small import SmallIcs, make_small_ics
 
 from linkage.pipeline import RunReport
+from made_up import MadeUp, make_made_up
 
 
 @pytest.fixture
@@ -20,3 +21,9 @@ def small_ics(tmp_path: Path) -> SmallIcs:
 def published(small_ics: SmallIcs) -> tuple[SmallIcs, RunReport]:
     """The small ICS after a good run."""
     return small_ics, small_ics.run()
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
+    """A made-up ICS of every feed after a run; tests read it and change nothing."""
+    return make_made_up(tmp_path_factory.mktemp("ics") / "demo")

@@ -1,0 +1,98 @@
+"""A made-up ICS after a run, and a search for anybody in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from linkage import Keyset, Pseudonymiser, pipeline
+from linkage.cli import demo
+from linkage.pipeline import RunReport
+
+PEOPLE = 2_500
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """Its folder, what the run reported, the truth about people and rows, and the exact account."""
+
+    folder: Path
+    report: RunReport
+    pseudonymiser: Pseudonymiser
+    people: pl.DataFrame
+    rows: pl.DataFrame
+    exact: dict[str, list[dict[str, object]]]
+
+
+def make_made_up(folder: Path) -> MadeUp:
+    """Made as `linkage demo` makes it."""
+    demo.make(folder, PEOPLE, seed=7)
+    report = pipeline.run(folder / "linkage.toml")
+    keyset = Keyset.open("age://keys/ics.age", base=folder)
+    return MadeUp(
+        folder,
+        report,
+        keyset.pseudonymiser("ics:demo"),
+        pl.read_parquet(folder / "truth" / "people.parquet"),
+        pl.read_parquet(folder / "truth" / "rows.parquet"),
+        json.loads((folder / "private" / "runs" / f"{report.run_id}.json").read_text()),
+    )
+
+
+class Search:
+    """Looks for NHS numbers, names and postcodes of the made-up people."""
+
+    def __init__(self, people: pl.DataFrame) -> None:
+        numbers = pl.concat([people["nhs_number"], people["superseded"].explode().drop_nulls()])
+        self.numbers = set(numbers.to_list())
+        self.names = {name.lower() for name in pl.concat([people["given_name"], people["surname"]]).drop_nulls()}
+        self.postcodes = {postcode.replace(" ", "") for postcode in people["postcode"].drop_nulls()}
+
+    def text(self, text: str, where: object) -> None:
+        """Raise AssertionError where a text holds one of them, wherever in a longer run of digits it begins."""
+        digits = {int(re.sub(r"[ -]", "", run)) for run in re.findall(r"(?=(\d{3}[ -]?\d{3}[ -]?\d{4}))", text)}
+        assert not digits & self.numbers, f"an NHS number in {where}"
+        words = {word.lower() for word in re.findall(r"[A-Za-z]{6,}", text)}
+        assert not words & self.names, f"a name in {where}"
+        codes = {code.replace(" ", "").upper() for code in re.findall(r"QX\d{1,2} ?\d[A-Z]{2}", text, re.IGNORECASE)}
+        assert not codes & self.postcodes, f"a postcode in {where}"
+
+    def frame(self, frame: pl.DataFrame, where: object) -> None:
+        """The same for every column of a table, numbers as numbers."""
+        for column in frame:
+            if isinstance(column.dtype, pl.List):
+                column = column.explode()
+            if column.dtype == pl.String:
+                self.text("\n".join(column.drop_nulls().unique().to_list()), where)
+            elif column.dtype.is_numeric():
+                assert not set(column.drop_nulls().unique().to_list()) & self.numbers, f"an NHS number in {where}"
+
+    def folder(self, folder: Path) -> set[str]:
+        """The same for every file below a folder, raw and decoded; the kinds of files that were searched."""
+        kinds = set()
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            self.text(path.name, path)
+            if path.suffix in (".parquet", ".removed"):
+                self.frame(pl.read_parquet(path, hive_partitioning=False), path)
+            elif path.suffix == ".duckdb":
+                self._database(path)
+            elif path.suffix != ".age":
+                self.text(path.read_bytes().decode("latin-1"), path)
+            kinds.add(path.suffix)
+        return kinds
+
+    def _database(self, path: Path) -> None:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            tables = connection.execute(
+                "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views()"
+                " WHERE NOT internal AND schema_name = 'main'"
+            ).fetchall()
+            assert tables
+            for (table,) in tables:
+                rows = connection.sql(f'SELECT * FROM "{table}"').to_arrow_table()
+                self.frame(pl.DataFrame(rows), f"{path} {table}")

@@ -10,8 +10,9 @@ from small import ALLOWED, NOW, SmallIcs
 
 import linkage
 from linkage import pipeline
-from linkage.errors import IntegrityError, TemporaryError
+from linkage.errors import IntegrityError, KeyUnavailableError, TemporaryError
 from linkage.pipeline import RunReport
+from linkage.pseudonymise import Keyset
 from linkage.store.layout import Store
 from linkage.store.lock import hold
 from linkage.store.manifest import ExactBalance, check_balance
@@ -111,3 +112,19 @@ def test_unaccounted_rows_do_not_publish() -> None:
     """A balance that does not add up raises."""
     with pytest.raises(IntegrityError, match="sus_op appointment"):
         check_balance((ExactBalance(feed="sus_op", table="appointment", read=3, published=1, removed={"deleted": 1}),))
+
+
+def test_a_keyset_under_a_passphrase_is_asked_for_it_once(small_ics: SmallIcs) -> None:
+    """By whatever asks; without anything to ask, the run is refused."""
+    (small_ics.folder / "keys.age").unlink()
+    Keyset.create(small_ics.folder / "keys.age", passphrase="correct horse")
+    with pytest.raises(KeyUnavailableError, match="passphrase"):
+        small_ics.run()
+    asked: list[bool] = []
+
+    def ask() -> str:
+        asked.append(True)
+        return "correct horse"
+
+    pipeline.run(small_ics.configuration, now=NOW, passphrase=ask)
+    assert asked == [True]

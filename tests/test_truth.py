@@ -137,3 +137,9 @@ def _places(table: contract.Table) -> list[str]:
 
 def _plain(value: object) -> object:
     return getattr(value, "bytes", value) if value is not None else b""
+
+
+@pytest.mark.parametrize("query", demo.QUERIES)
+def test_the_queries_that_the_demo_offers_run(store: duckdb.DuckDBPyConnection, query: str) -> None:
+    """And find something."""
+    assert len(store.execute(query).fetchall()) >= 10

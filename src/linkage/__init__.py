@@ -11,6 +11,7 @@ from linkage.errors import (
 )
 from linkage.pipeline import RunReport, check, run
 from linkage.pseudonymise import Keyset, Pseudonymiser
+from linkage.store.open import open_store
 
 __all__ = [
     "ConfigurationError",
@@ -24,5 +25,6 @@ __all__ = [
     "RunReport",
     "TemporaryError",
     "check",
+    "open_store",
     "run",
 ]

@@ -401,5 +401,9 @@ def load(name: str, base: Path | None = None) -> Feed:
         except (OSError, UnicodeDecodeError):
             raise ConfigurationError(f"{path}: cannot be read", hint="name an existing contract file") from None
     if name not in shipped():
-        raise ConfigurationError(f"no feed is called {name!r}", hint="one of: " + ", ".join(shipped()))
+        raise ConfigurationError(f"no feed is called {name!r}", hint=_known_feeds())
     return parse((resources.files("linkage.sources") / "feeds" / f"{name}.toml").read_text(encoding="utf-8"), name)
+
+
+def _known_feeds() -> str:
+    return f"one of {', '.join(shipped())}; or the path of a contract, which ends in .toml"

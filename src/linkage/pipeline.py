@@ -9,6 +9,7 @@ and `hub.py` join them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,28 +65,43 @@ class SiteResult:
     quality: tuple[ColumnQuality, ...]
 
 
-def run(path: str | Path, *, now: datetime | None = None, progress: Progress | None = None) -> RunReport:
+def run(
+    path: str | Path,
+    *,
+    now: datetime | None = None,
+    progress: Progress | None = None,
+    passphrase: Callable[[], str] | None = None,
+) -> RunReport:
     """Run the whole pipeline and publish a snapshot.
 
     Args:
         path: The `linkage.toml`.
         now: The moment that the freshness of registers is judged by, UTC; the clock when not given.
         progress: Where stages are shown; standard error when not given.
+        passphrase: Asks for the keyset's passphrase; called only when the keyset needs one.
 
     Raises:
         LinkageError: Anything that stops a run; what was published before stays as it was.
     """
-    return _run(Path(path), now or datetime.now(UTC), progress or Progress(), publish=True)
+    return _run(Path(path), now or datetime.now(UTC), progress or Progress(), passphrase, publish=True)
 
 
-def check(path: str | Path, *, now: datetime | None = None, progress: Progress | None = None) -> RunReport:
+def check(
+    path: str | Path,
+    *,
+    now: datetime | None = None,
+    progress: Progress | None = None,
+    passphrase: Callable[[], str] | None = None,
+) -> RunReport:
     """Do everything that `run` does, on working files that are deleted, and publish nothing."""
-    return _run(Path(path), now or datetime.now(UTC), progress or Progress(), publish=False)
+    return _run(Path(path), now or datetime.now(UTC), progress or Progress(), passphrase, publish=False)
 
 
-def _run(path: Path, now: datetime, progress: Progress, *, publish: bool) -> RunReport:
+def _run(
+    path: Path, now: datetime, progress: Progress, passphrase: Callable[[], str] | None, *, publish: bool
+) -> RunReport:
     configuration = config.load(path)
-    keyset = site.open_keyset(configuration)
+    keyset = site.open_keyset(configuration, passphrase)
     with hub.working(configuration, now) as work:
         known = hub.load_roster(configuration, keyset, work)
         handed = site_half(configuration, keyset, known, work.folder / "bundle", now, progress)

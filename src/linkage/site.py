@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -341,11 +341,11 @@ def minimiser(configuration: Configuration) -> Minimiser:
     return Minimiser(rules.birth, read_areas(configuration.at(rules.postcodes)) if rules.postcodes else None)
 
 
-def open_keyset(configuration: Configuration) -> Keyset:
-    """Open the keyset that the configuration names."""
+def open_keyset(configuration: Configuration, passphrase: Callable[[], str] | None = None) -> Keyset:
+    """Open the keyset that the configuration names; `passphrase` is asked only where the file needs one."""
     keys = configuration.keys
     identity = configuration.at(keys.identity) if keys.identity else None
-    return Keyset.open(keys.keyset, identity=identity, base=configuration.base)
+    return Keyset.open(keys.keyset, identity=identity, passphrase=passphrase, base=configuration.base)
 
 
 def check_coverage(configuration: Configuration, made: Sequence[TableParts]) -> None:

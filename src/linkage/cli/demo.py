@@ -73,9 +73,10 @@ def demo(
     make(directory, people, seed)
     report = pipeline.run(directory / "linkage.toml")
     show(report)
-    typer.echo(f"\nThe linked data: {report.snapshot}")
+    typer.echo(f"\nThe linked data: {_near(report.snapshot)}")
     typer.echo(f"The truth about everyone in it: {directory / 'truth'}")
-    typer.echo(f"\nThree queries to try (open {report.database} read-only in DuckDB):")
+    typer.echo(f"\nThree queries to try, in DuckDB on {_near(report.database)},")
+    typer.echo(f'or in Python: import linkage; linkage.open_store("{directory / "store"}").sql("...").show()')
     for query in QUERIES:
         typer.echo(f"\n  {query}")
 
@@ -95,6 +96,12 @@ def make(directory: Path, people: int, seed: int) -> None:
     (directory / "keys").mkdir()
     Keyset.create(directory / "keys" / "ics.age")
     typer.echo(f"made up {made.people:,} people and {made.rows:,} rows in {directory}")
+
+
+def _near(path: Path | None) -> Path:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path and path.is_relative_to(here) else path or Path()
 
 
 def text() -> str:

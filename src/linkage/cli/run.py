@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated
@@ -33,15 +35,22 @@ def options(
 
 def run(configuration: ConfigurationPath) -> None:
     """Read the extracts, apply the opt-outs, tokenise, link, and publish a snapshot."""
-    report = pipeline.run(configuration)
+    report = pipeline.run(configuration, passphrase=_asker())
     show(report)
     typer.echo(f"published {report.snapshot}")
 
 
 def check(configuration: ConfigurationPath) -> None:
     """Do all that `run` does and publish nothing."""
-    show(pipeline.check(configuration))
+    show(pipeline.check(configuration, passphrase=_asker()))
     typer.echo("checked: a run would publish this; nothing was published")
+
+
+def _asker() -> Callable[[], str] | None:
+    """A prompt for the keyset's passphrase; none where nobody can type one."""
+    if not sys.stdin.isatty():
+        return None
+    return lambda: str(typer.prompt("passphrase", hide_input=True, err=True))
 
 
 def show(report: RunReport) -> None:

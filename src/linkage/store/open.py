@@ -10,7 +10,7 @@ from linkage.errors import InputError, IntegrityError
 from linkage.store.layout import Store
 
 
-def open_store(path: Path, temporary: Path | None = None) -> duckdb.DuckDBPyConnection:
+def open_store(path: str | Path, temporary: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Open the current snapshot's database.
 
     Args:
@@ -26,7 +26,7 @@ def open_store(path: Path, temporary: Path | None = None) -> duckdb.DuckDBPyConn
         InputError: Nothing has been published there.
         IntegrityError: The current snapshot is not there, or cannot be opened.
     """
-    store = Store(path)
+    store = Store(Path(path))
     current = store.current()
     if current is None:
         raise InputError(f"{path}: nothing has been published", hint="run the pipeline, or name its store")

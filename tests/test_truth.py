@@ -142,4 +142,4 @@ def _plain(value: object) -> object:
 @pytest.mark.parametrize("query", demo.QUERIES)
 def test_the_queries_that_the_demo_offers_run(store: duckdb.DuckDBPyConnection, query: str) -> None:
     """And find something."""
-    assert len(store.execute(query).fetchall()) >= 10
+    assert len(store.execute(query).fetchall()) >= 4

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from linkage.errors import ConfigurationError
 from linkage.nhs_number import check_digit
 from linkage.pseudonymise import token
+from linkage.pseudonymise.plain import _hmac_each, _keyed
 from linkage.pseudonymise.token import TokenRefused, person_token, record_token, reverse_person
-from linkage.pseudonymise.tokeniser import _hmac_each, _keyed
 
 ROOT = bytes(range(32))
 DEMO = token.derive(ROOT, "ics:demo")

@@ -74,7 +74,7 @@ static inline int value_at(const Column *column, int64_t row, const uint8_t **by
         memcpy(pair, entry, 16);
         from = pair[0], to = pair[1];
     }
-    if (to < from || !inside(column->data, from, to - from)) return CORRUPT;
+    if (from < 0 || to < from || !inside(column->data, from, to - from)) return CORRUPT;
     *bytes = column->data->bytes + from;
     *length = to - from;
     return SOMETHING;

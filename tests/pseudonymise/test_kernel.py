@@ -151,7 +151,7 @@ def test_what_is_no_token_is_refused(path: int, tokens: list[bytes]) -> None:
     """Random bytes, other lengths and null: never a number."""
     column = _column(pa.array([*tokens, None], pa.binary()))
     numbers = np.zeros(len(tokens) + 1, dtype=np.int64)
-    kernel._kernel.reverse(_handle(), column, numbers, path)
+    kernel.native.reverse(_handle(), column, numbers, path)
     assert (numbers == -1).all()
 
 
@@ -163,28 +163,28 @@ def test_reversing_and_translating(path: int, nines: list[int], bit: int) -> Non
     digits = [f"{nine:09d}{digit}" for nine in nines if (digit := _digit(nine)) is not None]
     tokens = [token.person_token(KEYS, each) for each in digits]
     numbers = np.zeros(len(tokens), dtype=np.int64)
-    kernel._kernel.reverse(_handle(), _column(pa.array(tokens, pa.binary(16))), numbers, path)
+    kernel.native.reverse(_handle(), _column(pa.array(tokens, pa.binary(16))), numbers, path)
     assert numbers.tolist() == [int(each) for each in digits]
 
     other = token.derive(bytes(range(32)), "site:rxx")
     out, reasons = np.zeros(16 * len(tokens), dtype=np.uint8), np.zeros(len(tokens), dtype=np.uint8)
-    target = kernel._kernel.keys(other.person_mac, other.person_enc, other.record_mac)
-    kernel._kernel.translate(_handle(), target, _column(pa.array(tokens, pa.binary(16))), out, reasons, path)
+    target = kernel.native.keys(other.person_mac, other.person_enc, other.record_mac)
+    kernel.native.translate(_handle(), target, _column(pa.array(tokens, pa.binary(16))), out, reasons, path)
     assert out.tobytes() == b"".join(token.person_token(other, each) for each in digits)
     assert not reasons.any()
 
     changed = [(int.from_bytes(each) ^ 1 << bit).to_bytes(16) for each in tokens]
-    kernel._kernel.translate(_handle(), target, _column(pa.array(changed, pa.binary(16))), out, reasons, path)
+    kernel.native.translate(_handle(), target, _column(pa.array(changed, pa.binary(16))), out, reasons, path)
     assert reasons.all()
     assert not out.any()
 
 
-def _handle() -> kernel._kernel.Handle:
-    return kernel._kernel.keys(KEYS.person_mac, KEYS.person_enc, KEYS.record_mac)
+def _handle() -> kernel.native.Handle:
+    return kernel.native.keys(KEYS.person_mac, KEYS.person_enc, KEYS.record_mac)
 
 
 def _column(array: pa.Array) -> tuple[int, object, object, tuple[object, ...], int, int]:
-    return kernel._column(array, 0, len(array))
+    return kernel.arrow_column(array, 0, len(array))
 
 
 def _offsets(*values: int) -> bytes:
@@ -224,7 +224,7 @@ BROKEN = {
 @pytest.mark.parametrize("column", BROKEN.values(), ids=BROKEN)
 def test_buffers_that_contradict_each_other_are_refused(column: tuple[object, ...]) -> None:
     """By every function, before anything is read that is not there."""
-    native, out, reasons = kernel._kernel, np.zeros(64, dtype=np.uint8), np.zeros(8, dtype=np.uint8)
+    native, out, reasons = kernel.native, np.zeros(64, dtype=np.uint8), np.zeros(8, dtype=np.uint8)
     with pytest.raises(ValueError, match="buffers"):
         native.tokenise(_handle(), column, 0, out, reasons, 0)  # type: ignore[arg-type]
     with pytest.raises((ValueError, TypeError)):
@@ -238,7 +238,7 @@ def test_buffers_that_contradict_each_other_are_refused(column: tuple[object, ..
 @compiled
 def test_what_is_given_wrongly_is_refused() -> None:
     """Keys of another length, outputs too short or read-only, another object for keys, a path that is not there."""
-    native, column = kernel._kernel, _column(pa.array(["9434765919"] * 3))
+    native, column = kernel.native, _column(pa.array(["9434765919"] * 3))
     out, reasons = np.zeros(48, dtype=np.uint8), np.zeros(3, dtype=np.uint8)
     for size in (0, 31, 33):
         with pytest.raises(ValueError, match="32 bytes"):
@@ -266,9 +266,9 @@ def test_nothing_is_leaked() -> None:
     reasons, handle = np.zeros(3, dtype=np.uint8), _handle()
     before = [sys.getrefcount(each) for each in (out, reasons, handle, column[2], column[3][0])]
     for _ in range(100):
-        kernel._kernel.tokenise(handle, column, 0, out, reasons, 0)
+        kernel.native.tokenise(handle, column, 0, out, reasons, 0)
         with pytest.raises(ValueError, match="output"):
-            kernel._kernel.tokenise(handle, column, 0, out[:1], reasons, 0)
+            kernel.native.tokenise(handle, column, 0, out[:1], reasons, 0)
     assert [sys.getrefcount(each) for each in (out, reasons, handle, column[2], column[3][0])] == before
 
 
@@ -287,3 +287,34 @@ def test_unsigned_and_wide_integers_are_read_too() -> None:
         tokens, reasons = made.tokenise(pl.Series([9434765919, wide, None], dtype=dtype))
         assert tokens[0] == token.person_token(KEYS, "9434765919")
         assert reasons.to_list() == [None, "number_malformed", "number_missing"]
+
+
+def test_the_command_line_says_which_kernel_runs() -> None:
+    """`linkage --version --verbose`."""
+    from typer.testing import CliRunner
+
+    from linkage.cli import app
+
+    said = CliRunner().invoke(app, ["--version", "--verbose"])
+    assert said.exit_code == 0
+    assert f"kernel: {kernel.NAME}" in said.output
+
+
+def test_without_a_compiler_everything_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens, record tokens and the way back, made by the plain kernel."""
+    from linkage import Pseudonymiser
+    from linkage.pseudonymise.reverser import Reverser
+
+    numbers, texts = pl.Series(["9434765919", "943 476 5919", "", None, "1111111111"]), pl.Series(["a", None, "b" * 99])
+    results = []
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(kernel, "_kernel", None)
+            monkeypatch.setattr(kernel, "native", None)
+        made = Pseudonymiser.from_root(bytes(range(32)), "ics:demo")
+        tokens, reasons = made.tokenise(numbers)
+        back = Reverser._from_subkeys([token.derive(bytes(32), "ics:demo"), KEYS]).reverse(tokens)[0]
+        records = made.record_tokens(texts, "a.b")
+        results.append([each.to_list() for each in (tokens, reasons, back, records)])
+    assert results[0] == results[1]
+    assert results[0][2] == ["9434765919", "9434765919", None, None, None]

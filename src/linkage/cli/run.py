@@ -12,6 +12,7 @@ import typer
 
 from linkage import pipeline
 from linkage.pipeline import RunReport
+from linkage.pseudonymise import kernel
 
 ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]
 
@@ -20,17 +21,26 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("run")(run)
     app.command("check")(check)
-    app.callback()(options)
+    app.callback(invoke_without_command=True)(options)
 
 
 def options(
+    context: typer.Context,
     *,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="With --version: what makes the tokens.")] = False,
 ) -> None:
     """Options of `linkage` itself."""
     if version:
         typer.echo(f"linkage {installed('linkage')}")
+        if verbose:
+            typer.echo(f"kernel: {kernel.NAME}")
+            for name in ("polars", "duckdb", "pyarrow", "cryptography"):
+                typer.echo(f"{name} {installed(name)}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 def run(configuration: ConfigurationPath) -> None:

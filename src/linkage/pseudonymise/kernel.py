@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from linkage.pseudonymise.plain import Reasons
 
-__all__ = ["NAME", "CompiledKernel", "Kernel", "compiled_paths", "open_kernel"]
+__all__ = ["NAME", "CompiledKernel", "Kernel", "arrow_column", "compiled_paths", "in_slices", "native", "open_kernel"]
 
 _ALIGN = 8  # rows: slices of one validity bitmap begin at a byte
 _ROWS_A_THREAD = 1 << 17  # below this a thread costs more than it saves
@@ -74,6 +74,7 @@ def open_kernel(subkeys: Subkeys) -> Kernel:
     return CompiledKernel(subkeys) if _kernel else PlainKernel(subkeys)
 
 
+native = _kernel
 NAME: Final = f"compiled, {compiled_paths()[0]}" if _kernel else "Python over hashlib"
 
 
@@ -103,9 +104,9 @@ class CompiledKernel(SecretHandle):
 
         def work(start: int, rows: int) -> None:
             out = tokens[start * TOKEN_BYTES :], reasons[start:]
-            _kernel.record(self._keys, prefix, _column(values, start, rows), False, *out, self._path)
+            _kernel.record(self._keys, prefix, arrow_column(values, start, rows), False, *out, self._path)
 
-        _in_slices(len(values), work)
+        in_slices(len(values), work)
         return _array(tokens, reasons)
 
     def _tokenise(self, column: pa.Array, flags: int) -> tuple[pa.Array, Reasons]:
@@ -113,9 +114,9 @@ class CompiledKernel(SecretHandle):
 
         def work(start: int, rows: int) -> None:
             out = tokens[start * TOKEN_BYTES :], reasons[start:]
-            _kernel.tokenise(self._keys, _column(column, start, rows), flags, *out, self._path)
+            _kernel.tokenise(self._keys, arrow_column(column, start, rows), flags, *out, self._path)
 
-        _in_slices(len(column), work)
+        in_slices(len(column), work)
         return _array(tokens, reasons), reasons
 
 
@@ -129,7 +130,8 @@ def _array(tokens: NDArray[np.uint8], reasons: NDArray[np.uint8]) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(TOKEN_BYTES), len(reasons), buffers)
 
 
-def _column(array: pa.Array, start: int, rows: int) -> tuple[int, object, object, tuple[object, ...], int, int]:
+def arrow_column(array: pa.Array, start: int, rows: int) -> tuple[int, object, object, tuple[object, ...], int, int]:
+    """Some rows of an Arrow array as the compiled kernel takes them."""
     layout = next(number for fits, number in _LAYOUTS if fits(array.type))
     validity, index, *data = array.buffers()
     # An array without bytes may come without the buffer for them.
@@ -137,7 +139,7 @@ def _column(array: pa.Array, start: int, rows: int) -> tuple[int, object, object
     return layout, validity, index if index is not None else b"", held, array.offset + start, rows
 
 
-def _in_slices(rows: int, work: Callable[[int, int], None]) -> None:
+def in_slices(rows: int, work: Callable[[int, int], None]) -> None:
     """Do all rows, on as many threads as there are processors: the compiled code lets go of the interpreter lock."""
     threads = min(os.cpu_count() or 1, max(rows // _ROWS_A_THREAD, 1))
     if threads == 1:

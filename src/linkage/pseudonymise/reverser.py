@@ -7,12 +7,14 @@ accident. The control is the key, not this module: see `linkage.pseudonymise.tok
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Self, overload
+from typing import TYPE_CHECKING, Final, Self, overload
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from linkage.errors import ConfigurationError
+from linkage.pseudonymise import kernel
 from linkage.pseudonymise.keyset import Keyset
 from linkage.pseudonymise.token import (
     TOKEN_BYTES,
@@ -23,9 +25,14 @@ from linkage.pseudonymise.token import (
     reverse_person,
 )
 
-__all__ = ["REFUSED", "KeyHolderKeyset", "Reverser"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["REFUSED", "KeyHolderKeyset", "Reverser", "tokens_array"]
 
 REFUSED: Final = "refused"
+_REFUSED: Final = -1
+_DIGITS: Final = 10
 
 
 class KeyHolderKeyset(Keyset):
@@ -93,23 +100,53 @@ class Reverser(SecretHandle):
         return numbers.to_arrow().cast(pa.string()), reasons
 
     def _numbers(self, tokens: pl.Series) -> pl.Series:
-        if tokens.dtype not in (pl.Binary, pl.Null):
-            raise ConfigurationError(
-                f"tokens cannot be reversed from a column of type {tokens.dtype}",
-                hint="give the 16-byte tokens themselves, not their text",
-            )
-        encoded = tokens.cast(pl.Binary).to_arrow().dictionary_encode()
-        distinct = encoded.dictionary.to_pylist()
-        numbers = pa.array([self._reverse_one(token) for token in distinct], pa.string())
-        return pl.Series(tokens.name, numbers.take(encoded.indices), dtype=pl.String)
-
-    def _reverse_one(self, token: bytes) -> str | None:
+        column = tokens_array(tokens)
+        numbers = np.full(len(column), _REFUSED, dtype=np.int64)
         for subkeys in self._subkeys:
-            try:
-                return reverse_person(subkeys, token)
-            except TokenRefused:
-                continue
-        return None
+            left = np.flatnonzero(numbers == _REFUSED)
+            if len(left):
+                numbers[left] = _reverse(subkeys, column.take(pa.array(left)) if len(left) < len(column) else column)
+        text = pl.col("number").cast(pl.String).str.zfill(_DIGITS)
+        return (
+            pl.select(number=numbers).select(pl.when(pl.col("number") >= 0).then(text).alias(tokens.name)).to_series()
+        )
+
+
+def tokens_array(tokens: pl.Series) -> pa.Array:
+    """A column of tokens as one Arrow array.
+
+    Raises:
+        ConfigurationError: The column is not binary.
+    """
+    if tokens.dtype not in (pl.Binary, pl.Null):
+        raise ConfigurationError(
+            f"tokens cannot be reversed from a column of type {tokens.dtype}",
+            hint="give the 16-byte tokens themselves, not their text",
+        )
+    array = tokens.cast(pl.Binary).rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _reverse(subkeys: Subkeys, tokens: pa.Array) -> NDArray[np.int64]:
+    """The numbers behind tokens, -1 where one is refused."""
+    numbers = np.empty(len(tokens), dtype=np.int64)
+    if not kernel.native:
+        numbers[:] = [_reverse_one(subkeys, token) for token in tokens.to_pylist()]
+        return numbers
+    native, keys = kernel.native, kernel.native.keys(subkeys.person_mac, subkeys.person_enc, subkeys.record_mac)
+
+    def work(start: int, rows: int) -> None:
+        native.reverse(keys, kernel.arrow_column(tokens, start, rows), numbers[start:], 0)
+
+    kernel.in_slices(len(tokens), work)
+    return numbers
+
+
+def _reverse_one(subkeys: Subkeys, token: bytes | None) -> int:
+    try:
+        return int(reverse_person(subkeys, token)) if token is not None else _REFUSED
+    except TokenRefused:
+        return _REFUSED
 
 
 def _series(tokens: pa.Array | pa.ChunkedArray) -> pl.Series:

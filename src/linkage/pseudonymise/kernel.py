@@ -79,11 +79,18 @@ NAME: Final = f"compiled, {compiled_paths()[0]}" if _kernel else "Python over ha
 
 
 class CompiledKernel(SecretHandle):
-    """The kernel in C. Its key states are wiped when it goes; `path` is a place in `compiled_paths`."""
+    """The kernel in C. Its key states are wiped when it goes.
 
-    __slots__ = ("_keys", "_path")
+    Args:
+        subkeys: Of the domain.
+        path: A place in `compiled_paths`.
+        threads: At most so many at a time; as many as there are processors when not given.
+    """
 
-    def __init__(self, subkeys: Subkeys, path: int = 0) -> None:
+    __slots__ = ("_keys", "_path", "_threads")
+
+    def __init__(self, subkeys: Subkeys, path: int = 0, threads: int | None = None) -> None:
+        self._threads = threads or os.cpu_count() or 1
         self._keys = _kernel.keys(subkeys.person_mac, subkeys.person_enc, subkeys.record_mac)
         self._path = path
 
@@ -106,7 +113,7 @@ class CompiledKernel(SecretHandle):
             out = tokens[start * TOKEN_BYTES :], reasons[start:]
             _kernel.record(self._keys, prefix, arrow_column(values, start, rows), False, *out, self._path)
 
-        in_slices(len(values), work)
+        in_slices(len(values), work, self._threads)
         return _array(tokens, reasons)
 
     def _tokenise(self, column: pa.Array, flags: int) -> tuple[pa.Array, Reasons]:
@@ -116,7 +123,7 @@ class CompiledKernel(SecretHandle):
             out = tokens[start * TOKEN_BYTES :], reasons[start:]
             _kernel.tokenise(self._keys, arrow_column(column, start, rows), flags, *out, self._path)
 
-        in_slices(len(column), work)
+        in_slices(len(column), work, self._threads)
         return _array(tokens, reasons), reasons
 
 
@@ -139,9 +146,9 @@ def arrow_column(array: pa.Array, start: int, rows: int) -> tuple[int, object, o
     return layout, validity, index if index is not None else b"", held, array.offset + start, rows
 
 
-def in_slices(rows: int, work: Callable[[int, int], None]) -> None:
+def in_slices(rows: int, work: Callable[[int, int], None], most: int | None = None) -> None:
     """Do all rows, on as many threads as there are processors: the compiled code lets go of the interpreter lock."""
-    threads = min(os.cpu_count() or 1, max(rows // _ROWS_A_THREAD, 1))
+    threads = min(most or os.cpu_count() or 1, max(rows // _ROWS_A_THREAD, 1))
     if threads == 1:
         work(0, rows)
         return

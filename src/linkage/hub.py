@@ -22,7 +22,7 @@ from linkage.config import Configuration
 from linkage.contract import Feed
 from linkage.errors import IntegrityError
 from linkage.link import FeedTable, Load, Settled, suppress
-from linkage.progress import Progress
+from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
 from linkage.sources import roster as rosters
 from linkage.sources.roster import Roster
@@ -149,9 +149,11 @@ def link(
             linking.make_load(connection, _balances(manifest, settled))
             linking.make_coverage(connection)
             linking.make_dictionary(connection, tables)
-        with progress.stage("writing Parquet"), linking.during("writing Parquet"):
+        made = _tables(settled)
+        rows = sum(_count(connection, f'"{table}"') for table in made)
+        with progress.stage("writing Parquet", rows) as stage, linking.during("writing Parquet"):
             make_text_views(connection)
-            published = _write(connection, manifest, settled, snapshot)
+            published = tuple(_write(connection, manifest, made, snapshot, stage))
         linking.finish(connection)
     finally:
         connection.close()
@@ -170,23 +172,31 @@ def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settle
     return made
 
 
-def _write(
-    connection: duckdb.DuckDBPyConnection,
-    manifest: BundleManifest,
-    settled: Mapping[tuple[str, str], Settled],
-    snapshot: Path,
-) -> tuple[PublishedTable, ...]:
+def _tables(settled: Mapping[tuple[str, str], Settled]) -> dict[str, str | None]:
+    """Every table of the snapshot, and the column by whose month it is cut into files."""
     months: dict[str, str | None] = {"event": "start", "event_code": "month"}
     months |= dict.fromkeys(("person", "registration", "load", "removed", "coverage", "dictionary"))
     months |= {each.name: each.month for each in settled.values()}
+    return dict(sorted(months.items()))
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    manifest: BundleManifest,
+    tables: Mapping[str, str | None],
+    snapshot: Path,
+    stage: Stage,
+) -> Iterator[PublishedTable]:
     metadata = {
         "linkage.domain": manifest.domain,
         "linkage.key_id": manifest.key_id,
         "linkage.format": "linkage-snapshot/1",
     }
-    for table, month in months.items():
+    for table, month in tables.items():
         export(connection, snapshot, table, month, metadata)
-    return tuple(_published(connection, snapshot, name) for name in sorted(months))
+        published = _published(connection, snapshot, table)
+        stage.advance(published.rows)
+        yield published
 
 
 def _published(connection: duckdb.DuckDBPyConnection, snapshot: Path, table: str) -> PublishedTable:

@@ -19,7 +19,6 @@ from linkage.contract import DROPPED, Column, Feed, Role, Table
 from linkage.errors import ConfigurationError
 from linkage.pseudonymise.tokeniser import Pseudonymiser
 
-AREA = pl.Schema({"_postcode": pl.String, "lsoa_2021": pl.String, "imd_decile": pl.Int8})
 _SQL: dict[str, SqlType] = {
     "text": "VARCHAR",
     "integer": "BIGINT",
@@ -37,7 +36,8 @@ class Minimiser:
 
     Attributes:
         birth: `year`, or `month` for year and month.
-        areas: Postcode (no spaces, upper case) to area, as `AREA`; None gives districts.
+        areas: Postcode (no spaces, upper case) to area (`_postcode` and `lsoa_2021`, String, `imd_decile`, Int8);
+            None gives districts.
     """
 
     birth: Literal["year", "month"]

@@ -68,11 +68,6 @@ def columns(extract: Extract, table: Table) -> dict[str, int]:
     return found
 
 
-def unknown_columns(extract: Extract, table: Table) -> int:
-    """How many columns of the file the contract does not name; they are dropped."""
-    return len(extract.header) - len(columns(extract, table))
-
-
 def scan(extract: Extract, feed: Feed, table: Table) -> pl.LazyFrame:
     """Read one file lazily.
 

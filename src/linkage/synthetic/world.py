@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linkage.synthetic.activity import Rates, make_rates
-from linkage.synthetic.draws import Draws, Flags, Ints
+from linkage.synthetic.draws import Draws, Ints
 from linkage.synthetic.people import WINDOW_DAYS, Population, make_people
 from linkage.synthetic.places import Places, make_places
 
@@ -96,10 +96,6 @@ class Chunk:
         low = np.maximum(people.birth_day[owner], today - WINDOW_DAYS)
         high = np.minimum(people.death_day[owner], today - newest)
         return np.minimum(low, high), high
-
-    def alive(self, owner: Ints, day: Ints) -> Flags:
-        """Whether each owner lives on that day."""
-        return np.asarray(self.world.population.death_day[owner] > day, dtype=np.bool_)
 
 
 def make_world(people: int, seed: int, as_of: dt.date) -> World:

@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 
     from linkage.pseudonymise.plain import Reasons
 
-__all__ = ["NAME", "CompiledKernel", "Kernel", "arrow_column", "compiled_paths", "in_slices", "native", "open_kernel"]
+__all__ = [
+    "NAME",
+    "CompiledKernel",
+    "Kernel",
+    "arrow_column",
+    "compiled_paths",
+    "in_slices",
+    "native",
+    "open_kernel",
+    "open_keys",
+]
 
 _ALIGN = 8  # rows: slices of one validity bitmap begin at a byte
 _ROWS_A_THREAD = 1 << 17  # below this a thread costs more than it saves
@@ -69,6 +79,11 @@ def compiled_paths() -> tuple[str, ...]:
     return _kernel.paths() if _kernel else ()
 
 
+def open_keys(subkeys: Subkeys) -> _kernel.Handle:
+    """The compiled kernel's own key states, which are wiped when the handle goes."""
+    return _kernel.keys(subkeys.person_mac, subkeys.person_enc, subkeys.record_mac)
+
+
 def open_kernel(subkeys: Subkeys) -> Kernel:
     """The fastest kernel for the keys of a domain."""
     return CompiledKernel(subkeys) if _kernel else PlainKernel(subkeys)
@@ -91,7 +106,7 @@ class CompiledKernel(SecretHandle):
 
     def __init__(self, subkeys: Subkeys, path: int = 0, threads: int | None = None) -> None:
         self._threads = threads or os.cpu_count() or 1
-        self._keys = _kernel.keys(subkeys.person_mac, subkeys.person_enc, subkeys.record_mac)
+        self._keys = open_keys(subkeys)
         self._path = path
 
     def tokenise(self, column: pa.Array, *, allow_test: bool) -> tuple[pa.Array, Reasons]:

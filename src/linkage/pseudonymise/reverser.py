@@ -105,7 +105,9 @@ class Reverser(SecretHandle):
         for subkeys in self._subkeys:
             left = np.flatnonzero(numbers == _REFUSED)
             if len(left):
-                numbers[left] = _reverse(subkeys, column.take(pa.array(left)) if len(left) < len(column) else column)
+                numbers[left] = _reverse(
+                    subkeys, tokens_array(tokens.gather(left)) if len(left) < len(column) else column
+                )
         text = pl.col("number").cast(pl.String).str.zfill(_DIGITS)
         return (
             pl.select(number=numbers).select(pl.when(pl.col("number") >= 0).then(text).alias(tokens.name)).to_series()
@@ -133,7 +135,7 @@ def _reverse(subkeys: Subkeys, tokens: pa.Array) -> NDArray[np.int64]:
     if not kernel.native:
         numbers[:] = [_reverse_one(subkeys, token) for token in tokens.to_pylist()]
         return numbers
-    native, keys = kernel.native, kernel.native.keys(subkeys.person_mac, subkeys.person_enc, subkeys.record_mac)
+    native, keys = kernel.native, kernel.open_keys(subkeys)
 
     def work(start: int, rows: int) -> None:
         native.reverse(keys, kernel.arrow_column(tokens, start, rows), numbers[start:], 0)

@@ -19,7 +19,7 @@ from linkage.nhs_number import REASONS, ColumnTypeError, NumberReason
 from linkage.pseudonymise.kernel import Kernel, open_kernel
 from linkage.pseudonymise.token import TOKEN_BYTES, SecretHandle, Subkeys, check_namespace, derive, key_id
 
-__all__ = ["Pseudonymiser"]
+__all__ = ["Pseudonymiser", "binary"]
 
 
 class Pseudonymiser(SecretHandle):
@@ -98,7 +98,7 @@ class Pseudonymiser(SecretHandle):
         tokens, codes = self._kernel.tokenise(_numbers(series), allow_test=allow_test_numbers)
         found = pa.array(codes.view("int8") - 1, mask=codes == 0)
         if isinstance(column, pl.Series):
-            return _binary(tokens, column.name), pl.Series("reason", found).cast(pl.UInt8).cat.to(REASONS)
+            return binary(tokens, column.name), pl.Series("reason", found).cast(pl.UInt8).cat.to(REASONS)
         names = pa.DictionaryArray.from_arrays(found, pa.array([each.value for each in NumberReason]))
         return pa.ExtensionArray.from_storage(pa.uuid(), tokens), names
 
@@ -117,7 +117,7 @@ class Pseudonymiser(SecretHandle):
         """
         if numbers.dtype != pl.Int64:
             raise ValueError("person tokens are made from Int64 numbers of at most ten digits")
-        return _binary(self._kernel.person(_arrow(numbers)), numbers.name)
+        return binary(self._kernel.person(_arrow(numbers)), numbers.name)
 
     def person_expr(self, column: str | pl.Expr) -> pl.Expr:
         """Return `person_tokens` as an elementwise Polars expression."""
@@ -138,7 +138,7 @@ class Pseudonymiser(SecretHandle):
         if values.dtype not in (pl.String, pl.Null):
             raise ColumnTypeError(f"record tokens cannot be made from a column of type {values.dtype}")
         column = _arrow(values.cast(pl.String).cast(pl.Binary))
-        return _binary(self._kernel.record(namespace.encode() + b"\0", column), values.name)
+        return binary(self._kernel.record(namespace.encode() + b"\0", column), values.name)
 
     def record_expr(self, column: str | pl.Expr, namespace: str) -> pl.Expr:
         """Return `record_tokens` as an elementwise Polars expression."""
@@ -175,7 +175,7 @@ def _numbers(column: pl.Series) -> pa.Array:
     return _arrow(column.cast(pl.String))
 
 
-def _binary(tokens: pa.Array, name: str) -> pl.Series:
+def binary(tokens: pa.Array, name: str) -> pl.Series:
     """Tokens as Polars keeps them; large binary is what it takes in fastest."""
     validity, values = tokens.buffers()
     ends = np.arange(len(tokens) + 1, dtype=np.int64) * TOKEN_BYTES

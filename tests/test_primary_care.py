@@ -194,3 +194,16 @@ def test_test_patients_go_out(ics: SmallIcs) -> None:
     extract.patient("{A}", ALLOWED, flags="false,true")
     extract.observation("{1}", "{A}", ASTHMA)
     assert _run(ics, extract).removed["test_patient"] == 3
+
+
+def test_a_practices_guid_may_look_like_a_number(ics: SmallIcs) -> None:
+    """Ten digits in a row, grouped as NHS numbers are: the key still finds its practice."""
+    extract = GpExtract()
+    extract.patient("{A}", ALLOWED)
+    extract.observation("{O1}", "{A}", ASTHMA)
+    extract.write(ics.folder / "gp")
+    for path in (ics.folder / "gp").iterdir():
+        path.write_text(path.read_text().replace("{P1}", "{0A1B2C3D-0000-4000-A123-4567890ABCDE}"))
+    report = pipeline.run(ics.configuration, now=NOW)
+    assert report.tables["emis_observation"] == 1
+    assert report.tables["emis_patient"] == 1

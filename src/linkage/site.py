@@ -150,7 +150,7 @@ def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[st
     made = {}
     for reference in sorted(wanted):
         name, _, value = reference.partition(".")
-        table = narrow(feed.tables[name], [feed.tables[name].key or "", value])
+        table = _opaque_key(narrow(feed.tables[name], [feed.tables[name].key or "", value]))
         bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {})
         rows = pl.concat([_small(bare, table, extract) for extract in extracts[name]])
         made[reference] = (
@@ -159,6 +159,13 @@ def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[st
             .unique("key", keep="last", maintain_order=True)
         )
     return made
+
+
+def _opaque_key(table: Table) -> Table:
+    """A key is only compared, never published: one GUID in some dozens holds ten digits in a row as NHS numbers do."""
+    key = table.key or ""
+    code = table.columns[key].model_copy(update={"role": Role.CODE})
+    return table.model_copy(update={"columns": {**table.columns, key: code}})
 
 
 def roster(known: Roster, delivered: Sequence[Delivery], codes: type1.Codes) -> Roster:

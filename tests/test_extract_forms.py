@@ -1,0 +1,78 @@
+"""The same extracts in every form in which suppliers' tools write them: what is published is the same, row by row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from linkage import pipeline
+from linkage.cli import demo
+
+Table = list[list[str]]
+
+
+def _rewritten(
+    path: Path, change: Callable[[Table], Table] = lambda rows: rows, quoting: int = csv.QUOTE_MINIMAL
+) -> None:
+    delimiter = "|" if path.parent.name in ("iuc111", "cad999") else ","
+    rows = change(list(csv.reader(io.StringIO(path.read_text()), delimiter=delimiter)))
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator="\n", quoting=quoting).writerows(rows)
+    path.write_text(out.getvalue())
+
+
+FORMS: dict[str, Callable[[Path], None]] = {
+    "a byte order mark": lambda path: _bytes(path, lambda content: b"\xef\xbb\xbf" + content),
+    "lines that end as on Windows": lambda path: _bytes(path, lambda content: content.replace(b"\n", b"\r\n")),
+    "no line end at the end": lambda path: _bytes(path, lambda content: content.rstrip(b"\n")),
+    "everything quoted": lambda path: _rewritten(path, quoting=csv.QUOTE_ALL),
+    "columns in another order": lambda path: _rewritten(path, lambda rows: [row[::-1] for row in rows]),
+    "spaces around names and values": lambda path: _rewritten(
+        path, lambda rows: [[f" {cell} " for cell in row] for row in rows]
+    ),
+    "a column more, with lines, quotes and delimiters in it": lambda path: _rewritten(
+        path, lambda rows: [[*rows[0], "extra"], *([*row, 'a\nb "c", d|e'] for row in rows[1:])]
+    ),
+}
+
+
+def _bytes(path: Path, change: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    """A made-up ICS, and what is published of it as it is."""
+    folder = tmp_path_factory.mktemp("forms") / "plain"
+    demo.make(folder, 600, seed=3)
+    return folder, _published(folder)
+
+
+def _published(folder: Path) -> dict[str, object]:
+    report = pipeline.run(folder / "linkage.toml")
+    assert report.database is not None
+    with duckdb.connect(str(report.database), read_only=True) as connection:
+        tables = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        return {
+            table: connection.execute(f'SELECT count(*), sum(hash(t)::HUGEINT) FROM "{table}" t').fetchone()
+            for (table,) in tables
+        }
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_the_same_is_published(
+    plain: tuple[Path, dict[str, object]], tmp_path: Path, form: Callable[[Path], None]
+) -> None:
+    """Every table, every row, and the account."""
+    source, expected = plain
+    folder = tmp_path / "form"
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("store", "private"))
+    for path in (folder / "extracts").rglob("*.csv"):
+        form(path)
+    assert _published(folder) == expected

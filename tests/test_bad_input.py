@@ -53,6 +53,26 @@ def _control(ics: SmallIcs) -> Path:
 CASES = (
     Case("missing file", lambda ics: ics.extract.unlink(), InputError, "no file like appointment_"),
     Case("empty file", lambda ics: ics.extract.write_bytes(b""), InputError, "the file is empty"),
+    Case(
+        "stamped in the future",
+        lambda ics: ics.extract.rename(ics.extract.with_name("appointment_20261201.csv")),
+        InputError,
+        "lies in the future",
+    ),
+    Case(
+        "NHS numbers where a price should be",
+        _edit("12.5,", "9434765919,"),
+        InputError,
+        "final_price",
+    ),
+    Case(
+        "an answer whose transfer failed",
+        lambda ics: ics.answer.with_suffix(".ctl").write_text(
+            "<DTSControl><StatusRecord><DateTime>20261123060000</DateTime><Status>ERROR</Status></StatusRecord></DTSControl>"
+        ),
+        PolicyError,
+        "did not succeed",
+    ),
     Case("header only", lambda ics: ics.extract.write_text(HEADER + "\n"), InputError, "a header and no rows"),
     Case("wrong delimiter", _edit(",", ";"), InputError, "one column only"),
     Case(

@@ -131,7 +131,7 @@ def site_half(
 ) -> SiteResult:
     """From extracts to a bundle in which nobody can be recognised and nobody is who opted out."""
     with progress.stage("looking at extracts"):
-        delivered = tuple(site.deliveries(configuration))
+        delivered = tuple(site.deliveries(configuration, now))
     with progress.stage("roster and opt-outs"):
         roster = site.roster(known, delivered, type1.codes(configuration.optouts.type1))
         who = people(roster, allow_test=configuration.allow_test_numbers)

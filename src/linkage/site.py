@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ from linkage.sources import clean, read
 from linkage.sources.inspect import Extract, inspect
 from linkage.sources.resolve import People, follow
 from linkage.sources.roster import ENTRIES, SUPERSEDED, TYPE1, Roster
+
+STAMP_AHEAD = timedelta(days=1)  # a stamp without a time zone may be some hours ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +55,30 @@ class Delivery:
         return sum(extract.rows for name in self.feed.records() for extract in self.extracts[name])
 
 
-def deliveries(configuration: Configuration) -> Iterator[Delivery]:
+def deliveries(configuration: Configuration, now: datetime) -> Iterator[Delivery]:
     """Find and inspect the files of every flow.
 
     Raises:
         ConfigurationError: A feed is unknown, or a pseudonymised flow does not say where opt-outs were applied.
-        InputError: A file is missing, unreadable or lacks a required column.
+        InputError: A file is missing, unreadable, lacks a required column or is stamped in the future.
     """
     for flow in configuration.flows:
         feed = contract.load(flow.feed, configuration.base)
         _check_flow(flow, feed)
         folder = configuration.at(flow.path)
         extracts = {name: _inspected(folder, feed, name) for name in feed.tables}
+        for extract in chain.from_iterable(extracts.values()):
+            _check_stamp(extract, now)
         yield Delivery(feed, flow, extracts, _lookups(feed, extracts))
+
+
+def _check_stamp(extract: Extract, now: datetime) -> None:
+    """Refuse a stamp in the future: the latest delivery of a record decides, so it would decide for good."""
+    if extract.delivered > now + STAMP_AHEAD:
+        raise InputError(
+            f"{extract.path.name}: the delivery stamp in its name lies in the future",
+            hint="check the clock of this machine and of the sender; rename or remove the file",
+        )
 
 
 def _check_flow(flow: Flow, feed: Feed) -> None:

@@ -25,6 +25,7 @@ from linkage.errors import ConfigurationError, PolicyError
 
 Numbers = npt.NDArray[np.int64]
 CLOCK_SKEW = timedelta(hours=1)
+_SUCCESS = "SUCCESS"  # MESH names other outcomes ERROR
 _REJECTED = b"invalid NHS Numbers"
 _NONE: Numbers = np.array([], dtype=np.int64)
 
@@ -162,13 +163,16 @@ def _answered(path: Path, now: datetime) -> datetime:
     """The moment of an answer, from the control file that comes with it."""
     control = path.with_suffix(".ctl")
     try:
-        stamp = ET.parse(control).getroot().findtext("StatusRecord/DateTime", "")  # noqa: S314 a local file
+        root = ET.parse(control).getroot()  # noqa: S314 a local file
+        stamp = root.findtext("StatusRecord/DateTime", "")
         answered = datetime.strptime(stamp, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except (OSError, ET.ParseError, ValueError):
         raise PolicyError(
             f"{control.name}: missing or without a readable date, so the age of {path.name} is unknown",
             hint="keep the .ctl file that comes with each answer beside it",
         ) from None
+    if root.findtext("StatusRecord/Status", _SUCCESS).strip().upper() != _SUCCESS:
+        raise PolicyError(f"{control.name}: the transfer of the answer did not succeed", hint="fetch the answer again")
     if answered > now + CLOCK_SKEW:
         raise PolicyError(f"{control.name}: dated in the future", hint="check the clock of this machine")
     return answered

@@ -21,6 +21,8 @@ EARLIEST = date(1850, 1, 1)
 LATEST = date(2150, 1, 1)
 # Ten digits in the 3 3 4 grouping of an NHS number, however it is spaced.
 _NUMBER_LIKE = r"(?:^|\D)\d{3}[ -]?\d{3}[ -]?\d{4}(?:\D|$)"
+# A number column has no use for whole numbers of nine or ten digits, and an NHS number would be one.
+_NUMBER_LIKE_RANGE = (100_000_000, 9_999_999_999)
 _CHECKED_TEXT = frozenset({Role.CATEGORY, Role.PRACTICE, Role.ORGANISATION})
 
 Lookups = Mapping[str, pl.DataFrame]
@@ -110,6 +112,8 @@ def _parse(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> tuple[p
         value = pl.when(~raw.str.contains(_NUMBER_LIKE)).then(raw)
     else:
         value = _from_text(raw, column, column.formats or feed.formats)
+    if column.role is Role.NUMBER and column.kind in ("number", "integer"):
+        value = pl.when(~(value.abs().is_between(*_NUMBER_LIKE_RANGE) & (value == value.round(0)))).then(value)
     return value, raw.is_not_null() & value.is_null()
 
 

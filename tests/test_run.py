@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import duckdb
 import pytest
@@ -128,3 +129,11 @@ def test_a_keyset_under_a_passphrase_is_asked_for_it_once(small_ics: SmallIcs) -
 
     pipeline.run(small_ics.configuration, now=NOW, passphrase=ask)
     assert asked == [True]
+
+
+def test_a_snapshot_removed_by_hand_does_not_cost_the_roster(published: Published) -> None:
+    """Everything else about it is still there, and the next run goes on from it."""
+    ics, report = published
+    assert report.snapshot is not None
+    shutil.rmtree(report.snapshot)
+    assert ics.run().tables == report.tables

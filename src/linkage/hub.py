@@ -105,8 +105,11 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
 
 
 def _forget_unpublished(store: Store, private: Path) -> None:
-    """What a crashed run kept for a snapshot that was never published belongs to nothing."""
-    published = {path.name for path in store.snapshots.iterdir()}
+    """What a crashed run kept for a snapshot that was never published belongs to nothing.
+
+    What the current run kept stays even where somebody removed its snapshot: the roster cannot be made again.
+    """
+    published = {path.name for path in store.snapshots.iterdir()} | {store.current()}
     for kept in [*private.glob("roster/*"), *private.glob("runs/*")]:
         if kept.name.removesuffix(".json") not in published:
             shutil.rmtree(kept) if kept.is_dir() else kept.unlink()

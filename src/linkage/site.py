@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -66,7 +69,9 @@ def deliveries(configuration: Configuration, now: datetime) -> Iterator[Delivery
         feed = contract.load(flow.feed, configuration.base)
         _check_flow(flow, feed)
         folder = configuration.at(flow.path)
-        extracts = {name: _inspected(folder, feed, name) for name in feed.tables}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = pool.map(partial(_inspected, folder, feed), feed.tables)
+            extracts = dict(zip(feed.tables, found, strict=True))
         for extract in chain.from_iterable(extracts.values()):
             _check_stamp(extract, now)
         yield Delivery(feed, flow, extracts, _lookups(feed, extracts))

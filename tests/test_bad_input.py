@@ -66,6 +66,12 @@ CASES = (
         "final_price",
     ),
     Case(
+        "a request without its answer",
+        lambda ics: (ics.folder / "optouts" / "later.dat").write_text(f"{NOT_ASKED},\n"),
+        PolicyError,
+        "no answer yet to the national opt-out request later",
+    ),
+    Case(
         "an answer whose transfer failed",
         lambda ics: ics.answer.with_suffix(".ctl").write_text(
             "<DTSControl><StatusRecord><DateTime>20261123060000</DateTime><Status>ERROR</Status></StatusRecord></DTSControl>"

@@ -207,3 +207,20 @@ def test_a_practices_guid_may_look_like_a_number(ics: SmallIcs) -> None:
     report = pipeline.run(ics.configuration, now=NOW)
     assert report.tables["emis_observation"] == 1
     assert report.tables["emis_patient"] == 1
+
+
+@pytest.mark.parametrize("word", ["maybe", "2", "tru"])
+def test_a_flag_that_cannot_be_read_removes(ics: SmallIcs, word: str) -> None:
+    """Confidential or not is not guessed: of one record, or of the whole person in every feed."""
+    with ics.configuration.open("a") as file:
+        file.write("[quality]\nmax_invalid = 1.0\n")
+    extract = GpExtract()
+    extract.patient("{A}", ALLOWED)
+    extract.patient("{B}", OTHER, flags=f"{word},false")
+    extract.observation("{1}", "{A}", ASTHMA)
+    extract.observation("{2}", "{A}", ASTHMA, flags=f"false,{word}")
+    extract.observation("{3}", "{B}", ASTHMA)
+    report = _run(ics, extract)
+    assert _kept(report) == 1
+    assert report.removed["sensitive"] == 4  # the record, the patient, their observation and their appointment
+    assert report.tables["emis_patient"] == 1

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import pytest
 from small import ALLOWED, NOW, SmallIcs
 
 import linkage
-from linkage import pipeline
+from linkage import pipeline, site
+from linkage.contract import Feed
 from linkage.errors import IntegrityError, KeyUnavailableError, TemporaryError
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset
+from linkage.sources.inspect import Extract
 from linkage.store.layout import Store
 from linkage.store.lock import hold
 from linkage.store.manifest import ExactBalance, check_balance
@@ -137,3 +141,20 @@ def test_a_snapshot_removed_by_hand_does_not_cost_the_roster(published: Publishe
     assert report.snapshot is not None
     shutil.rmtree(report.snapshot)
     assert ics.run().tables == report.tables
+
+
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_a_row_that_the_reader_loses_or_adds_stops_the_run(
+    small_ics: SmallIcs, monkeypatch: pytest.MonkeyPatch, difference: int
+) -> None:
+    """What was counted byte by byte and what was read must agree."""
+    look = site.inspect
+
+    def miscounting(path: Path, feed: Feed) -> Extract:
+        extract = look(path, feed)
+        return replace(extract, rows=extract.rows + difference)
+
+    monkeypatch.setattr(site, "inspect", miscounting)
+    with pytest.raises(IntegrityError, match=rf"{10 + difference} rows were counted and 10 were read"):
+        small_ics.run()
+    assert small_ics.current() is None

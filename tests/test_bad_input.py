@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from small import ALLOWED, HEADER, NOT_ASKED, OPTED_OUT, SmallIcs, row
 
+import linkage
 from linkage.errors import (
     ConfigurationError,
     InputError,
@@ -50,7 +51,14 @@ def _control(ics: SmallIcs) -> Path:
     return ics.answer.with_suffix(".ctl")
 
 
+def _clash(ics: SmallIcs) -> None:
+    shipped = Path(linkage.__file__).parent / "sources" / "feeds" / "sus_op.toml"
+    (ics.folder / "op.toml").write_text(shipped.read_text().replace("\noutcome = ", "\nage = "))
+    ics.replace('feed = "sus_op"', 'feed = "op.toml"')
+
+
 CASES = (
+    Case("a contract that publishes a name twice", _clash, ConfigurationError, "both be published as 'age'"),
     Case("missing file", lambda ics: ics.extract.unlink(), InputError, "no file like appointment_"),
     Case("empty file", lambda ics: ics.extract.write_bytes(b""), InputError, "the file is empty"),
     Case(

@@ -4,7 +4,7 @@ VENV := .venv
 PEOPLE ?= 20000
 SEED ?= 1
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,5 +26,23 @@ test: $(VENV)/tested
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -n 2
 
+# Rivals in environments of their own: CRATE's hasher needs an older NumPy than ours.
+.venv-bench/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable . polars-hash tink nhs-number
+	touch $@
+
+.venv-crate/installed:
+	$(PYTHON) -m venv .venv-crate
+	.venv-crate/bin/python -m pip install --quiet --disable-pip-version-check cardinal-pythonlib "numpy<2" "setuptools<81"
+	touch $@
+
+bench: .venv-bench/installed .venv-crate/installed
+	.venv-bench/bin/python benchmarks/tokenise.py --crate .venv-crate/bin/python --json benchmarks/results
+	.venv-bench/bin/python benchmarks/reverse.py --json benchmarks/results
+	.venv-bench/bin/python benchmarks/site_half.py --json benchmarks/results
+	.venv-bench/bin/python benchmarks/link_and_serve.py --json benchmarks/results
+	.venv-bench/bin/python benchmarks/whole_run.py
+
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) .venv-bench .venv-crate benchmarks/results demo build dist

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from small import SmallIcs, make_small_ics
 
 from linkage.pipeline import RunReport
 from made_up import MadeUp, make_made_up
+
+# A busy machine is slow now and then, and that says nothing about the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -161,10 +161,12 @@ def test_a_second_delivery_is_settled_and_every_row_accounted_for(tmp_path: Path
             for n, text in enumerate(sentinels)
         ),
     ]
-    with (folder / "extracts" / "hes" / "ae_second.csv").open("w", newline="") as file:
+    path = folder / "extracts" / "hes" / "ae_second.csv"
+    with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(base))
         writer.writeheader()
         writer.writerows(second)
+    os.utime(path, (1_700_086_400, 1_700_086_400))
     report = linkage.run(folder / "linkage.toml", now=NOW)
     assert report.removed == {"duplicate": 1, "superseded": 1, "required_missing": 1}
     kept = {row["AEKEY"] for row in [*first, *second] if row["AEKEY"]}

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from linkage.errors import IntegrityError
 
 FORMAT: Literal["linkage-bundle/1"] = "linkage-bundle/1"
+LEVEL = 1  # of zstd: tokens do not compress, and higher levels made nothing smaller and cost a third more
 BOOKKEEPING = ("_delivered", "_file", "_row", "_deleted")
 
 SqlType = Literal["UUID", "VARCHAR", "BIGINT", "SMALLINT", "TINYINT", "DOUBLE", "DATE", "TIMESTAMP", "TIME", "BOOLEAN"]

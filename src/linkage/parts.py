@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.bundle import Part, TableParts, digest
+from linkage.bundle import LEVEL, Part, TableParts, digest
 from linkage.config import Quality
 from linkage.contract import Feed, Role, Table
 from linkage.errors import InputError, IntegrityError
@@ -203,7 +203,7 @@ def _part(
                 pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us")).alias("_delivered"),
                 pl.lit(place, pl.Int32).alias("_file"),
             )
-            .sink_parquet(target, compression="zstd", lazy=True)
+            .sink_parquet(target, compression="zstd", compression_level=LEVEL, lazy=True)
         )
         gone = withdrawals.sink(decided, REMOVED, place, path)
         reasons = decided.group_by(REMOVED).len()

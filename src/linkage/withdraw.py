@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.bundle import Part, digest
+from linkage.bundle import LEVEL, Part, digest
 from linkage.contract import Table
 from linkage.pseudonymise.minimise import Output
 from linkage.reasons import Reason
@@ -75,7 +75,7 @@ class Withdrawals:
         replacement = path.with_suffix(".replacement")
         gone = pl.LazyFrame({"_row": rows})
         pl.scan_parquet(path).join(gone, on="_row", how="anti", maintain_order="left").sink_parquet(
-            replacement, compression="zstd"
+            replacement, compression="zstd", compression_level=LEVEL
         )
         replacement.replace(path)
         return part.model_copy(

@@ -87,8 +87,9 @@ def _tidy(name: str, column: Column, feed: Feed) -> pl.Expr:
     text = pl.col(name).str.strip_chars()
     if column.role is Role.PERSON:
         return text.alias(name)
-    nothing = ["", *column.sentinels, *(feed.sentinels if column.kind in ("date", "datetime") else ())]
-    return pl.when(~text.is_in(nothing)).then(text).alias(name)
+    nothing = [*column.sentinels, *(feed.sentinels if column.kind in ("date", "datetime") else ())]
+    written = ~text.is_in(["", *nothing]) if nothing else text != ""
+    return pl.when(written).then(text).alias(name)
 
 
 def _translate(frame: pl.LazyFrame, name: str, lookup: pl.DataFrame) -> pl.LazyFrame:

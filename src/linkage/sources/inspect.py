@@ -12,6 +12,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,11 +117,13 @@ def _inspect_text(path: Path, delimiter: str, delivered: datetime) -> Extract:
     shape = _Shape(delimiter=ord(delimiter), expected=len(header) - 1)
     decoder = codecs.getincrementaldecoder("utf-8")()
     size = 0
-    for chunk in _chunks(path):
-        size += len(chunk)
-        sha.update(chunk)
-        _check_text(chunk, decoder, path, shape)
-        shape.add(chunk)
+    with ThreadPoolExecutor(1) as beside:
+        for chunk in _chunks(path):
+            size += len(chunk)
+            digested = beside.submit(sha.update, chunk)
+            _check_text(chunk, decoder, path, shape)
+            shape.add(chunk)
+            digested.result()
     if not size:
         raise InputError(f"{path.name}: the file is empty", hint="ask the sender for the file again")
     shape.finish()
@@ -176,36 +179,35 @@ class _Shape:
     def add(self, chunk: bytes) -> None:
         """Take the next bytes of the file."""
         data = np.frombuffer(chunk, dtype=np.uint8)
-        delimiters = data == self.delimiter
-        newlines = data == NEWLINE
+        marks = (data == self.delimiter) | (data == NEWLINE)
         if self.inside or b'"' in chunk:
             quoted = np.bitwise_xor.accumulate((data == QUOTE).view(np.uint8))
             if self.inside:
                 quoted ^= 1
             self.inside = bool(quoted[-1])
-            outside = quoted == 0
-            delimiters &= outside
-            newlines &= outside
-        ends = np.flatnonzero(newlines)
-        starts = np.concatenate(([0], ends + 1))
-        self.open_record = bool(starts[-1] != len(data))
-        if not self.open_record:
-            starts = starts[:-1]
-        counts = np.add.reduceat(delimiters.view(np.uint8), starts, dtype=np.int32)
-        counts[0] += self.carried
-        self.carried = int(counts[-1]) if self.open_record else 0
-        self._take(counts[: len(ends)])
+            marks &= quoted == 0
+        places = np.flatnonzero(marks)
+        ends = np.flatnonzero(data[places] == NEWLINE)
+        # Between two line ends stand only delimiters.
+        counts = np.diff(ends, prepend=-1) - 1
+        begun = len(places) - (int(ends[-1]) + 1 if len(ends) else 0)
+        if len(ends):
+            counts[0] += self.carried
+            self.carried = 0
+        self.carried += begun
+        self.open_record = not (len(ends) and places[ends[-1]] == len(data) - 1)
+        self._take(counts)
 
     def finish(self) -> None:
         """The file has ended: a last record without a line end counts too."""
         if self.open_record:
-            self._take(np.array([self.carried], dtype=np.int32))
+            self._take(np.array([self.carried]))
 
     def malformed(self) -> tuple[int, ...]:
         """Numbers of the uneven records, the header being 0 and the first row 1."""
         return tuple(int(row) for rows in self.uneven for row in rows)
 
-    def _take(self, counts: npt.NDArray[np.int32]) -> None:
+    def _take(self, counts: npt.NDArray[np.int64]) -> None:
         uneven = np.flatnonzero(counts != self.expected)
         if len(uneven):
             self.uneven.append(uneven + self.rows)

@@ -6,12 +6,13 @@ whatever the number of registers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from linkage.optouts.lookup import Lookup
 from linkage.optouts.national import AllowedList, Evidence, Numbers
 from linkage.optouts.practices import Sharing
 from linkage.reasons import Reason
@@ -29,19 +30,22 @@ class Standing:
         numbers: Sorted distinct numbers.
         verdicts: For each its place in `VERDICTS`, or `MAY_BE_USED`.
         otherwise: The verdict for all other numbers.
+        lookup: Finds rows' numbers among `numbers`.
     """
 
     numbers: Numbers
     verdicts: npt.NDArray[np.uint8]
     otherwise: int
+    lookup: Lookup = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lookup", Lookup.of(self.numbers))
 
     def of(self, numbers: pl.Series) -> pl.Series:
         """Verdicts (UInt8, never null; null numbers may be used) for a column of numbers (Int64)."""
         values = numbers.fill_null(-1).to_numpy()
-        places = np.searchsorted(self.numbers, values)
-        places[places == len(self.numbers)] = 0
-        known = self.numbers[places] == values if len(self.numbers) else np.zeros(len(values), dtype=bool)
-        verdicts = np.where(known, self.verdicts[places] if len(self.numbers) else 0, self.otherwise)
+        known, places = self.lookup.find(values)
+        verdicts = np.where(known, self.verdicts[places], self.otherwise) if len(self.numbers) else self.otherwise
         return pl.Series(np.where(values < 0, MAY_BE_USED, verdicts).astype(np.uint8))
 
 

@@ -19,6 +19,7 @@ from linkage.contract import DROPPED, Column, Feed, Role, Table
 from linkage.errors import ConfigurationError
 from linkage.pseudonymise.tokeniser import Pseudonymiser
 
+_WHOLE_POSTCODE = r"^[A-Z]{1,2}[0-9][A-Z0-9]?[0-9][A-Z]{2}$"
 _SQL: dict[str, SqlType] = {
     "text": "VARCHAR",
     "integer": "BIGINT",
@@ -181,7 +182,8 @@ def _home(name: str, column: Column, minimiser: Minimiser) -> list[Output]:
     prefix = "" if name == "postcode" else f"{name.removesuffix('_postcode')}_"
     if minimiser.areas is None:
         # The district is what stands before the last three characters; anything that is no postcode gives nothing.
-        district = _compact(name).str.extract(r"^([A-Z]{1,2}[0-9][A-Z0-9]?)[0-9][A-Z]{2}$", 1)
+        whole = _compact(name)
+        district = pl.when(whole.str.contains(_WHOLE_POSTCODE)).then(whole.str.head(-3))
         return [Output(_field(f"{prefix}postcode_district", "VARCHAR", column), district)]
     return [
         Output(

@@ -6,7 +6,7 @@ and, where the contract requires it, removes its row. No value is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 import polars as pl
@@ -121,14 +121,16 @@ def _parse(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> tuple[p
 def _from_text(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Expr:
     match column.kind:
         case "date":
-            return pl.coalesce(_plausible(_date(raw, layout)) for layout in formats)
+            return _first_that_fits(raw, formats, lambda text, layout: _plausible(_date(text, layout)))
         case "datetime":
-            return pl.coalesce(
-                _plausible(raw.str.to_datetime(layout, strict=False, time_unit="us")) for layout in formats
+            return _first_that_fits(
+                raw,
+                formats,
+                lambda text, layout: _plausible(text.str.to_datetime(layout, strict=False, time_unit="us")),
             )
         case "time":
             layouts = column.formats or ("%H:%M:%S", "%H:%M", "%H%M")
-            return pl.coalesce(raw.str.to_time(layout, strict=False) for layout in layouts)
+            return _first_that_fits(raw, layouts, lambda text, layout: text.str.to_time(layout, strict=False))
         case "number":
             number = raw.cast(pl.Float64, strict=False)
             return pl.when(number.is_finite()).then(number)
@@ -147,6 +149,14 @@ def _from_text(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Exp
                 .when(lowered.is_in(list(FALSE)))
                 .then(pl.lit(value=False))
             )
+
+
+def _first_that_fits(raw: pl.Expr, layouts: Sequence[str], parse: Callable[[pl.Expr, str], pl.Expr]) -> pl.Expr:
+    """What the first layout makes of the text that makes anything; later ones see only what is left."""
+    value = parse(raw, layouts[0])
+    for layout in layouts[1:]:
+        value = pl.coalesce(value, parse(pl.when(value.is_null()).then(raw), layout))
+    return value
 
 
 def _date(raw: pl.Expr, layout: str) -> pl.Expr:

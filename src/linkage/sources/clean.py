@@ -15,6 +15,7 @@ from linkage.contract import DROPPED, Column, Feed, Role, Table
 from linkage.reasons import Reason
 
 INVALID = "?invalid"
+_VALUE = "?value"
 TRUE = ("true", "t", "yes", "y", "1")
 FALSE = ("false", "f", "no", "n", "0")
 EARLIEST = date(1850, 1, 1)
@@ -43,16 +44,22 @@ def clean(frame: pl.LazyFrame, feed: Feed, table: Table, lookups: Lookups) -> pl
     """
     kept = {name: column for name, column in table.columns.items() if column.role not in DROPPED}
     schema = frame.collect_schema()
-    frame = frame.with_columns(_tidy(name, column, feed) for name, column in kept.items() if schema[name] == pl.String)
+    text = {name: column for name, column in kept.items() if schema[name] == pl.String}
+    # What is used twice is a step of its own: within one step the engine would work it out twice.
+    frame = frame.with_columns(pl.col(name).str.strip_chars() for name in text)
+    frame = frame.with_columns(_written(name, column, feed) for name, column in text.items())
     for name, column in kept.items():
         if column.lookup:
             frame = _translate(frame, name, lookups[column.lookup])
-    typed = {name: column for name, column in kept.items() if _can_fail(column)}
-    parsed = {name: _parse(name, column, feed, schema[name]) for name, column in typed.items()}
-    return frame.with_columns(
-        *(value.alias(name) for name, (value, _) in parsed.items()),
-        *(invalid.fill_null(value=False).alias(name + INVALID) for name, (_, invalid) in parsed.items()),
+    typed = {name: column for name, column in kept.items() if _can_fail(column) and not column.lookup}
+    frame = frame.with_columns(
+        _value(name, column, feed, schema[name]).alias(name + _VALUE) for name, column in typed.items()
     )
+    frame = frame.with_columns(_usable(name, column) for name, column in typed.items())
+    return frame.with_columns(
+        *(pl.col(name + _VALUE).alias(name) for name in typed),
+        *(_unreadable(name).alias(name + INVALID) for name in typed),
+    ).drop(name + _VALUE for name in typed)
 
 
 def required_reason(table: Table) -> pl.Expr:
@@ -83,10 +90,11 @@ def _can_fail(column: Column) -> bool:
     return column.kind != "text" or bool(column.codes) or bool(column.lookup) or column.role in _CHECKED_TEXT
 
 
-def _tidy(name: str, column: Column, feed: Feed) -> pl.Expr:
-    text = pl.col(name).str.strip_chars()
+def _written(name: str, column: Column, feed: Feed) -> pl.Expr:
+    """The stripped text, or null where it says nothing."""
+    text = pl.col(name)
     if column.role is Role.PERSON:
-        return text.alias(name)
+        return text
     nothing = [*column.sentinels, *(feed.sentinels if column.kind in ("date", "datetime") else ())]
     written = ~text.is_in(["", *nothing]) if nothing else text != ""
     return pl.when(written).then(text).alias(name)
@@ -100,37 +108,40 @@ def _translate(frame: pl.LazyFrame, name: str, lookup: pl.DataFrame) -> pl.LazyF
     return joined.with_columns(unknown, pl.col("_translated").alias(name)).drop("_translated")
 
 
-def _parse(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> tuple[pl.Expr, pl.Expr]:
-    """The value, and whether something was written that is not a value."""
+def _value(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> pl.Expr:
+    """The value of a cell, or null where something is written that is none."""
     raw = pl.col(name)
-    if column.lookup:
-        return raw, pl.col(name + INVALID)
     if dtype != pl.String:
-        value = _cast(raw, column)
-    elif column.codes:
-        value = pl.when(raw.is_in(list(column.codes))).then(raw)
-    elif column.kind == "text" and column.role is not Role.FLAG:
-        value = pl.when(~raw.str.contains(_NUMBER_LIKE)).then(raw)
-    else:
-        value = _from_text(raw, column, column.formats or feed.formats)
+        return _cast(raw, column)
+    if column.codes:
+        return pl.when(raw.is_in(list(column.codes))).then(raw)
+    if column.kind == "text" and column.role is not Role.FLAG:
+        return pl.when(~raw.str.contains(_NUMBER_LIKE)).then(raw)
+    return _from_text(raw, column, column.formats or feed.formats)
+
+
+def _usable(name: str, column: Column) -> pl.Expr:
+    value = pl.col(name + _VALUE)
     if column.role is Role.NUMBER and column.kind in ("number", "integer"):
-        value = pl.when(~(value.abs().is_between(*_NUMBER_LIKE_RANGE) & (value == value.round(0)))).then(value)
-    return value, raw.is_not_null() & value.is_null()
+        return pl.when(~(value.abs().is_between(*_NUMBER_LIKE_RANGE) & (value == value.round(0)))).then(value)
+    if column.kind in ("date", "datetime"):
+        return _plausible(value)
+    return value
+
+
+def _unreadable(name: str) -> pl.Expr:
+    return pl.col(name).is_not_null() & pl.col(name + _VALUE).is_null()
 
 
 def _from_text(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Expr:
     match column.kind:
         case "date":
-            return _first_that_fits(raw, formats, lambda text, layout: _plausible(_date(text, layout)))
+            return _first_that_fits(raw, formats, _date)
         case "datetime":
-            return _first_that_fits(
-                raw,
-                formats,
-                lambda text, layout: _plausible(text.str.to_datetime(layout, strict=False, time_unit="us")),
-            )
+            return _first_that_fits(raw, formats, _datetime)
         case "time":
             layouts = column.formats or ("%H:%M:%S", "%H:%M", "%H%M")
-            return _first_that_fits(raw, layouts, lambda text, layout: text.str.to_time(layout, strict=False))
+            return _first_that_fits(raw, layouts, _time, plausible=lambda value: value)
         case "number":
             number = raw.cast(pl.Float64, strict=False)
             return pl.when(number.is_finite()).then(number)
@@ -151,12 +162,30 @@ def _from_text(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Exp
             )
 
 
-def _first_that_fits(raw: pl.Expr, layouts: Sequence[str], parse: Callable[[pl.Expr, str], pl.Expr]) -> pl.Expr:
-    """What the first layout makes of the text that makes anything; later ones see only what is left."""
+def _plausible(value: pl.Expr) -> pl.Expr:
+    return pl.when(value.dt.date().is_between(EARLIEST, LATEST)).then(value)
+
+
+def _first_that_fits(
+    raw: pl.Expr,
+    layouts: Sequence[str],
+    parse: Callable[[pl.Expr, str], pl.Expr],
+    plausible: Callable[[pl.Expr], pl.Expr] = _plausible,
+) -> pl.Expr:
+    """What the first layout makes of the text that makes anything plausible; later ones see only what is left."""
     value = parse(raw, layouts[0])
     for layout in layouts[1:]:
+        value = plausible(value)
         value = pl.coalesce(value, parse(pl.when(value.is_null()).then(raw), layout))
     return value
+
+
+def _time(raw: pl.Expr, layout: str) -> pl.Expr:
+    return raw.str.to_time(layout, strict=False)
+
+
+def _datetime(raw: pl.Expr, layout: str) -> pl.Expr:
+    return raw.str.to_datetime(layout, strict=False, time_unit="us")
 
 
 def _date(raw: pl.Expr, layout: str) -> pl.Expr:
@@ -164,10 +193,6 @@ def _date(raw: pl.Expr, layout: str) -> pl.Expr:
     if "%d" not in layout:
         raw, layout = pl.concat_str(pl.lit("01 "), raw), "%d " + layout
     return raw.str.to_date(layout, strict=False)
-
-
-def _plausible(value: pl.Expr) -> pl.Expr:
-    return pl.when(value.dt.date().is_between(EARLIEST, LATEST)).then(value)
 
 
 def _cast(raw: pl.Expr, column: Column) -> pl.Expr:

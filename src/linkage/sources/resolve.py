@@ -135,10 +135,12 @@ def _by_key(frame: pl.LazyFrame, table: Table, who: People) -> pl.LazyFrame:
 def _by_number(frame: pl.LazyFrame, name: str, table: Table, who: People, *, allow_test: bool) -> pl.LazyFrame:
     integer = table.columns[name].kind == "integer"
     parsed = nhs_number.parse_expr(name, integer=integer, allow_test=allow_test)
+    # A step of its own: as part of the next it would be worked out once for each field.
+    frame = frame.with_columns(parsed.alias("_parsed"))
     frame = frame.with_columns(
-        parsed.struct.field("number").alias(GIVEN),
-        parsed.struct.field("reason").cast(pl.String).alias(PERSON_REASON),
-    )
+        pl.col("_parsed").struct.field("number").alias(GIVEN),
+        pl.col("_parsed").struct.field("reason").cast(pl.String).alias(PERSON_REASON),
+    ).drop("_parsed")
     frame = follow(frame, who.current, GIVEN)
     return frame.with_columns(
         pl.coalesce(PERSON_REASON, _circular()).alias(PERSON_REASON), pl.col("_followed").alias(NUMBER)

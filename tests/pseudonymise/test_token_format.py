@@ -9,37 +9,18 @@ import subprocess
 from uuid import UUID
 
 import pytest
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from linkage.errors import ConfigurationError
 from linkage.nhs_number import check_digit
 from linkage.pseudonymise import token
-from linkage.pseudonymise.plain import _hmac_each, _keyed
 from linkage.pseudonymise.token import TokenRefused, person_token, record_token, reverse_person
 
 ROOT = bytes(range(32))
 DEMO = token.derive(ROOT, "ics:demo")
 SITE = token.derive(ROOT, "site:rxx")
 OTHER_KEY = token.derive(bytes(32), "ics:demo")
-
-# RFC 4231, section 4, cases 1 to 4: key, data, HMAC-SHA-256. Later ones cut the result or have longer keys.
-RFC_4231 = [
-    (b"\x0b" * 20, b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
-    (
-        b"Jefe",
-        b"what do ya want for nothing?",
-        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
-    ),
-    (b"\xaa" * 20, b"\xdd" * 50, "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
-    (
-        bytes(range(1, 26)),
-        b"\xcd" * 50,
-        "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
-    ),
-]
 
 
 def numbers() -> st.SearchStrategy[str]:
@@ -84,23 +65,6 @@ def test_published_keys() -> None:
     assert DEMO.person_mac.hex() == "6047171b346ae69170f8d04c1a7486fd292d33e5b6ce463bac4cba5ed3098abb"
     assert DEMO.person_enc.hex() == "0622f6d50a7e09693c7dc6dc150cc7d29e0711e6d03bdc01ebbd65bfa92fda68"
     assert DEMO.record_mac.hex() == "2001788683586d01b729d9099571ee721f441b73dcaa08c01f8fd483125a18b0"
-
-
-@pytest.mark.parametrize(("key", "data", "expected"), RFC_4231)
-def test_both_hmacs_give_the_values_of_rfc_4231(key: bytes, data: bytes, expected: str) -> None:
-    """The referee's, and the one with cached states."""
-    assert token._hmac(key, data).hex() == expected
-    assert _hmac_each(_keyed(key), [data]).tobytes().hex() == expected
-
-
-def test_hkdf_gives_the_values_of_rfc_5869() -> None:
-    """Appendix A.1, through the class the derivation uses, and ours against its definition."""
-    salt, info = bytes(range(13)), bytes(range(0xF0, 0xFA))
-    derived = HKDF(algorithm=SHA256(), length=42, salt=salt, info=info).derive(b"\x0b" * 22)
-    assert derived.hex() == ("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865")
-    extracted = hmac.digest(b"linkage", ROOT, "sha256")
-    expanded = hmac.digest(extracted, b"linkage/v1/person-mac/ics:demo\x01", "sha256")
-    assert expanded == DEMO.person_mac
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")

@@ -99,7 +99,7 @@ def key_id(root: bytes) -> str:
     Raises:
         ValueError: when the root is not 32 bytes.
     """
-    return _hkdf(root, "linkage/v1/key-id", 8).hex()
+    return _from_root(root, "linkage/v1/key-id", 8).hex()
 
 
 def derive(root: bytes, domain: str) -> Subkeys:
@@ -111,7 +111,7 @@ def derive(root: bytes, domain: str) -> Subkeys:
     """
     check_domain(domain)
     labels = ("person-mac", "person-enc", "record-mac")
-    return Subkeys(domain, *(_hkdf(root, f"linkage/v1/{label}/{domain}", 32) for label in labels))
+    return Subkeys(domain, *(_from_root(root, f"linkage/v1/{label}/{domain}", 32) for label in labels))
 
 
 def person_token(subkeys: Subkeys, digits: str) -> bytes:
@@ -176,10 +176,14 @@ def translate_record(target_subkeys: Subkeys, source_domain: str, token: bytes) 
     return _stamp(_hmac(target_subkeys.record_mac, b"@" + source_domain.encode() + b"\0" + token))
 
 
-def _hkdf(root: bytes, info: str, length: int) -> bytes:
+def _from_root(root: bytes, info: str, length: int) -> bytes:
     if len(root) != ROOT_BYTES:
         raise ValueError("a root secret is 32 bytes")
-    return HKDF(algorithm=SHA256(), length=length, salt=b"linkage", info=info.encode()).derive(root)
+    return _hkdf(root, b"linkage", info.encode(), length)
+
+
+def _hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+    return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(secret)
 
 
 def _hmac(key: bytes, message: bytes) -> bytes:

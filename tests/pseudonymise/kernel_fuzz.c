@@ -2,7 +2,8 @@
 
    With a fuzzer:    clang -g -fsanitize=fuzzer,address,undefined -DFUZZER -I src/linkage/pseudonymise <this file>
    Without one:      cc -g -fsanitize=address,undefined -I src/linkage/pseudonymise <this file> && ./a.out 20000
-   Every buffer is allocated with exactly the bytes it may have, so that the sanitizers or valgrind see a step too far. */
+   Every buffer is allocated with exactly the bytes it may have, so that the sanitizers or valgrind see a step too far.
+   All paths of a processor must make the same, and two processors print the same last line. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,36 +36,82 @@ static Bytes piece(Input *input, size_t wanted) {
     return (Bytes){copy, (int64_t)length};
 }
 
+/* Of everything made on the first path so far (FNV-1a), so that two processors can be compared. */
+static uint64_t made = 14695981039346656037u;
+
+static void remember(const void *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++) made = (made ^ ((const uint8_t *)bytes)[i]) * 1099511628211u;
+}
+
+typedef struct {
+    uint8_t *tokens, *reasons;
+    int64_t *numbers;
+    size_t rows;
+} Out;
+
+static Out room(size_t rows) {
+    Out out = {malloc(16 * rows + 1), malloc(rows + 1), malloc(8 * rows + 1), rows};
+    if (!out.tokens || !out.reasons || !out.numbers) abort();
+    return out;
+}
+
+static void give_back(Out out) {
+    free(out.tokens);
+    free(out.reasons);
+    free(out.numbers);
+}
+
+/* Every path must have made what the first one did. */
+static void compare(const Out *out, const Out *first, int tokens, int numbers) {
+    size_t rows = out->rows;
+    if (tokens && memcmp(out->tokens, first->tokens, 16 * rows)) abort();
+    if (tokens && memcmp(out->reasons, first->reasons, rows)) abort();
+    if (numbers && memcmp(out->numbers, first->numbers, 8 * rows)) abort();
+    if (out != first) return;
+    if (tokens) remember(out->tokens, 16 * rows), remember(out->reasons, rows);
+    if (numbers) remember(out->numbers, 8 * rows);
+}
+
+/* Numbers to tokens; what was made leads back to where it came from. */
+static void there_and_back(const Keys *keys, Compress compress, const Column *column, int flags, Out *out, Out *first) {
+    size_t rows = out->rows;
+    Column tokens = {FIXED_16, {NULL, 0}, {out->tokens, (int64_t)(16 * rows)}, NULL, 0, 0, column->rows};
+    if (!tokenise(keys, compress, column, flags, out->tokens, out->reasons)) return;
+    reverse(keys, NULL, compress, &tokens, out->numbers, NULL, NULL);
+    for (size_t i = 0; i < rows; i++) {
+        if ((out->reasons[i] == USABLE) != (out->numbers[i] >= 0) && !(flags & CHECKED_ALREADY)) abort();
+    }
+    compare(out, first, 1, 1);
+}
+
 static void try_all(const Column *column, int flags, Bytes prefix) {
-    size_t rows = (size_t)column->rows;
-    uint8_t *tokens = malloc(16 * rows + 1), *reasons = malloc(rows + 1);
-    int64_t *numbers = malloc(8 * rows + 1);
+    Out first = room((size_t)column->rows), other = room((size_t)column->rows);
     Path paths[3];
     int count = available(paths);
     Keys keys;
-    if (!tokens || !reasons || !numbers) abort();
     memset(&keys, 0, sizeof keys);
     take_in(DEMO_MAC, &keys.mac);
     take_in(DEMO_ENC, &keys.enc);
     take_in(DEMO_MAC, &keys.record);
-    for (int path = 0; path < count; path++) {
-        Compress compress = paths[path].compress;
-        if (tokenise(&keys, compress, column, flags, tokens, reasons)) {
-            /* What it made leads back to where it came from. */
-            Column made = {FIXED_16, {NULL, 0}, {tokens, (int64_t)(16 * rows)}, NULL, 0, 0, column->rows};
-            reverse(&keys, NULL, compress, &made, numbers, NULL, NULL);
-            for (size_t i = 0; i < rows; i++) {
-                if ((reasons[i] == USABLE) != (numbers[i] >= 0) && !(flags & CHECKED_ALREADY)) abort();
-            }
-        }
-        if (column->layout == INT_64) continue;
-        reverse(&keys, NULL, compress, column, numbers, NULL, NULL);
-        reverse(&keys, &keys, compress, column, NULL, tokens, reasons);
-        record(&keys, compress, prefix, column, flags & 1, tokens, reasons);
+    /* One function after the other, so that what the first path made is still there for the second. */
+    for (int path = 0; path < count; path++)
+        there_and_back(&keys, paths[path].compress, column, flags, path ? &other : &first, &first);
+    for (int path = 0; path < count && column->layout != INT_64; path++) {
+        Out *out = path ? &other : &first;
+        if (reverse(&keys, NULL, paths[path].compress, column, out->numbers, NULL, NULL)) compare(out, &first, 0, 1);
     }
-    free(tokens);
-    free(reasons);
-    free(numbers);
+    for (int path = 0; path < count && column->layout != INT_64; path++) {
+        Out *out = path ? &other : &first;
+        if (reverse(&keys, &keys, paths[path].compress, column, NULL, out->tokens, out->reasons))
+            compare(out, &first, 1, 0);
+    }
+    for (int path = 0; path < count && column->layout != INT_64; path++) {
+        Out *out = path ? &other : &first;
+        if (record(&keys, paths[path].compress, prefix, column, flags & 1, out->tokens, out->reasons))
+            compare(out, &first, 1, 0);
+    }
+    give_back(first);
+    give_back(other);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -117,7 +164,7 @@ int main(int count, char **given) {
         bytes[1] = (uint8_t)(round % 5);
         used += LLVMFuzzerTestOneInput(bytes, (size_t)(state % sizeof bytes)) == 0;
     }
-    printf("%ld inputs\n", used);
+    printf("%ld inputs, made %016llx\n", used, (unsigned long long)made);
     return 0;
 }
 #endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import shutil
 from collections.abc import Callable
@@ -27,9 +28,16 @@ def _rewritten(
     path.write_text(out.getvalue())
 
 
+def _packed(path: Path) -> None:
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+    path.unlink()
+
+
 FORMS: dict[str, Callable[[Path], None]] = {
     "a byte order mark": lambda path: _bytes(path, lambda content: b"\xef\xbb\xbf" + content),
     "lines that end as on Windows": lambda path: _bytes(path, lambda content: content.replace(b"\n", b"\r\n")),
+    "packed": _packed,
+    "blank lines at the end": lambda path: _bytes(path, lambda content: content + b"\n\r\n\n"),
     "no line end at the end": lambda path: _bytes(path, lambda content: content.rstrip(b"\n")),
     "everything quoted": lambda path: _rewritten(path, quoting=csv.QUOTE_ALL),
     "columns in another order": lambda path: _rewritten(path, lambda rows: [row[::-1] for row in rows]),

@@ -13,7 +13,7 @@ from small import ALLOWED, NOW, SmallIcs
 
 import linkage
 from linkage import pipeline, site
-from linkage.contract import Feed
+from linkage.contract import Feed, Table
 from linkage.errors import IntegrityError, KeyUnavailableError, TemporaryError
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset
@@ -150,8 +150,8 @@ def test_a_row_that_the_reader_loses_or_adds_stops_the_run(
     """What was counted byte by byte and what was read must agree."""
     look = site.inspect
 
-    def miscounting(path: Path, feed: Feed) -> Extract:
-        extract = look(path, feed)
+    def miscounting(path: Path, feed: Feed, table: Table) -> Extract:
+        extract = look(path, feed, table)
         return replace(extract, rows=extract.rows + difference)
 
     monkeypatch.setattr(site, "inspect", miscounting)

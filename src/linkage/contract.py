@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from linkage.errors import ConfigurationError
+from linkage.layout import Delimiter, Encoding, Layout, Quote
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 NAMESPACE = re.compile(r"[a-z0-9_.]+")
@@ -78,6 +79,7 @@ class Column(_Contract):
 
     Attributes:
         source: Names under which it is delivered, the specification's first, then aliases.
+        position: Where it stands (from 1) in a file without a header whose columns the contract does not name.
         role: What happens to it.
         type: Python-side type after cleaning; only dates, numbers and person numbers have a choice.
         namespace: For identifiers: the name shared by every column that holds the same thing.
@@ -97,6 +99,7 @@ class Column(_Contract):
     """
 
     source: Strings = Field(min_length=1)
+    position: int | None = Field(default=None, ge=1)
     role: Role
     type: Literal["text", "integer", "number", "date", "datetime", "time", "boolean"] | None = None
     namespace: str | None = None
@@ -112,6 +115,13 @@ class Column(_Contract):
     removes: Literal["sensitive", "test_patient", "deleted"] | None = None
     whole_person: bool = False
     description: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_place(cls, content: object) -> object:
+        if isinstance(content, dict) and "position" in content and "source" not in content:
+            return {**content, "source": f"column {content['position']}"}
+        return content
 
     @model_validator(mode="after")
     def _fits_role(self) -> Self:
@@ -210,6 +220,8 @@ class Table(_Contract):
         primary_key: Columns that name a record; the latest delivered row of a record wins.
         month: The date column whose month decides the partition.
         roster: True where this table says which number a `person_key` belongs to.
+        encoding, delimiter, quote: As the feed's, where this table's files differ.
+        header: False where its files do not name their columns, or the names in the order of the file.
     """
 
     title: str = ""
@@ -220,6 +232,10 @@ class Table(_Contract):
     month: str | None = None
     roster: bool = False
     key: str | None = None
+    encoding: Encoding | None = None
+    delimiter: Delimiter | None = None
+    quote: Quote | None = None
+    header: bool | tuple[str, ...] | None = None
     columns: dict[str, Column]
     event: Event | None = None
     codes: ChildCodes | None = None
@@ -297,6 +313,8 @@ class Feed(_Contract):
         version: Raised with every change of meaning; recorded in the manifest.
         setting: The care setting.
         delivered: A pattern with one group that finds the delivery stamp in a file's name.
+        encoding, delimiter, quote, header: How text files are written; a table may differ. An empty quote means
+            that quotes are characters like any other.
         unlinked: What happens to rows with no usable NHS number: `drop`, or `keep` with a null token.
         verified: False where the column names could not be checked against a published specification.
     """
@@ -310,7 +328,10 @@ class Feed(_Contract):
     verified: bool = False
     delivered: str | None = None
     delivered_format: str = "%Y%m%d"
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    encoding: Encoding = "utf-8"
+    delimiter: Delimiter = ","
+    quote: Quote = '"'
+    header: bool = True
     unlinked: Literal["drop", "keep"] = "drop"
     formats: Strings = ("%Y-%m-%d",)
     sentinels: Strings = ()
@@ -323,6 +344,22 @@ class Feed(_Contract):
         if not NAME.fullmatch(name):
             raise ValueError("a feed's name is lower-case letters, digits and '_'")
         return name
+
+    @model_validator(mode="after")
+    def _columns_can_be_found(self) -> Self:
+        for name, table in self.tables.items():
+            layout = self.layout(table)
+            if layout.delimiter == layout.quote:
+                raise ValueError(f"table {name!r}: the delimiter and the quote are the same")
+            placed = [column for column, rule in table.columns.items() if rule.position]
+            unplaced = [column for column, rule in table.columns.items() if not rule.position]
+            if placed and (layout.header or layout.names):
+                raise ValueError(
+                    f"table {name!r}: column {placed[0]!r} has a position, but its files' columns have names"
+                )
+            if unplaced and not layout.header and not layout.names:
+                raise ValueError(f"table {name!r}: no header, so column {unplaced[0]!r} needs a position")
+        return self
 
     @model_validator(mode="after")
     def _lookups_exist(self) -> Self:
@@ -341,6 +378,18 @@ class Feed(_Contract):
         if found is None or found.kind != "lookup" or column not in found.columns:
             return None
         return found, column
+
+    def layout(self, table: Table) -> Layout:
+        """How the text files of one of its tables are written."""
+        header = self.header if table.header is None else table.header
+        names = () if isinstance(header, bool) else header
+        return Layout(
+            encoding=table.encoding or self.encoding,
+            delimiter=table.delimiter or self.delimiter,
+            quote=self.quote if table.quote is None else table.quote,
+            header=header is True,
+            names=names,
+        )
 
     def records(self) -> dict[str, Table]:
         """The tables that go on, by name."""

@@ -118,7 +118,7 @@ def _inspected(folder: Path, feed: Feed, name: str) -> tuple[Extract, ...]:
     table = feed.tables[name]
     found = []
     for path in read.find(folder, table, f"{feed.name} {name}"):
-        extract = inspect(path, feed)
+        extract = inspect(path, feed, table)
         read.columns(extract, table)
         if not extract.rows and not table.optional:
             raise InputError(
@@ -154,7 +154,7 @@ def narrow(table: Table, names: list[str]) -> Table:
 
 def cleaned(delivery: Delivery, table: Table, extract: Extract) -> pl.LazyFrame:
     """The clean rows of one file."""
-    return clean.clean(read.scan(extract, delivery.feed, table), delivery.feed, table, delivery.lookups)
+    return clean.clean(read.scan(extract, table), delivery.feed, table, delivery.lookups)
 
 
 def _small(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:

@@ -11,8 +11,9 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +22,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from linkage.contract import Feed
+from linkage.contract import Feed, Table
 from linkage.errors import ConfigurationError, InputError
+from linkage.layout import Layout
+from linkage.sources import text
+from linkage.sources.text import Packing
 
-CHUNK = 1 << 22
 QUOTE = 0x22
 NEWLINE = 0x0A
 UNREADABLE = "ask the sender for the file again, or correct its permissions"
@@ -40,8 +43,11 @@ class Extract:
         delivered: When it was delivered, UTC.
         rows: Its data rows (records, not lines).
         malformed: Numbers (from 1) of the rows with too few or too many fields, ascending.
-        size: Bytes.
-        digest: SHA-256, hexadecimal.
+        size: Bytes, as delivered.
+        digest: SHA-256 of the file as delivered, hexadecimal.
+        layout: How its text is written.
+        packed: What it is packed in.
+        ragged: Whether blank lines follow its last row.
     """
 
     path: Path
@@ -51,6 +57,14 @@ class Extract:
     malformed: tuple[int, ...]
     size: int
     digest: str
+    layout: Layout
+    packed: Packing | None = None
+    ragged: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a reader can take the text straight from the file."""
+        return self.layout.encoding == "utf-8" and self.packed is None and not self.ragged
 
     @property
     def is_parquet(self) -> bool:
@@ -58,21 +72,22 @@ class Extract:
         return self.path.suffix.lower() == ".parquet"
 
 
-def inspect(path: Path, feed: Feed) -> Extract:
+def inspect(path: Path, feed: Feed, table: Table) -> Extract:
     """Look at one extract.
 
     Args:
-        path: A text file with a header, or Parquet.
-        feed: Its contract: the delimiter, and where the delivery stamp stands in the file's name.
+        path: A text file, packed or not, or Parquet.
+        feed: Its contract: where the delivery stamp stands in the file's name.
+        table: The contract's table: with the feed's, how its text is written.
 
     Raises:
-        InputError: The file is empty, unreadable, not UTF-8, or its quoting does not end.
+        InputError: The file is empty, unreadable, broken, in another encoding, or its quoting does not end.
     """
     delivered = delivery(path, feed)
     try:
         if path.suffix.lower() == ".parquet":
             return _inspect_parquet(path, delivered)
-        return _inspect_text(path, feed.delimiter, delivered)
+        return _inspect_text(path, feed.layout(table), table, delivered)
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror})", hint=UNREADABLE) from None
 
@@ -86,7 +101,7 @@ def delivery(path: Path, feed: Feed) -> datetime:
     if feed.delivered is None:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
     try:
-        found = re.search(feed.delivered, path.name)
+        found = re.search(feed.delivered, text.plain_name(path))
     except re.error:
         raise ConfigurationError(f"{feed.name}: delivered is not a pattern", hint="correct the contract") from None
     try:
@@ -100,51 +115,90 @@ def delivery(path: Path, feed: Feed) -> datetime:
 
 
 def _inspect_parquet(path: Path, delivered: datetime) -> Extract:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     try:
         metadata = pq.read_metadata(path)
         header = tuple(pq.read_schema(path).names)
     except Exception:
         # The reader's own message can quote bytes of the file.
         raise InputError(f"{path.name}: not a readable Parquet file", hint=UNREADABLE) from None
-    return Extract(path, header, delivered, metadata.num_rows, (), path.stat().st_size, digest)
+    return Extract(path, header, delivered, metadata.num_rows, (), path.stat().st_size, _digest(path), Layout())
 
 
-def _inspect_text(path: Path, delimiter: str, delivered: datetime) -> Extract:
+def _inspect_text(path: Path, layout: Layout, table: Table, delivered: datetime) -> Extract:
     sha = hashlib.sha256()
-    header = _header(path, delimiter)
-    shape = _Shape(delimiter=ord(delimiter), expected=len(header) - 1)
+    size = path.stat().st_size
+    packed = text.packing(path)
+    header = _header(path, layout, packed, table)
+    shape = _Shape(ord(layout.delimiter), len(header) - 1, ord(layout.quote) if layout.quote else None)
     decoder = codecs.getincrementaldecoder("utf-8")()
-    size = 0
-    with ThreadPoolExecutor(1) as beside:
-        for chunk in _chunks(path):
-            size += len(chunk)
-            digested = beside.submit(sha.update, chunk)
+    blank_lines: list[None] = []
+    with _beside(sha.update) as seen:
+        for chunk in text.trimmed(_text(path, layout, packed, seen), lambda: blank_lines.append(None)):
             _check_text(chunk, decoder, path, shape)
             shape.add(chunk)
-            digested.result()
-    if not size:
-        raise InputError(f"{path.name}: the file is empty", hint="ask the sender for the file again")
     shape.finish()
+    if not shape.rows:
+        raise InputError(f"{path.name}: the file is empty", hint="ask the sender for the file again")
     if shape.inside:
         raise InputError(
             f"{path.name}: a quoted field never ends", hint="the file is cut short or its quoting is broken"
         )
-    return Extract(path, header, delivered, shape.rows - 1, shape.malformed(), size, sha.hexdigest())
+    if decoder.getstate()[0]:
+        raise InputError(f"{path.name}: its last character never ends", hint="the file is cut short")
+    first = 1 if layout.header else 0
+    return Extract(
+        path=path,
+        header=header,
+        delivered=delivered,
+        rows=shape.rows - first,
+        malformed=tuple(row + 1 - first for row in shape.malformed()),
+        size=size,
+        digest=sha.hexdigest() if packed is None else _digest(path),
+        layout=layout,
+        packed=packed,
+        ragged=bool(blank_lines),
+    )
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+@contextmanager
+def _beside(take: Callable[[bytes], object]) -> Iterator[Callable[[bytes], object]]:
+    """Do something with each chunk in another thread, while the next one is made; one waits at most."""
+    with ThreadPoolExecutor(1) as pool:
+        last: list[Future[object]] = []
+
+        def seen(chunk: bytes) -> None:
+            if last:
+                last.pop().result()
+            last.append(pool.submit(take, chunk))
+
+        yield seen
+        for each in last:
+            each.result()
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content(extract: Extract) -> Iterator[bytes]:
+    """The data rows of a text extract in UTF-8, in chunks: no header, no blank lines at the end."""
+    chunks = text.trimmed(_text(extract.path, extract.layout, extract.packed))
+    return text.without_first_line(chunks) if extract.layout.header else chunks
+
+
+def _text(
+    path: Path, layout: Layout, packed: Packing | None, seen: Callable[[bytes], object] | None = None
+) -> Iterator[bytes]:
+    content = text.plain(path, seen) if packed is None else text.unpacked(path, packed)
+    return text.utf8(content, layout.encoding, path.name)
 
 
 def _check_text(chunk: bytes, decoder: codecs.IncrementalDecoder, path: Path, shape: _Shape) -> None:
     if b"\0" in chunk:
         raise InputError(
             f"{path.name}: not UTF-8 text (it holds zero bytes, as UTF-16 does)",
-            hint="ask for UTF-8 encoding",
+            hint='ask for UTF-8 encoding, or say encoding = "utf-16" in the contract',
         )
     if chunk.isascii() and decoder.getstate()[0] == b"":
         return
@@ -153,15 +207,38 @@ def _check_text(chunk: bytes, decoder: codecs.IncrementalDecoder, path: Path, sh
     except UnicodeDecodeError as error:
         row = shape.rows + chunk.count(b"\n", 0, max(error.start, 0))
         raise InputError(
-            f"{path.name}: row {row}: not UTF-8 text", hint="the file has another encoding: ask for UTF-8"
+            f"{path.name}: row {row}: not UTF-8 text",
+            hint='the file has another encoding: ask for UTF-8, or say in the contract which (encoding = "windows-1252")',
         ) from None
 
 
-def _header(path: Path, delimiter: str) -> tuple[str, ...]:
-    with path.open("rb") as file:
-        first = file.readline(1 << 20)
-    text = first.decode("utf-8-sig", errors="replace").rstrip("\r\n")
-    return tuple(next(csv.reader(io.StringIO(text), delimiter=delimiter), [""]))
+def _header(path: Path, layout: Layout, packed: Packing | None, table: Table) -> tuple[str, ...]:
+    """The names of the columns; without a header those of the contract, or an empty one for each field."""
+    fields = _first_line(path, layout, packed)
+    if layout.header:
+        return fields
+    known = {source.casefold() for column in table.columns.values() for source in (*column.source, *layout.names)}
+    if sum(field.strip().casefold() in known for field in fields) * 2 > len(fields):
+        raise InputError(
+            f"{path.name}: its first line names the columns, and the contract says that it has no header",
+            hint="remove the header from the contract's table, so that the file's names count",
+        )
+    return tuple(layout.names) or ("",) * len(fields)
+
+
+def _first_line(path: Path, layout: Layout, packed: Packing | None) -> tuple[str, ...]:
+    """The fields of the header, which is one line, or of the first record, which may be several."""
+    # The header's own quotes do not matter: it is one line also where they are broken.
+    quote = "" if layout.header else layout.quote
+    first = next(text.records(_text(path, layout, packed), quote, path.name), b"")
+    if layout.header:
+        first = first.partition(b"\n")[0].rstrip(b"\r")
+    line = io.StringIO(first.decode("utf-8", errors="replace"), newline="")
+    if layout.quote:
+        reader = csv.reader(line, delimiter=layout.delimiter, quotechar=layout.quote)
+    else:
+        reader = csv.reader(line, delimiter=layout.delimiter, quotechar=None, quoting=csv.QUOTE_NONE)
+    return tuple(next(reader, [""]))
 
 
 @dataclass(slots=True)
@@ -170,6 +247,7 @@ class _Shape:
 
     delimiter: int
     expected: int
+    quote: int | None = QUOTE
     inside: bool = False
     rows: int = 0
     carried: int = 0
@@ -180,8 +258,8 @@ class _Shape:
         """Take the next bytes of the file."""
         data = np.frombuffer(chunk, dtype=np.uint8)
         marks = (data == self.delimiter) | (data == NEWLINE)
-        if self.inside or b'"' in chunk:
-            quoted = np.bitwise_xor.accumulate((data == QUOTE).view(np.uint8))
+        if self.inside or (self.quote is not None and self.quote in chunk):
+            quoted = np.bitwise_xor.accumulate((data == self.quote).view(np.uint8))
             if self.inside:
                 quoted ^= 1
             self.inside = bool(quoted[-1])

@@ -5,28 +5,36 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
-from linkage.contract import DROPPED, Column, Feed, Role, Table
+from linkage.contract import DROPPED, Column, Role, Table
 from linkage.errors import InputError
-from linkage.sources.inspect import Extract
+from linkage.sources import text
+from linkage.sources.inspect import Extract, content
 
 ROW = "_row"
 MALFORMED = "_malformed"
 
+_PACKED = ("", *text.SUFFIXES)
 _LIKE_A_NAME = re.compile(r"[A-Za-z][\w .:()/-]{0,120}")
 
 
 def find(folder: Path, table: Table, where: str) -> list[Path]:
-    """The files of one table, in the order of their names.
+    """The files of one table, in the order of their names; packed ones carry one more suffix.
 
     Raises:
-        InputError: There is none and the contract does not call the table optional.
+        InputError: There is none and the contract does not call the table optional, or one came in two forms.
     """
-    paths = sorted({path for pattern in table.files for path in folder.glob(pattern) if path.is_file()})
+    patterns = [pattern + packed for braces in table.files for pattern in _choices(braces) for packed in _PACKED]
+    paths = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+    if twice := [name for name, count in Counter(text.plain_name(path) for path in paths).items() if count > 1]:
+        raise InputError(
+            f"{where}: {twice[0]} was delivered both packed and as it is", hint="remove one of the two from the folder"
+        )
     if not paths and not table.optional:
         raise InputError(
             f"{where}: no file like {' or '.join(table.files)} in {folder}",
@@ -35,40 +43,90 @@ def find(folder: Path, table: Table, where: str) -> list[Path]:
     return paths
 
 
+def _choices(pattern: str) -> list[str]:
+    """The patterns that one with braces stands for: `{spell,stay}_*.csv` is two."""
+    found = re.search(r"\{([^{}]*)\}", pattern)
+    if not found:
+        return [pattern]
+    before, after = pattern[: found.start()], pattern[found.end() :]
+    return [one for choice in found[1].split(",") for one in _choices(before + choice + after)]
+
+
 def columns(extract: Extract, table: Table) -> dict[str, int]:
     """Where each of the contract's columns stands in the file.
 
     Args:
         extract: The file, with its header.
-        table: The contract; a column is found by its source name or an alias, letter for letter, else without
-            regard to case and surrounding blanks.
+        table: The contract; a column is found by its source name or an alias: letter for letter; else without
+            regard to case and surrounding blanks; else without regard to blanks, dots, colons, underscores,
+            brackets and hyphens either.
 
     Returns:
         Position by column name; columns that the file lacks and that may be lacking are left out.
 
     Raises:
-        InputError: A needed column is missing (says which, and the nearest name), or one occurs twice.
+        InputError: A needed column is missing (says which, and the nearest name), or one is there twice.
     """
-    exact = _positions(extract.header)
-    loose = _positions([name.strip().casefold() for name in extract.header])
+    forms = [(form, _positions([form(name) for name in extract.header])) for form in (str, _cased, _loosest)]
     found: dict[str, int] = {}
+    loosely: set[str] = set()
     for name, column in table.columns.items():
-        places = {place for source in column.source for place in exact.get(source, ())}
-        if not places:
-            places = {place for source in column.source for place in loose.get(source.casefold(), ())}
-        if len(places) > 1:
-            raise InputError(
-                f"{extract.path.name}: the column {column.source[0]!r} occurs {len(places)} times",
-                hint="ask for the extract with one of them, or name the right one in the contract",
-            )
-        if places:
-            found[name] = places.pop()
+        place, form = _place(extract, column, forms)
+        if place is not None:
+            found[name] = place
+            loosely |= {name} if form is _loosest else set()
         elif _needed(name, column, table):
             raise _missing(extract, column)
+    _check_distinct(extract, table, found, loosely)
     return found
 
 
-def scan(extract: Extract, feed: Feed, table: Table) -> pl.LazyFrame:
+Form = Callable[[str], str]
+
+
+def _cased(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _loosest(name: str) -> str:
+    return re.sub(r"[\s.:_()\[\]{}-]+", "", name).casefold()
+
+
+def _place(
+    extract: Extract, column: Column, forms: Sequence[tuple[Form, dict[str, list[int]]]]
+) -> tuple[int | None, Form]:
+    """Where a column stands, and under which form of its name it was found: the strictest that finds any."""
+    if column.position:
+        return (column.position - 1 if column.position <= len(extract.header) else None), str
+    for form, positions in forms:
+        places = sorted({place for source in column.source for place in positions.get(form(source), ())})
+        if len(places) > 1:
+            names = list(dict.fromkeys(extract.header[place] for place in places))
+            times = (
+                f"occurs {len(places)} times" if len(names) == 1 else f"is there as {' and '.join(map(repr, names))}"
+            )
+            raise InputError(
+                f"{extract.path.name}: the column {column.source[0]!r} {times}",
+                hint="ask for the extract with one of them, or name the right one in the contract",
+            )
+        if places:
+            return places[0], form
+    return None, str
+
+
+def _check_distinct(extract: Extract, table: Table, found: dict[str, int], loosely: set[str]) -> None:
+    """Refuse to take one column of the file for two of the contract because their names are alike."""
+    for name in loosely:
+        for other, place in found.items():
+            if other != name and place == found[name]:
+                both = sorted((name, other))
+                raise InputError(
+                    f"{extract.path.name}: {extract.header[place]!r} could be {both[0]} and {both[1]}",
+                    hint=f"add it, letter for letter, to the aliases of {table.columns[name].source[0]!r} or of the other",
+                )
+
+
+def scan(extract: Extract, table: Table) -> pl.LazyFrame:
     """Read one file lazily.
 
     Returns:
@@ -80,18 +138,8 @@ def scan(extract: Extract, feed: Feed, table: Table) -> pl.LazyFrame:
         frame = pl.scan_parquet(extract.path, row_index_name=ROW)
         names = list(extract.header)
     else:
-        names = [f"c{place}" for place in range(len(extract.header))]
-        frame = pl.scan_csv(
-            extract.path,
-            has_header=False,
-            skip_lines=1,
-            separator=feed.delimiter,
-            schema=dict.fromkeys(names, pl.String),
-            row_index_name=ROW,
-            extra_columns="ignore",
-            missing_columns="insert",
-            glob=False,
-        )
+        frame = _plain(extract) if extract.is_plain else _streamed(extract)
+        names = _places(extract)
     kept = [name for name, column in table.columns.items() if column.role not in DROPPED]
     return frame.select(
         (pl.col(ROW) + 1).cast(pl.UInt32).alias(ROW),
@@ -100,6 +148,55 @@ def scan(extract: Extract, feed: Feed, table: Table) -> pl.LazyFrame:
             for name in kept
         ),
     ).with_columns(pl.col(ROW).is_in(_rows(extract.malformed)).alias(MALFORMED))
+
+
+def _places(extract: Extract) -> list[str]:
+    return [f"c{place}" for place in range(len(extract.header))]
+
+
+def _plain(extract: Extract) -> pl.LazyFrame:
+    """Text that the reader takes from the file itself."""
+    return _parsed(extract, extract.path, skip_lines=1 if extract.layout.header else 0)
+
+
+def _parsed(extract: Extract, source: Path | bytes, *, skip_lines: int = 0, offset: int = 0) -> pl.LazyFrame:
+    return pl.scan_csv(
+        source,
+        has_header=False,
+        skip_lines=skip_lines,
+        separator=extract.layout.delimiter,
+        quote_char=extract.layout.quote or None,
+        schema=dict.fromkeys(_places(extract), pl.String),
+        row_index_name=ROW,
+        row_index_offset=offset,
+        extra_columns="ignore",
+        missing_columns="insert",
+        glob=False,
+    )
+
+
+def _streamed(extract: Extract) -> pl.LazyFrame:
+    """Text that is unpacked and transcoded on its way, in blocks of whole records."""
+
+    def blocks(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        asked = _places(extract) if with_columns is None else with_columns
+        needed = [*asked, *([] if predicate is None else predicate.meta.root_names())]
+        rows = 0
+        for block in text.records(content(extract), extract.layout.quote, extract.path.name):
+            frame = _parsed(extract, block, offset=rows).select(list(dict.fromkeys([ROW, *needed]))).collect()
+            if n_rows is not None:
+                frame = frame.head(n_rows - rows)
+            rows += frame.height
+            if predicate is not None:
+                frame = frame.filter(predicate)
+            yield frame if with_columns is None else frame.select(with_columns)
+            if n_rows is not None and rows >= n_rows:
+                return
+
+    schema = {ROW: pl.UInt32(), **dict.fromkeys(_places(extract), pl.String())}
+    return register_io_source(blocks, schema=schema, is_pure=True)
 
 
 def _rows(rows: Sequence[int]) -> pl.Series:

@@ -20,8 +20,9 @@ TRUE = ("true", "t", "yes", "y", "1")
 FALSE = ("false", "f", "no", "n", "0")
 EARLIEST = date(1850, 1, 1)
 LATEST = date(2150, 1, 1)
-# Ten digits in the 3 3 4 grouping of an NHS number, however it is spaced.
-_NUMBER_LIKE = r"(?:^|\D)\d{3}[ -]?\d{3}[ -]?\d{4}(?:\D|$)"
+# Ten digits, together or grouped 3 3 4 as NHS numbers are, with up to two blanks, dots or dashes of any kind between.
+_BETWEEN = r"[\s._\-\x{200B}\x{2010}-\x{2015}]{0,2}"
+_NUMBER_LIKE = rf"(?:^|\D)\d{{3}}{_BETWEEN}\d{{3}}{_BETWEEN}\d{{4}}(?:\D|$)"
 # A number column has no use for whole numbers of nine or ten digits, and an NHS number would be one.
 _NUMBER_LIKE_RANGE = (100_000_000, 9_999_999_999)
 _CHECKED_TEXT = frozenset({Role.CATEGORY, Role.PRACTICE, Role.ORGANISATION})
@@ -43,6 +44,7 @@ def clean(frame: pl.LazyFrame, feed: Feed, table: Table, lookups: Lookups) -> pl
         can be unreadable also `<name>?invalid` (Boolean). Persons and identifiers stay text.
     """
     kept = {name: column for name, column in table.columns.items() if column.role not in DROPPED}
+    frame = _text_where_no_type_fits(frame, kept)
     schema = frame.collect_schema()
     text = {name: column for name, column in kept.items() if schema[name] == pl.String}
     # What is used twice is a step of its own: within one step the engine would work it out twice.
@@ -60,6 +62,31 @@ def clean(frame: pl.LazyFrame, feed: Feed, table: Table, lookups: Lookups) -> pl
         *(pl.col(name + _VALUE).alias(name) for name in typed),
         *(_unreadable(name).alias(name + INVALID) for name in typed),
     ).drop(name + _VALUE for name in typed)
+
+
+def _text_where_no_type_fits(frame: pl.LazyFrame, kept: Mapping[str, Column]) -> pl.LazyFrame:
+    """Parquet may hold codes as numbers or text as categories: they are then written out, and checked as text is."""
+    schema = frame.collect_schema()
+    others = (name for name, column in kept.items() if _can_fail(column) and not _fits(schema[name], column))
+    return frame.with_columns(pl.col(name).cast(pl.String, strict=False) for name in others)
+
+
+def _fits(dtype: pl.DataType, column: Column) -> bool:
+    if dtype == pl.String:
+        return True
+    if column.codes or column.lookup:
+        return False
+    match column.kind:
+        case "integer" | "number":
+            return dtype.is_numeric()
+        case "date" | "datetime":
+            return dtype in (pl.Date, pl.Datetime)
+        case "time":
+            return dtype in (pl.Time, pl.Datetime)
+        case "boolean":
+            return dtype == pl.Boolean
+        case _:
+            return False
 
 
 def required_reason(table: Table) -> pl.Expr:
@@ -111,13 +138,13 @@ def _translate(frame: pl.LazyFrame, name: str, lookup: pl.DataFrame) -> pl.LazyF
 def _value(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> pl.Expr:
     """The value of a cell, or null where something is written that is none."""
     raw = pl.col(name)
-    if dtype != pl.String:
+    if dtype.is_temporal() or dtype == pl.Boolean or (dtype.is_integer() and column.kind == "integer"):
         return _cast(raw, column)
     if column.codes:
         return pl.when(raw.is_in(list(column.codes))).then(raw)
     if column.kind == "text" and column.role is not Role.FLAG:
         return pl.when(~raw.str.contains(_NUMBER_LIKE)).then(raw)
-    return _from_text(raw, column, column.formats or feed.formats)
+    return _read(raw, column, column.formats or feed.formats)
 
 
 def _usable(name: str, column: Column) -> pl.Expr:
@@ -133,7 +160,7 @@ def _unreadable(name: str) -> pl.Expr:
     return pl.col(name).is_not_null() & pl.col(name + _VALUE).is_null()
 
 
-def _from_text(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Expr:
+def _read(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Expr:
     match column.kind:
         case "date":
             return _first_that_fits(raw, formats, _date)
@@ -198,9 +225,7 @@ def _date(raw: pl.Expr, layout: str) -> pl.Expr:
 def _cast(raw: pl.Expr, column: Column) -> pl.Expr:
     """Columns that arrive typed, as from Parquet."""
     types: dict[str, pl.DataType | type[pl.DataType]] = {
-        "text": pl.String,
         "integer": pl.Int64,
-        "number": pl.Float64,
         "date": pl.Date,
         "datetime": pl.Datetime("us"),
         "time": pl.Time,

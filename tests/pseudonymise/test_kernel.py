@@ -318,3 +318,9 @@ def test_without_a_compiler_everything_is_the_same(monkeypatch: pytest.MonkeyPat
         results.append([each.to_list() for each in (tokens, reasons, back, records)])
     assert results[0] == results[1]
     assert results[0][2] == ["9434765919", "9434765919", None, None, None]
+
+
+def test_fixed_size_binary_of_another_width_is_refused() -> None:
+    """The compiled kernel steps 16 bytes from row to row."""
+    with pytest.raises(ValueError, match=r"fixed_size_binary\[10\]"):
+        _column(pa.array([b"9434765919"], pa.binary(10)))

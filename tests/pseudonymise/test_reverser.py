@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from uuid import UUID
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 
-from linkage.errors import ConfigurationError
+from linkage.errors import ConfigurationError, InputError
 from linkage.pseudonymise import Keyset, Pseudonymiser
 from linkage.pseudonymise.reverser import KeyHolderKeyset, Reverser
 
@@ -100,3 +101,11 @@ def test_only_a_key_holder_gets_a_reverser(opened: Opener) -> None:
     assert repr(keyset.reverser("ics:demo")) == "<Reverser domain=ics:demo versions=1>"
     with pytest.raises(ConfigurationError):
         keyset.reverser("ICS")
+
+
+def test_arrow_buffers_that_contradict_each_other_are_refused(opened: Opener) -> None:
+    """As in the tokeniser."""
+    index = pa.py_buffer(np.array([0, 10**6, 16], dtype=np.int32))
+    column = pa.Array.from_buffers(pa.binary(), 2, [None, index, pa.py_buffer(bytes(16))])
+    with pytest.raises(InputError, match="contradict"):
+        opened((ROOT, "primary")).reverser("ics:demo").reverse(column)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkage.errors import ConfigurationError
+from linkage.errors import ConfigurationError, InputError
 from linkage.nhs_number import REASONS, NumberReason, check_digit, normalise, reason
 from linkage.pseudonymise import Pseudonymiser, token
 
@@ -179,3 +180,22 @@ def test_inner_paths_refuse_what_cannot_be_right() -> None:
     with pytest.raises(ConfigurationError):
         DEMO.record_tokens(pl.Series([1]), "a")
     assert DEMO.person_tokens(pl.Series([None], dtype=pl.Int64)).to_list() == [None]
+
+
+@pytest.mark.parametrize("ends", [[0, 10**6, 10], [0, 10, 3]])
+def test_arrow_buffers_that_contradict_each_other_are_refused(ends: list[int]) -> None:
+    """Offsets that leave the text and come back are seen neither by Arrow's own quick check nor by Polars."""
+    index = pa.py_buffer(np.array(ends, dtype=np.int32))
+    column = pa.Array.from_buffers(pa.string(), 2, [None, index, pa.py_buffer(b"9434765919")])
+    pseudonymiser = Pseudonymiser.from_root(bytes(32), "ics:demo")
+    with pytest.raises(InputError, match="contradict"):
+        pseudonymiser.tokenise(column)
+
+
+def test_arrow_text_that_is_not_utf8_is_refused() -> None:
+    """Polars takes it for granted that it is."""
+    index = pa.py_buffer(np.array([0, 10, 12], dtype=np.int32))
+    column = pa.Array.from_buffers(pa.string(), 2, [None, index, pa.py_buffer(b"9434765919\xff\xfe")])
+    with pytest.raises(InputError, match="not UTF-8") as caught:
+        Pseudonymiser.from_root(bytes(32), "ics:demo").tokenise(column)
+    assert "9434765919" not in str(caught.value)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 import pyarrow as pa
 
+from linkage.errors import InputError
 from linkage.pseudonymise.plain import PlainKernel
 from linkage.pseudonymise.token import TOKEN_BYTES, SecretHandle, Subkeys
 
@@ -32,6 +33,7 @@ __all__ = [
     "CompiledKernel",
     "Kernel",
     "arrow_column",
+    "check_buffers",
     "compiled_paths",
     "in_slices",
     "native",
@@ -41,6 +43,7 @@ __all__ = [
 
 _ALIGN = 8  # rows: slices of one validity bitmap begin at a byte
 _ROWS_A_THREAD = 1 << 17  # below this a thread costs more than it saves
+_FIXED: Final = 3  # 16 bytes each
 _LAYOUTS: Final = (
     (pa.types.is_string, 0),
     (pa.types.is_binary, 0),
@@ -48,10 +51,11 @@ _LAYOUTS: Final = (
     (pa.types.is_large_binary, 1),
     (pa.types.is_string_view, 2),
     (pa.types.is_binary_view, 2),
-    (pa.types.is_fixed_size_binary, 3),
+    (pa.types.is_fixed_size_binary, _FIXED),
     (pa.types.is_int64, 4),
 )
-_INTEGER_TEXT, _NO_TEST_NUMBERS, _CHECKED_ALREADY = 1, 2, 4
+# Bits of `flags` in _kernel_numbers.h.
+_NO_TEST_NUMBERS, _CHECKED_ALREADY = 2, 4
 
 
 class Kernel(Protocol):
@@ -154,11 +158,28 @@ def _array(tokens: NDArray[np.uint8], reasons: NDArray[np.uint8]) -> pa.Array:
 
 def arrow_column(array: pa.Array, start: int, rows: int) -> tuple[int, object, object, tuple[object, ...], int, int]:
     """Some rows of an Arrow array as the compiled kernel takes them."""
-    layout = next(number for fits, number in _LAYOUTS if fits(array.type))
+    layout = next((number for fits, number in _LAYOUTS if fits(array.type)), None)
+    if layout is None or (layout == _FIXED and array.type.byte_width != TOKEN_BYTES):
+        raise ValueError(f"the kernel does not take columns of type {array.type}")
     validity, index, *data = array.buffers()
     # An array without bytes may come without the buffer for them.
     held = tuple(each if each is not None else b"" for each in data)
     return layout, validity, index if index is not None else b"", held, array.offset + start, rows
+
+
+def check_buffers(column: pa.Array | pa.ChunkedArray) -> None:
+    """Hold an Arrow column from elsewhere against its own buffers: Polars takes them in unchecked.
+
+    Raises:
+        InputError: They contradict each other, or text is not UTF-8.
+    """
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        raise InputError(
+            "the Arrow column's buffers contradict each other, or its text is not UTF-8",
+            hint="write the column again with the tool that made it",
+        ) from None
 
 
 def in_slices(rows: int, work: Callable[[int, int], None], most: int | None = None) -> None:

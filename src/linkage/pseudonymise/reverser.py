@@ -89,6 +89,7 @@ class Reverser(SecretHandle):
 
         Raises:
             ConfigurationError: when the column is not binary.
+            InputError: when an Arrow column's buffers contradict each other.
         """
         if isinstance(tokens, pl.Series):
             numbers = self._numbers(tokens)
@@ -161,4 +162,5 @@ def _series(tokens: pa.Array | pa.ChunkedArray) -> pl.Series:
             "tokens are reversed from an Arrow or Polars column of binary values",
             hint="give the 16-byte tokens themselves, not their text",
         )
+    kernel.check_buffers(tokens)
     return pl.Series("", tokens)

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from linkage.nhs_number import REASONS, ColumnTypeError, NumberReason
-from linkage.pseudonymise.kernel import Kernel, open_kernel
+from linkage.pseudonymise.kernel import Kernel, check_buffers, open_kernel
 from linkage.pseudonymise.token import TOKEN_BYTES, SecretHandle, Subkeys, check_namespace, derive, key_id
 
 __all__ = ["Pseudonymiser", "binary"]
@@ -93,6 +93,7 @@ class Pseudonymiser(SecretHandle):
 
         Raises:
             ColumnTypeError: (a ConfigurationError) when the column holds neither text nor integers.
+            InputError: when an Arrow column's buffers contradict each other, or its text is not UTF-8.
         """
         series = column if isinstance(column, pl.Series) else _series(column)
         tokens, codes = self._kernel.tokenise(_numbers(series), allow_test=allow_test_numbers)
@@ -189,4 +190,5 @@ def _series(column: pa.Array | pa.ChunkedArray) -> pl.Series:
     kinds = (*accepted, pa.types.is_integer, pa.types.is_null)
     if not known or not any(is_kind(column.type) for is_kind in kinds):
         raise ColumnTypeError("NHS numbers are read from an Arrow or Polars column of text or integers")
+    check_buffers(column)
     return pl.Series("", column)

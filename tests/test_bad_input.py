@@ -96,6 +96,14 @@ CASES = (
         "not UTF-8",
     ),
     Case(
+        "utf-16 as Windows writes it",
+        lambda ics: ics.extract.write_bytes(ics.extract.read_text().replace("\n", "\r\n").encode("utf-16")),
+        InputError,
+        "not UTF-8",
+    ),
+    Case("lines that end in carriage returns", _edit("\n", "\r"), InputError, "carriage returns alone"),
+    Case("a header that is no header", _edit(HEADER, "x" * 200_000), InputError, "its first line cannot be read"),
+    Case(
         "windows-1252",
         lambda ics: ics.extract.write_bytes(ics.extract.read_bytes().replace(b"a3", b"\xe9")),
         InputError,

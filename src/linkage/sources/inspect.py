@@ -196,10 +196,7 @@ def _text(
 
 def _check_text(chunk: bytes, decoder: codecs.IncrementalDecoder, path: Path, shape: _Shape) -> None:
     if b"\0" in chunk:
-        raise InputError(
-            f"{path.name}: not UTF-8 text (it holds zero bytes, as UTF-16 does)",
-            hint='ask for UTF-8 encoding, or say encoding = "utf-16" in the contract',
-        )
+        raise _holds_zero_bytes(path)
     if chunk.isascii() and decoder.getstate()[0] == b"":
         return
     try:
@@ -233,12 +230,31 @@ def _first_line(path: Path, layout: Layout, packed: Packing | None) -> tuple[str
     first = next(text.records(_text(path, layout, packed), quote, path.name), b"")
     if layout.header:
         first = first.partition(b"\n")[0].rstrip(b"\r")
+        if b"\0" in first:
+            raise _holds_zero_bytes(path)
+        if b"\r" in first:
+            raise InputError(
+                f"{path.name}: its lines end in carriage returns alone, or its header holds one",
+                hint="ask for line feeds at the ends of lines, with or without carriage returns before them",
+            )
     line = io.StringIO(first.decode("utf-8", errors="replace"), newline="")
     if layout.quote:
         reader = csv.reader(line, delimiter=layout.delimiter, quotechar=layout.quote)
     else:
         reader = csv.reader(line, delimiter=layout.delimiter, quotechar=None, quoting=csv.QUOTE_NONE)
-    return tuple(next(reader, [""]))
+    try:
+        return tuple(next(reader, [""]))
+    except csv.Error:
+        raise InputError(
+            f"{path.name}: its first line cannot be read", hint="the file has another format than the contract says"
+        ) from None
+
+
+def _holds_zero_bytes(path: Path) -> InputError:
+    return InputError(
+        f"{path.name}: not UTF-8 text (it holds zero bytes, as UTF-16 does)",
+        hint='ask for UTF-8 encoding, or say encoding = "utf-16" in the contract',
+    )
 
 
 @dataclass(slots=True)

@@ -66,6 +66,8 @@ def test_published_numbers_are_valid_and_in_their_range(text: str, issuer: Numbe
         ("1e9", NumberReason.MALFORMED),
         ("9.43476E+9", NumberReason.MALFORMED),
         ("9434765919.0", NumberReason.MALFORMED),
+        ("-000000000", NumberReason.MALFORMED),
+        ("1_00000000", NumberReason.MALFORMED),
         (-1, NumberReason.MALFORMED),
         (10**10, NumberReason.MALFORMED),
         (0, NumberReason.BLOCKED),

@@ -208,8 +208,9 @@ def _read_text(values: pl.Expr, *, integer: bool) -> tuple[pl.Expr, pl.Expr]:
     if integer:
         values = values.cast(pl.String)
     # Nearly all are ten plain digits. The others alone go through the steps below; an empty cell costs those little.
+    # Zero does too: a hyphen and nine zeros are read as zero.
     plain = values.cast(pl.Int64, strict=False)
-    is_plain = ((values.str.len_bytes() == 10) & (plain >= 0) & ~values.str.starts_with("+")).fill_null(value=False)
+    is_plain = ((values.str.len_bytes() == 10) & (plain > 0) & ~values.str.starts_with("+")).fill_null(value=False)
     rest = pl.when(~is_plain).then(values)
     trimmed = rest.str.strip_chars(_BLANK)
     digits = trimmed.str.replace_all(" ", "", literal=True).str.replace_all("-", "", literal=True)

@@ -57,7 +57,13 @@ def _clash(ics: SmallIcs) -> None:
     ics.replace('feed = "sus_op"', 'feed = "op.toml"')
 
 
+def _two_flows(ics: SmallIcs) -> None:
+    (ics.folder / "same.toml").write_text('extends = "sus_op"')
+    ics.configuration.write_text(f'{ics.configuration.read_text()}[[flows]]\nfeed = "same.toml"\npath = "extracts"\n')
+
+
 CASES = (
+    Case("two flows of one name", _two_flows, ConfigurationError, "two flows deliver feed sus_op"),
     Case("a contract that publishes a name twice", _clash, ConfigurationError, "both be published as 'age'"),
     Case("missing file", lambda ics: ics.extract.unlink(), InputError, "no file like appointment_"),
     Case("empty file", lambda ics: ics.extract.write_bytes(b""), InputError, "the file is empty"),

@@ -11,9 +11,7 @@ The order of the keys in a contract is the order of the columns in the published
 
 from __future__ import annotations
 
-import hashlib
 import re
-import tomllib
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -29,7 +27,9 @@ from pydantic import (
     model_validator,
 )
 
+from linkage import extend
 from linkage.errors import ConfigurationError
+from linkage.extend import Text
 from linkage.layout import Delimiter, Encoding, Layout, Quote
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -309,6 +309,7 @@ class Feed(_Contract):
     """A national or local feed: what is delivered and what goes on.
 
     Attributes:
+        extends: The contract that this one changes; its content is in here.
         name: The feed's name in every output.
         version: Raised with every change of meaning; recorded in the manifest.
         setting: The care setting.
@@ -319,6 +320,7 @@ class Feed(_Contract):
         verified: False where the column names could not be checked against a published specification.
     """
 
+    extends: str | None = None
     name: str
     version: int = 1
     title: str = ""
@@ -406,25 +408,28 @@ def _columns_named(part: BaseModel) -> list[str | None]:
     return named
 
 
-def parse(text: str, where: str) -> Feed:
+def parse(text: str, where: str, base: Path | None = None) -> Feed:
     """Read one contract.
 
     Args:
         text: The TOML text.
         where: What to call it in an error, for example its path.
+        base: The folder that a relative path in `extends` starts from; the current one when not given.
 
     Raises:
         ConfigurationError: The text is not TOML or not a contract; says which key.
     """
+    whole = extend.resolve(Text(text, where, base), _text, _checked)
+    return _checked(whole.content, where).model_copy(update={"digest": whole.digest})
+
+
+def _checked(content: dict[str, object], where: str) -> Feed:
     try:
-        feed = Feed.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{where}: not a TOML file: {error}", hint="correct the line it names") from None
+        return Feed.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "the contract"
         raise ConfigurationError(f"{where}: {key}: {first['msg']}", hint="see docs/reference/contracts.md") from None
-    return feed.model_copy(update={"digest": hashlib.sha256(text.encode()).hexdigest()})
 
 
 def shipped() -> tuple[str, ...]:
@@ -443,15 +448,21 @@ def load(name: str, base: Path | None = None) -> Feed:
     Raises:
         ConfigurationError: There is no such contract, or it is not one.
     """
+    text = _text(name, base)
+    return parse(text.content, text.where, text.base)
+
+
+def _text(name: str, base: Path | None) -> Text:
     if name.endswith(".toml"):
         path = (base or Path()) / name
         try:
-            return parse(path.read_text(encoding="utf-8"), str(path))
+            return Text(path.read_text(encoding="utf-8"), str(path), path.parent)
         except (OSError, UnicodeDecodeError):
             raise ConfigurationError(f"{path}: cannot be read", hint="name an existing contract file") from None
     if name not in shipped():
         raise ConfigurationError(f"no feed is called {name!r}", hint=_known_feeds())
-    return parse((resources.files("linkage.sources") / "feeds" / f"{name}.toml").read_text(encoding="utf-8"), name)
+    file = resources.files("linkage.sources") / "feeds" / f"{name}.toml"
+    return Text(file.read_text(encoding="utf-8"), name, base)
 
 
 def _known_feeds() -> str:

@@ -65,8 +65,15 @@ def deliveries(configuration: Configuration, now: datetime) -> Iterator[Delivery
         ConfigurationError: A feed is unknown, or a pseudonymised flow does not say where opt-outs were applied.
         InputError: A file is missing, unreadable, lacks a required column or is stamped in the future.
     """
+    names: set[str] = set()
     for flow in configuration.flows:
         feed = contract.load(flow.feed, configuration.base)
+        if feed.name in names:
+            raise ConfigurationError(
+                f"two flows deliver feed {feed.name}: their tables would have one name",
+                hint="give one a contract with a name of its own, or both one flow whose patterns reach both folders",
+            )
+        names.add(feed.name)
         _check_flow(flow, feed)
         folder = configuration.at(flow.path)
         with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -28,7 +28,8 @@ def show(
 ) -> None:
     """Show a contract as a table."""
     found = contract.load(feed, Path())
-    typer.echo(f"{found.name} version {found.version}: {found.title}")
+    more = f" (extends {found.extends})" if found.extends else ""
+    typer.echo(f"{found.name} version {found.version}: {found.title}{more}")
     for name, table in found.tables.items():
         typer.echo(f"\n{name} ({', '.join(table.files)})")
         for column, rule in table.columns.items():

@@ -128,7 +128,7 @@ CASES = (
         "wrong type throughout",
         _edit("2026-05-", "5/2026/"),
         InputError,
-        f"'{DATE}': 10 of 10 values cannot be read, the first in row 1",
+        f"'{DATE}': 10 of 10 values cannot be read, the first in row 1; the limit is 10.0% (max_invalid)",
     ),
     Case(
         "no stamp in the name",

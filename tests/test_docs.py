@@ -15,6 +15,9 @@ from pydantic import BaseModel
 
 from linkage import config, contract, errors
 from linkage.reasons import Reason
+from linkage.sources import gate
+from linkage.sources.quality import Fault
+from linkage.store.manifest import ColumnCount, FileCount
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -62,9 +65,11 @@ def test_every_key_is_described(root: type[BaseModel], page: str) -> None:
 
 def test_the_example_configuration_can_be_read(tmp_path: Path) -> None:
     """It holds what is required and nothing that is unknown."""
-    (example,) = re.findall(r"```toml\n(.*?)```", (DOCS / "reference" / "configuration.md").read_text(), re.DOTALL)
-    (tmp_path / "linkage.toml").write_text(example)
-    assert config.load(tmp_path / "linkage.toml").flows[0].feed in contract.shipped()
+    blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "reference" / "configuration.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    (tmp_path / "linkage.toml").write_text("".join(blocks))
+    found = config.load(tmp_path / "linkage.toml")
+    gate.check_names(found.quality, [contract.load(flow.feed) for flow in found.flows])
 
 
 def test_every_role_is_described() -> None:
@@ -105,6 +110,16 @@ def test_every_reason_is_described() -> None:
     page = (DOCS / "reference" / "reasons.md").read_text()
     for reason in Reason:
         assert f"`{reason.value}` | {reason.meaning}" in page
+
+
+def test_every_count_of_quality_is_described() -> None:
+    """Each name that the exact account has."""
+    page = (DOCS / "reference" / "data-quality.md").read_text()
+    keys = {"feed", "table", "file", "column"}
+    names = {*FileCount.model_fields, *ColumnCount.model_fields} - keys | set(Fault)
+    assert len(names) > 12
+    for name in names:
+        assert f"`{name}`" in page, name
 
 
 def test_every_exit_code_is_described() -> None:

@@ -222,6 +222,7 @@ class Table(_Contract):
         roster: True where this table says which number a `person_key` belongs to.
         encoding, delimiter, quote: As the feed's, where this table's files differ.
         header: False where its files do not name their columns, or the names in the order of the file.
+        number_status: The column with the NHS number status indicator code, for the counts of data quality.
     """
 
     title: str = ""
@@ -243,6 +244,7 @@ class Table(_Contract):
     type1: Type1 | None = None
     sharing: Sharing | None = None
     superseded: Superseded | None = None
+    number_status: str | None = None
 
     @field_validator("columns")
     @classmethod
@@ -256,7 +258,7 @@ class Table(_Contract):
 
     @model_validator(mode="after")
     def _names_its_columns(self) -> Self:
-        named = [*self.primary_key, self.month, self.key]
+        named = [*self.primary_key, self.month, self.key, self.number_status]
         for part in (self.event, self.codes, self.registration, self.type1, self.sharing, self.superseded):
             named += _columns_named(part) if part else []
         for name in filter(None, named):

@@ -21,10 +21,12 @@ from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
 from linkage.errors import IntegrityError
+from linkage.findings import compared
 from linkage.link import FeedTable, Load, Settled, suppress
 from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
 from linkage.sources import roster as rosters
+from linkage.sources.quality import FileQuality
 from linkage.sources.roster import Roster
 from linkage.store import publish as switch
 from linkage.store.export import export, make_text_views
@@ -35,6 +37,7 @@ from linkage.store.manifest import (
     ExactBalance,
     FeedVersion,
     File,
+    FileCount,
     Input,
     PublishedTable,
     RegisterFile,
@@ -231,8 +234,9 @@ def account(
     work: WorkFolder,
     now: datetime,
     progress: Progress,
+    last: RunManifest | None,
 ) -> RunManifest:
-    """Account for the run, and write what analysts may read of it into the snapshot.
+    """Account for the run beside the last one, and write what analysts may read of it into the snapshot.
 
     Raises:
         IntegrityError: Some table's rows do not add up.
@@ -260,18 +264,24 @@ def account(
     )
     path = work.snapshot / "manifest.json"
     path.write_text(snapshot.model_dump_json(indent=1), encoding="utf-8")
-    return RunManifest(
+    made = RunManifest(
         snapshot=snapshot,
         snapshot_digest=digest(path),
         inputs=tuple(_inputs(handed)),
         balance=exact,
         registers=tuple(RegisterFile.model_validate(asdict(each)) for each in handed.policy.evidence),
         exemptions=tuple(f"{each.optout}: {each.reference}" for each in configuration.optouts.exemptions),
-        quality=tuple(ColumnCount.model_validate(asdict(each)) for each in handed.quality),
+        quality=tuple(ColumnCount.model_validate(asdict(each)) for file in handed.quality for each in file.columns),
+        files=tuple(FileCount.model_validate(_without_columns(each)) for each in handed.quality),
         stages=tuple(
             StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows) for each in progress.times
         ),
     )
+    return compared(made, last)
+
+
+def _without_columns(each: FileQuality) -> dict[str, object]:
+    return {name: value for name, value in asdict(each).items() if name != "columns"}
 
 
 def _shown(each: Load) -> ShownBalance:

@@ -10,6 +10,8 @@ published by the uk-fci/nhs-number project. Nothing here puts a number into a me
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import reduce
 
@@ -24,7 +26,9 @@ __all__ = [
     "ColumnTypeError",
     "NumberRange",
     "NumberReason",
+    "by_range",
     "check_digit",
+    "counts_below",
     "is_valid",
     "normalise",
     "parse",
@@ -184,6 +188,19 @@ def range_expr(number: str | pl.Expr) -> pl.Expr:
     for bound, name in reversed(_BOUNDS):
         otherwise = pl.when(values < bound).then(pl.lit(name.value, dtype=RANGES)).otherwise(otherwise)
     return pl.when(values >= 0).then(otherwise)
+
+
+def counts_below(number: str) -> list[pl.Expr]:
+    """Aggregates over a column of integers below 10^10, to count it by range: `by_range` takes what they come to."""
+    return [(pl.col(number) < bound).sum() for bound, _ in _BOUNDS]
+
+
+def by_range(below: Sequence[int]) -> dict[NumberRange, int]:
+    """How many numbers each range has, from what `counts_below` came to; ranges with none are left out."""
+    counts = Counter[NumberRange]()
+    for (_, name), upper, lower in zip(_BOUNDS, below, [0, *below[:-1]], strict=True):
+        counts[name] += upper - lower
+    return {name: count for name, count in counts.items() if count}
 
 
 def _is_digits(text: str) -> bool:

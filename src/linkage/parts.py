@@ -13,7 +13,7 @@ import polars as pl
 from linkage.bundle import LEVEL, Part, TableParts, digest
 from linkage.config import Quality
 from linkage.contract import Feed, Role, Table
-from linkage.errors import InputError, IntegrityError
+from linkage.errors import IntegrityError
 from linkage.optouts.apply import OPTOUT_REASON, apply
 from linkage.optouts.policy import Policy
 from linkage.progress import Stage
@@ -21,8 +21,9 @@ from linkage.pseudonymise import Pseudonymiser
 from linkage.pseudonymise.minimise import Minimiser, outputs, with_areas
 from linkage.reasons import Reason
 from linkage.site import Delivery, cleaned, flagged, narrow, reading
-from linkage.sources import clean
+from linkage.sources import clean, gate, quality
 from linkage.sources.inspect import Extract
+from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import KEY_REMOVES, PERSON_REASON, People, resolve
 from linkage.withdraw import Withdrawals
 
@@ -41,24 +42,11 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnQuality:
-    """What was wrong with one column of one file: cells, and the first row with an unreadable one (0: none)."""
-
-    feed: str
-    table: str
-    file: str
-    column: str
-    written: int
-    invalid: int
-    first_invalid: int
-
-
-@dataclass(frozen=True, slots=True)
 class Made:
     """The parts of one table, and what was wrong with its files."""
 
     parts: TableParts
-    quality: tuple[ColumnQuality, ...]
+    quality: tuple[FileQuality, ...]
 
 
 def prepare(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.LazyFrame:
@@ -119,15 +107,15 @@ def release(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Laz
 def make(delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage) -> Made:
     """Make all parts of one table."""
     table = delivery.feed.tables[name]
-    made, quality = [], []
+    made, counts = [], []
     hidden = _hidden(delivery, name)
     out = outputs(delivery.feed, table, work.minimiser, work.pseudonymiser)
     withdrawals = Withdrawals.of(table, out, folder)
     for place, extract in enumerate(delivery.extracts[name]):
         path = Path(delivery.feed.name) / name / f"part-{place:05d}.parquet"
-        part, columns = _part(delivery, name, extract, path, place, work, stage, hidden, withdrawals)
+        part, counted = _part(delivery, name, extract, path, place, work, stage, hidden, withdrawals)
         made.append(part)
-        quality += columns
+        counts.append(counted)
     with reading(delivery.extracts[name][-1], delivery.feed):
         made = withdrawals.apply(made)
     return Made(
@@ -138,7 +126,7 @@ def make(delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage) 
             fields=tuple(output.field for output in out),
             parts=tuple(made),
         ),
-        tuple(quality),
+        tuple(counts),
     )
 
 
@@ -168,10 +156,9 @@ def _hide(rows: pl.LazyFrame, table: Table, hidden: pl.DataFrame | None) -> pl.L
         return rows
     marked = hidden.lazy().with_columns(pl.lit(value=True).alias("_hidden"))
     joined = rows.join(marked, on=list(table.primary_key), how="left", maintain_order="left")
+    # A blank flag of a record that nobody marks stays blank, for the count of missing cells.
     flag = _row_flags(table)[0]
-    return joined.with_columns(pl.col(flag).fill_null(value=False) | pl.col("_hidden").fill_null(value=False)).drop(
-        "_hidden"
-    )
+    return joined.with_columns(pl.col(flag) | pl.col("_hidden").fill_null(value=False)).drop("_hidden")
 
 
 def _part(
@@ -184,7 +171,7 @@ def _part(
     stage: Stage,
     hidden: pl.DataFrame | None,
     withdrawals: Withdrawals,
-) -> tuple[Part, list[ColumnQuality]]:
+) -> tuple[Part, FileQuality]:
     table = delivery.feed.tables[name]
     target = withdrawals.folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -207,9 +194,10 @@ def _part(
         )
         gone = withdrawals.sink(decided, REMOVED, place, path)
         reasons = decided.group_by(REMOVED).len()
-        _, _, counts, cells = pl.collect_all([sink, gone, reasons, decided.select(_cells(table))], engine="streaming")
-    quality = _quality(delivery.feed.name, name, extract, table, cells.row(0, named=True))
-    _gate(extract, table, quality, work.quality)
+        cells = decided.select(quality.counts(table, extract.delivered, work.quality.late_after_days))
+        _, _, counts, found = pl.collect_all([sink, gone, reasons, cells], engine="streaming")
+    counted = quality.tally(delivery.feed.name, name, table, extract, found.row(0, named=True))
+    gate.check_file(work.quality, table, extract, counted)
     removed = {reason: rows for reason, rows in counts.sort(REMOVED).iter_rows() if reason is not None}
     kept = int(counts.filter(pl.col(REMOVED).is_null())["len"].sum())
     if kept + sum(removed.values()) != extract.rows:
@@ -227,49 +215,4 @@ def _part(
         removed=removed,
         digest=digest(target),
     )
-    return part, quality
-
-
-def _cells(table: Table) -> list[pl.Expr]:
-    """For each column that can be unreadable: cells written, cells unreadable, the first such row."""
-    made = []
-    for name in clean.counted(table):
-        invalid = pl.col(name + clean.INVALID)
-        made += [
-            (pl.col(name).is_not_null() | invalid).sum().alias(f"{name}?written"),
-            invalid.sum().alias(f"{name}?count"),
-            pl.col("_row").filter(invalid).min().alias(f"{name}?first"),
-        ]
-    return made or [pl.len().alias("?rows")]
-
-
-def _quality(feed: str, name: str, extract: Extract, table: Table, cells: dict[str, int | None]) -> list[ColumnQuality]:
-    return [
-        ColumnQuality(
-            feed,
-            name,
-            extract.path.name,
-            column,
-            cells[f"{column}?written"] or 0,
-            cells[f"{column}?count"] or 0,
-            cells[f"{column}?first"] or 0,
-        )
-        for column in clean.counted(table)
-    ]
-
-
-def _gate(extract: Extract, table: Table, quality: list[ColumnQuality], rules: Quality) -> None:
-    """Refuse an extract that is too bad to use."""
-    if len(extract.malformed) > rules.max_malformed * extract.rows:
-        raise InputError(
-            f"{extract.path.name}: {len(extract.malformed)} of {extract.rows} rows have too few or too many fields, "
-            f"the first is row {extract.malformed[0]}",
-            hint="the file is cut short, or its delimiter or quoting is not what the contract says",
-        )
-    for column in quality:
-        if column.invalid > rules.max_invalid * column.written:
-            raise InputError(
-                f"{extract.path.name}: column {table.columns[column.column].source[0]!r}: {column.invalid} of "
-                f"{column.written} values cannot be read, the first in row {column.first_invalid}",
-                hint="correct the extract, or the column's formats and codes in the contract",
-            )
+    return part, counted

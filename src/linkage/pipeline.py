@@ -9,7 +9,7 @@ and `hub.py` join them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +17,15 @@ from pathlib import Path
 from linkage import bundle, config, hub, parts, site
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
+from linkage.findings import Finding, last_account, rows_of, worth_a_look
 from linkage.optouts import type1
 from linkage.optouts.policy import Policy
-from linkage.parts import ColumnQuality, Work
+from linkage.parts import Work
 from linkage.progress import Progress, StageTime
 from linkage.pseudonymise import Keyset
 from linkage.site import Delivery
+from linkage.sources import gate
+from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import people
 from linkage.sources.roster import Roster
 
@@ -43,6 +46,7 @@ class RunReport:
         read: Rows read from all extracts that go on.
         removed: Rows removed, by reason, over all tables. Exact: not for analysts.
         stages: How long each stage took.
+        findings: What stands out in the quality of the extracts, the largest share first. Exact as well.
     """
 
     run_id: str
@@ -52,6 +56,7 @@ class RunReport:
     read: int
     removed: dict[str, int]
     stages: tuple[StageTime, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class SiteResult:
     delivered: tuple[Delivery, ...]
     policy: Policy
     roster: Roster
-    quality: tuple[ColumnQuality, ...]
+    quality: tuple[FileQuality, ...]
 
 
 def run(
@@ -104,9 +109,10 @@ def _run(
     keyset = site.open_keyset(configuration, passphrase)
     with hub.working(configuration, now) as work:
         known = hub.load_roster(configuration, keyset, work)
-        handed = site_half(configuration, keyset, known, work.folder / "bundle", now, progress)
+        last = last_account(work.private, work.store.current(), configuration.quality)
+        handed = site_half(configuration, keyset, known, work.folder / "bundle", now, progress, rows_of(last))
         linked = hub_half(configuration, handed, work.folder, progress)
-        account = hub.account(configuration, handed, linked, work, now, progress)
+        account = hub.account(configuration, handed, linked, work, now, progress, last)
         if publish:
             hub.publish(configuration, keyset, handed.roster, account, work)
     where = work.published if publish else None
@@ -118,6 +124,7 @@ def _run(
         read=account.read,
         removed=account.removed,
         stages=tuple(progress.times),
+        findings=tuple(worth_a_look(account, last)),
     )
 
 
@@ -128,10 +135,14 @@ def site_half(
     folder: Path,
     now: datetime,
     progress: Progress,
+    rows_before: Mapping[tuple[str, str], int] | None = None,
 ) -> SiteResult:
     """From extracts to a bundle in which nobody can be recognised and nobody is who opted out."""
     with progress.stage("looking at extracts"):
         delivered = tuple(site.deliveries(configuration, now))
+        gate.check_names(configuration.quality, [delivery.feed for delivery in delivered])
+        for delivery in delivered:
+            gate.check_rows(configuration.quality, delivery.feed, delivery.extracts, rows_before or {})
     with progress.stage("roster and opt-outs"):
         roster = site.roster(known, delivered, type1.codes(configuration.optouts.type1))
         who = people(roster, allow_test=configuration.allow_test_numbers)

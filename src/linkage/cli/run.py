@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from linkage import pipeline
+from linkage.findings import Finding
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import kernel
 
+SHOWN = 12  # findings on the terminal
 ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]
 
 
@@ -64,7 +66,7 @@ def _asker() -> Callable[[], str] | None:
 
 
 def show(report: RunReport) -> None:
-    """Print what a run did: rows read and removed by reason, tables made, and how long each stage took."""
+    """Print what a run did: rows removed by reason, tables made, seconds of each stage, and what is worth a look."""
     removed = sum(report.removed.values())
     typer.echo(f"run {report.run_id}: {report.read:,} rows read, {report.read - removed:,} kept, {removed:,} removed")
     _list("removed, by reason:", sorted(report.removed.items(), key=lambda item: -item[1]))
@@ -73,6 +75,18 @@ def show(report: RunReport) -> None:
     for stage in report.stages:
         rate = f", {stage.rows / stage.seconds:,.0f} rows/s" if stage.rows else ""
         typer.echo(f"  {stage.seconds:>12,.1f} {stage.name}{rate}")
+    _findings(report.findings)
+
+
+def _findings(findings: tuple[Finding, ...]) -> None:
+    if not findings:
+        return
+    typer.echo("worth a look:")
+    wide = max(len(each.where) for each in findings[:SHOWN])
+    for each in findings[:SHOWN]:
+        typer.echo(f"  {each.count:>12,} {each.share:>7.1%}  {each.where:<{wide}}  {each.what}")
+    if len(findings) > SHOWN:
+        typer.echo(f"  and {len(findings) - SHOWN} more, in the exact account of the run")
 
 
 def _list(heading: str, counts: list[tuple[str, int]]) -> None:

@@ -15,6 +15,7 @@ from linkage.contract import DROPPED, Column, Feed, Role, Table
 from linkage.reasons import Reason
 
 INVALID = "?invalid"
+REFUSED = "?refused"
 _VALUE = "?value"
 TRUE = ("true", "t", "yes", "y", "1")
 FALSE = ("false", "f", "no", "n", "0")
@@ -41,7 +42,8 @@ def clean(frame: pl.LazyFrame, feed: Feed, table: Table, lookups: Lookups) -> pl
 
     Returns:
         The same rows with typed columns: String, Int64, Float64, Date, Datetime[us], Time or Boolean; for columns that
-        can be unreadable also `<name>?invalid` (Boolean). Persons and identifiers stay text.
+        can be unreadable also `<name>?invalid` (Boolean), and for dates and numbers `<name>?refused` (Boolean): invalid
+        though it can be read, because no such date or number is plausible. Persons and identifiers stay text.
     """
     kept = {name: column for name, column in table.columns.items() if column.role not in DROPPED}
     frame = _text_where_no_type_fits(frame, kept)
@@ -57,10 +59,15 @@ def clean(frame: pl.LazyFrame, feed: Feed, table: Table, lookups: Lookups) -> pl
     frame = frame.with_columns(
         _value(name, column, feed, schema[name]).alias(name + _VALUE) for name, column in typed.items()
     )
-    frame = frame.with_columns(_usable(name, column) for name, column in typed.items())
+    bounded = [name for name, column in typed.items() if can_refuse(column)]
+    frame = frame.with_columns(
+        *(_usable(name, column) for name, column in typed.items()),
+        *(pl.col(name + _VALUE).is_not_null().alias(name + REFUSED) for name in bounded),
+    )
     return frame.with_columns(
         *(pl.col(name + _VALUE).alias(name) for name in typed),
         *(_unreadable(name).alias(name + INVALID) for name in typed),
+        *(pl.col(name + REFUSED) & pl.col(name + _VALUE).is_null() for name in bounded),
     ).drop(name + _VALUE for name in typed)
 
 
@@ -103,6 +110,16 @@ def required_reason(table: Table) -> pl.Expr:
 def counted(table: Table) -> tuple[str, ...]:
     """Names of the columns whose unreadable or unknown values are counted."""
     return tuple(name for name, column in table.columns.items() if column.role not in DROPPED and _can_fail(column))
+
+
+def is_coded(column: Column) -> bool:
+    """Whether a value of the column is one of a list: what is not on it is unknown."""
+    return bool(column.codes or column.lookup)
+
+
+def can_refuse(column: Column) -> bool:
+    """Whether a value of the column can be readable and yet be refused: a date or a number out of all bounds."""
+    return column.kind in ("date", "datetime") or (column.role is Role.NUMBER and column.kind in ("number", "integer"))
 
 
 def _invalid(name: str, table: Table) -> pl.Expr:
@@ -199,11 +216,14 @@ def _first_that_fits(
     parse: Callable[[pl.Expr, str], pl.Expr],
     plausible: Callable[[pl.Expr], pl.Expr] = _plausible,
 ) -> pl.Expr:
-    """What the first layout makes of the text that makes anything plausible; later ones see only what is left."""
+    """What the first layout makes of the text that makes anything plausible; later ones see only what is left.
+
+    Where none does, something implausible that a layout made of it, so that it can be told from what no layout reads.
+    """
     value = parse(raw, layouts[0])
     for layout in layouts[1:]:
-        value = plausible(value)
-        value = pl.coalesce(value, parse(pl.when(value.is_null()).then(raw), layout))
+        good = plausible(value)
+        value = pl.coalesce(good, parse(pl.when(good.is_null()).then(raw), layout), value)
     return value
 
 

@@ -99,15 +99,50 @@ class RegisterFile(_Model):
 
 
 class ColumnCount(_Model):
-    """Cells of one column of one file: written, unreadable, and the first unreadable one's row (0: none)."""
+    """Cells of one column of one file: `sources.quality.ColumnQuality`."""
 
     feed: str
     table: str
     file: str
     column: str
     written: int
+    missing: int | None = None
     invalid: int
     first_invalid: int
+    reasons: dict[str, int] = {}
+
+
+class FileCount(_Model):
+    """Rows of one file: `sources.quality.FileQuality`."""
+
+    feed: str
+    table: str
+    file: str
+    rows: int
+    malformed: int
+    late: int
+    future: int
+    people: dict[str, int]
+    ranges: dict[str, int]
+    status: dict[str, int]
+
+
+class Change(_Model):
+    """How a table or a column differs from the last run.
+
+    Attributes:
+        feed: The feed.
+        table: Its table.
+        column: The column, or None for the table's rows.
+        before: Rows of the table in the last run; for a column the share of them with nothing in it.
+        now: The same in this run.
+    """
+
+    feed: str
+    table: str
+    column: str | None
+    before: float
+    now: float
 
 
 class StageSeconds(_Model):
@@ -129,6 +164,9 @@ class RunManifest(_Model):
     registers: tuple[RegisterFile, ...]
     exemptions: tuple[str, ...]
     quality: tuple[ColumnCount, ...]
+    files: tuple[FileCount, ...] = ()
+    last_run: str | None = None
+    changes: tuple[Change, ...] = ()
     stages: tuple[StageSeconds, ...]
 
     @property

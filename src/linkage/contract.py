@@ -31,6 +31,7 @@ from linkage import extend
 from linkage.errors import ConfigurationError
 from linkage.extend import Text
 from linkage.layout import Delimiter, Encoding, Layout, Quote
+from linkage.submission import Submission
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 NAMESPACE = re.compile(r"[a-z0-9_.]+")
@@ -61,6 +62,7 @@ class Role(StrEnum):
 
 DROPPED = frozenset({Role.FREE_TEXT, Role.NAME, Role.CONTACT})
 DATED = frozenset({Role.DATE, Role.BIRTH_DATE, Role.DEATH_DATE})
+_SETTLING = frozenset({Role.RECORD, Role.ORGANISATION, Role.CODE, Role.DATE, Role.NUMBER, Role.CATEGORY})
 
 
 def _strings(value: object) -> object:
@@ -216,7 +218,8 @@ class Table(_Contract):
 
     Attributes:
         files: Glob patterns, relative to the flow's folder.
-        kind: `records` goes on; `lookup`, `sharing` and `superseded` only inform the site half.
+        kind: `records` goes on; `deletions` names records that the source deleted; `lookup`, `sharing`, `superseded`
+            and `submissions` only inform the site half.
         primary_key: Columns that name a record; the latest delivered row of a record wins.
         month: The date column whose month decides the partition.
         roster: True where this table says which number a `person_key` belongs to.
@@ -227,7 +230,7 @@ class Table(_Contract):
 
     title: str = ""
     files: Strings = Field(min_length=1)
-    kind: Literal["records", "lookup", "sharing", "superseded"] = "records"
+    kind: Literal["records", "deletions", "lookup", "sharing", "superseded", "submissions"] = "records"
     optional: bool = False
     primary_key: Strings = ()
     month: str | None = None
@@ -245,6 +248,7 @@ class Table(_Contract):
     sharing: Sharing | None = None
     superseded: Superseded | None = None
     number_status: str | None = None
+    submission: Submission | None = None
 
     @field_validator("columns")
     @classmethod
@@ -259,7 +263,8 @@ class Table(_Contract):
     @model_validator(mode="after")
     def _names_its_columns(self) -> Self:
         named = [*self.primary_key, self.month, self.key, self.number_status]
-        for part in (self.event, self.codes, self.registration, self.type1, self.sharing, self.superseded):
+        parts = (self.event, self.codes, self.registration, self.type1, self.sharing, self.superseded, self.submission)
+        for part in parts:
             named += _columns_named(part) if part else []
         for name in filter(None, named):
             if name not in self.columns:
@@ -275,6 +280,25 @@ class Table(_Contract):
             raise ValueError("a lookup table needs a key")
         if self.roster and not (self.subjects and self.person_keys):
             raise ValueError("a roster table needs a person column and a person_key column")
+        return self
+
+    @model_validator(mode="after")
+    def _settles(self) -> Self:
+        if self.kind == "deletions" and len(self.with_role(Role.RECORD)) != 1:
+            raise ValueError("a table of deletions needs one column of role record: the key of what was deleted")
+        if self.kind == "deletions" and (self.subjects or self.person_keys or self.pseudonyms):
+            raise ValueError("a table of deletions names records, not persons")
+        if self.submission is None:
+            return self
+        if self.kind != "records":
+            raise ValueError("only a table of records has a submission")
+        if self.submission.active and self.submission.id not in self.required:
+            raise ValueError(f"{self.submission.id!r} must be required: a row without it is in no active submission")
+        if self.submission.covers and self.event is None:
+            raise ValueError("covers needs an event: its dates decide what falls into the period")
+        for name in self.submission.columns:
+            if self.columns[name].role not in _SETTLING:
+                raise ValueError(f"column {name!r}: a submission cannot be told by a column of its role")
         return self
 
     def with_role(self, *roles: Role) -> tuple[str, ...]:
@@ -373,15 +397,41 @@ class Feed(_Contract):
                     raise ValueError(
                         f"column {name!r}: lookup = {column.lookup!r} is not table.column of a lookup table"
                     )
+            active = table.submission.active if table.submission else None
+            if active and self._reference(active, "submissions") is None:
+                raise ValueError(f"active = {active!r} is not table.column of a table of kind submissions")
+            if table.kind == "deletions" and not self.deleted_by(table):
+                raise ValueError("the key of a table of deletions has the namespace of no column of a table of records")
         return self
+
+    def deleted_by(self, deletions: Table) -> dict[str, str]:
+        """For each table of records that a table of deletions reaches: the column that holds the deleted key.
+
+        That is a column of the key's namespace: of the primary key where there is one, else the first.
+        """
+        namespace = deletions.columns[deletions.with_role(Role.RECORD)[0]].namespace
+        found = {}
+        for name, table in self.records().items():
+            holding = [
+                column
+                for column in (*table.primary_key, *table.columns)
+                if table.columns[column].role in (Role.RECORD, Role.PERSON_KEY)
+                and table.columns[column].namespace == namespace
+            ]
+            if holding:
+                found[name] = holding[0]
+        return found
+
+    def _reference(self, reference: str, kind: str) -> tuple[Table, str] | None:
+        table, _, column = reference.partition(".")
+        found = self.tables.get(table)
+        if found is None or found.kind != kind or column not in found.columns:
+            return None
+        return found, column
 
     def lookup(self, reference: str) -> tuple[Table, str] | None:
         """The lookup table and column that `table.column` names, or None."""
-        table, _, column = reference.partition(".")
-        found = self.tables.get(table)
-        if found is None or found.kind != "lookup" or column not in found.columns:
-            return None
-        return found, column
+        return self._reference(reference, "lookup")
 
     def layout(self, table: Table) -> Layout:
         """How the text files of one of its tables are written."""
@@ -399,8 +449,14 @@ class Feed(_Contract):
         """The tables that go on, by name."""
         return {name: table for name, table in self.tables.items() if table.kind == "records"}
 
+    def deletions(self) -> dict[str, Table]:
+        """The tables that name deleted records, by name."""
+        return {name: table for name, table in self.tables.items() if table.kind == "deletions"}
+
 
 def _columns_named(part: BaseModel) -> list[str | None]:
+    if isinstance(part, Submission):
+        return list(part.columns)
     words = {"kind", "system", "flags", "codes"}
     named = [value for field, value in part if field not in words]
     if isinstance(part, Event):

@@ -51,7 +51,8 @@ def test_a_contract_says_all_of_it() -> None:
     assert told.columns == ("submission", "effective", "provider", "period")
     assert list(feed.records()) == ["contact"]
     assert list(feed.deletions()) == ["log"]
-    assert feed.deleted_by(feed.tables["log"]) == {"contact": "referral"}
+    assert list(feed.handed_over()) == ["contact", "log"]
+    assert feed.deletable(feed.tables["contact"]) == {"log": "referral"}
 
 
 def test_a_deleted_key_is_looked_for_in_the_primary_key_first() -> None:
@@ -60,7 +61,7 @@ def test_a_deleted_key_is_looked_for_in_the_primary_key_first() -> None:
     text = GOOD.replace("[tables.contact.columns]", f"[tables.contact.columns]\n{root}")
     text = text.replace('namespace = "f.referral", required', 'namespace = "f.contact", required')
     feed = contract.parse(text, "a test")
-    assert feed.deleted_by(feed.tables["log"]) == {"contact": "contact"}
+    assert feed.deletable(feed.tables["contact"]) == {"log": "contact"}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,11 @@ def test_a_deleted_key_is_looked_for_in_the_primary_key_first() -> None:
         ('"period"] }', '"period"], covers = { start = "day", end = "dy" } }', "'dy' is named but"),
         ('"period"] }', '"period"], last = "day" }', "Extra inputs are not permitted"),
         ('kind = "deletions"', 'kind = "submissions"\nsubmission = { latest = "deleted" }', "only a table of records"),
-        ('namespace = "f.referral", required', 'namespace = "f.spell", required', "namespace of no column"),
+        (
+            'namespace = "f.referral", required',
+            'namespace = "f.spell", required',
+            "table 'log': its key has the namespace",
+        ),
         (
             'role = "record", namespace = "f.referral", required = true',
             'role = "code"',

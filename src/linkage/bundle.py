@@ -2,9 +2,12 @@
 
     <bundle>/manifest.json
     <bundle>/<feed>/<table>/part-00000.parquet      one for each extract file
+    <bundle>/<feed>/<table>/submissions.parquet     where a contract says that submissions replace one another
 
 A part holds `token` (16 bytes, null where a feed keeps unlinked rows), the table's kept columns, and four
-columns for settling re-submissions: `_delivered`, `_file`, `_row` and `_deleted`. No part ever holds an NHS number.
+columns for settling re-submissions: `_delivered`, `_file`, `_row` and `_deleted`. `submissions.parquet` says which
+submissions came, also those of which no row may go on, and nothing of persons or records. No part ever holds an NHS
+number.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from linkage.errors import IntegrityError
 
 FORMAT: Literal["linkage-bundle/1"] = "linkage-bundle/1"
 LEVEL = 1  # of zstd: tokens do not compress, and higher levels made nothing smaller and cost a third more
-BOOKKEEPING = ("_delivered", "_file", "_row", "_deleted")
+BOOKKEEPING = ("_delivered", "_file", "_row", "_deleted", "_rows")
 
 SqlType = Literal["UUID", "VARCHAR", "BIGINT", "SMALLINT", "TINYINT", "DOUBLE", "DATE", "TIMESTAMP", "TIME", "BOOLEAN"]
 
@@ -63,13 +66,24 @@ class Part(_Model):
 
 
 class TableParts(_Model):
-    """All parts of one feed table; every part has the same fields."""
+    """All parts of one feed table; every part has the same fields.
+
+    Attributes:
+        submissions: The table's submissions where its contract says what they replace, as parts with no `token`: the
+            columns of the rule, the first `_delivered`, `_file` and `_row` of each, and its number of `_rows`.
+    """
 
     feed: str
     table: str
     contract_digest: str
     fields: tuple[Field, ...]
     parts: tuple[Part, ...]
+    submissions: TableParts | None = None
+
+    @property
+    def all_parts(self) -> tuple[Part, ...]:
+        """The parts, with those that list submissions."""
+        return self.parts + (self.submissions.parts if self.submissions else ())
 
     @property
     def name(self) -> str:
@@ -111,7 +125,7 @@ def read(folder: Path) -> BundleManifest:
         raise IntegrityError(f"{folder}: the bundle's manifest is missing or damaged", hint=hint) from None
     balance(manifest)
     for table in manifest.tables:
-        for part in table.parts:
+        for part in table.all_parts:
             path = folder / part.path
             if not path.is_file() or digest(path) != part.digest:
                 raise IntegrityError(f"{part.path}: missing from the bundle or changed since", hint=hint)

@@ -400,26 +400,35 @@ class Feed(_Contract):
             active = table.submission.active if table.submission else None
             if active and self._reference(active, "submissions") is None:
                 raise ValueError(f"active = {active!r} is not table.column of a table of kind submissions")
-            if table.kind == "deletions" and not self.deleted_by(table):
-                raise ValueError("the key of a table of deletions has the namespace of no column of a table of records")
+        reached = {name for table in self.records().values() for name in self.deletable(table)}
+        for name in self.deletions():
+            if name not in reached:
+                raise ValueError(f"table {name!r}: its key has the namespace of no column of a table of records")
         return self
 
-    def deleted_by(self, deletions: Table) -> dict[str, str]:
-        """For each table of records that a table of deletions reaches: the column that holds the deleted key.
+    @model_validator(mode="after")
+    def _submissions_agree(self) -> Self:
+        said: dict[Submission, list[tuple[Role, str, str | None]]] = {}
+        for table in self.records().values():
+            rule = table.submission
+            if rule is not None and rule.replaces:
+                columns = [table.columns[name] for name in rule.columns]
+                meant = [(column.role, column.kind, column.namespace) for column in columns]
+                if said.setdefault(rule, meant) != meant:
+                    raise ValueError("tables with one submission rule must mean the same by the columns that it names")
+        return self
+
+    def deletable(self, table: Table) -> dict[str, str]:
+        """For each table of deletions that reaches a table of records: the column of the latter with the deleted key.
 
         That is a column of the key's namespace: of the primary key where there is one, else the first.
         """
-        namespace = deletions.columns[deletions.with_role(Role.RECORD)[0]].namespace
-        found = {}
-        for name, table in self.records().items():
-            holding = [
-                column
-                for column in (*table.primary_key, *table.columns)
-                if table.columns[column].role in (Role.RECORD, Role.PERSON_KEY)
-                and table.columns[column].namespace == namespace
-            ]
-            if holding:
-                found[name] = holding[0]
+        found: dict[str, str] = {}
+        for name, log in self.deletions().items():
+            namespace = log.columns[log.with_role(Role.RECORD)[0]].namespace
+            for column in (*table.primary_key, *table.with_role(Role.RECORD, Role.PERSON_KEY)):
+                if table.columns[column].namespace == namespace:
+                    found.setdefault(name, column)
         return found
 
     def _reference(self, reference: str, kind: str) -> tuple[Table, str] | None:
@@ -452,6 +461,10 @@ class Feed(_Contract):
     def deletions(self) -> dict[str, Table]:
         """The tables that name deleted records, by name."""
         return {name: table for name, table in self.tables.items() if table.kind == "deletions"}
+
+    def handed_over(self) -> dict[str, Table]:
+        """The tables that the site half hands to the hub half, by name; deletions after what they delete."""
+        return {**self.records(), **self.deletions()}
 
 
 def _columns_named(part: BaseModel) -> list[str | None]:

@@ -25,6 +25,7 @@ from linkage.findings import compared
 from linkage.link import FeedTable, Load, Settled, suppress
 from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
+from linkage.reasons import Reason
 from linkage.sources import roster as rosters
 from linkage.sources.quality import FileQuality
 from linkage.sources.roster import Roster
@@ -141,11 +142,15 @@ def link(
         with progress.stage("checking the bundle"):
             linking.check_tokens(connection, parts, manifest.tables)
             linking.check_no_numbers(connection, parts, manifest.tables)
-        tables = [FeedTable(feeds[each.feed], feeds[each.feed].tables[each.table], each) for each in manifest.tables]
+        handed = [FeedTable(feeds[each.feed], feeds[each.feed].tables[each.table], each) for each in manifest.tables]
+        tables = [each for each in handed if each.table.kind == "records"]
         with progress.stage("settling", sum(part.kept for each in manifest.tables for part in each.parts)) as stage:
             settled = {}
+            falls = linking.find_falls(connection, parts, handed)
             for each in tables:
-                settled[each.parts.feed, each.parts.table] = linking.settle(connection, parts, each.parts, each.table)
+                settled[each.parts.feed, each.parts.table] = linking.settle(
+                    connection, parts, each.parts, each.table, falls.get(each.name, ())
+                )
                 stage.advance(sum(part.kept for part in each.parts.parts))
         with progress.stage("linking"):
             linking.make_events(connection, tables)
@@ -169,12 +174,16 @@ def link(
 def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settled]) -> list[Load]:
     made = []
     for table in manifest.tables:
-        result = settled[table.feed, table.table]
-        removed = {str(reason): rows for reason, rows in result.removed.items()}
+        result = settled.get((table.feed, table.table))
+        # What only names deleted records has done so, and nothing of it is published.
+        gone = result.removed if result else {Reason.NOTICE: sum(part.kept for part in table.parts)}
+        removed = {reason.value: rows for reason, rows in gone.items() if rows}
         for part in table.parts:
             for reason, rows in part.removed.items():
                 removed[reason] = removed.get(reason, 0) + rows
-        made.append(Load(table.feed, table.table, sum(part.read for part in table.parts), result.kept, removed))
+        made.append(
+            Load(table.feed, table.table, sum(part.read for part in table.parts), result.kept if result else 0, removed)
+        )
     return made
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -14,13 +14,14 @@ from linkage.bundle import LEVEL, Part, TableParts, digest
 from linkage.config import Quality
 from linkage.contract import Feed, Role, Table
 from linkage.errors import IntegrityError
+from linkage.handover import Submissions, about_kept
 from linkage.optouts.apply import OPTOUT_REASON, apply
 from linkage.optouts.policy import Policy
 from linkage.progress import Stage
 from linkage.pseudonymise import Pseudonymiser
 from linkage.pseudonymise.minimise import Minimiser, outputs, with_areas
 from linkage.reasons import Reason
-from linkage.site import Delivery, cleaned, flagged, narrow, reading
+from linkage.site import INACTIVE, Delivery, cleaned, flagged, narrow, reading
 from linkage.sources import clean, gate, quality
 from linkage.sources.inspect import Extract
 from linkage.sources.quality import FileQuality
@@ -67,7 +68,7 @@ def prepare(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Laz
 def decide(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.LazyFrame:
     """Find each row's person and give the row a reason (`_removed`, String) or none."""
     frame = resolve(frame, table, work.who, allow_test=work.policy.allow_test_numbers)
-    direct = not table.pseudonyms
+    direct = table.kind == "records" and not table.pseudonyms
     frame = (
         apply(frame, feed, table, work.policy)
         if direct
@@ -81,6 +82,7 @@ def decide(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Lazy
     not_here = [test, Reason.DELETED.value]
     return frame.with_columns(
         pl.coalesce(
+            pl.when(pl.col(INACTIVE) & ~pl.col("_malformed")).then(pl.lit(Reason.INACTIVE_SUBMISSION.value)),
             clean.required_reason(table),
             pl.when(flags == test).then(pl.lit(test)),
             person,
@@ -96,7 +98,8 @@ def release(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Laz
     kept = with_areas(frame.filter(pl.col(REMOVED).is_null()), table, work.minimiser)
     made = outputs(feed, table, work.minimiser, work.pseudonymiser)
     deletions = [name for name in table.with_role(Role.FLAG) if table.columns[name].removes == "deleted"]
-    deleted = pl.any_horizontal([pl.col(name).fill_null(value=True) for name in deletions] or [pl.lit(value=False)])
+    always = pl.lit(table.kind == "deletions")
+    deleted = pl.any_horizontal([pl.col(name).fill_null(value=True) for name in deletions] or [always])
     return kept.select(
         *(output.value.alias(output.field.name) for output in made),
         pl.col("_row").cast(pl.Int64),
@@ -104,30 +107,42 @@ def release(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Laz
     )
 
 
+def make_all(delivery: Delivery, folder: Path, work: Work, stage: Stage) -> list[Made]:
+    """Make all parts of a feed: its records, and of its logs of deletions what is about records that go on."""
+    made = {name: make(delivery, name, folder, work, stage) for name in delivery.feed.records()}
+    records = {name: each.parts for name, each in made.items()}
+    for name in delivery.feed.deletions():
+        log = make(delivery, name, folder, work, stage)
+        if log.parts.parts:
+            with reading(delivery.extracts[name][-1], delivery.feed):
+                log = replace(log, parts=about_kept(folder, delivery.feed, log.parts, records))
+        made[name] = log
+    return list(made.values())
+
+
 def make(delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage) -> Made:
     """Make all parts of one table."""
-    table = delivery.feed.tables[name]
-    made, counts = [], []
+    table, extracts = delivery.feed.tables[name], delivery.extracts[name]
+    made, counts, listed = [], [], []
     hidden = _hidden(delivery, name)
     out = outputs(delivery.feed, table, work.minimiser, work.pseudonymiser)
-    withdrawals = Withdrawals.of(table, out, folder)
-    for place, extract in enumerate(delivery.extracts[name]):
-        path = Path(delivery.feed.name) / name / f"part-{place:05d}.parquet"
-        part, counted = _part(delivery, name, extract, path, place, work, stage, hidden, withdrawals)
+    withdrawals, submissions = Withdrawals.of(table, out, folder), Submissions.of(table, out)
+    for place, extract in enumerate(extracts):
+        part, counted, told = _part(delivery, name, extract, place, work, stage, hidden, withdrawals, submissions)
         made.append(part)
         counts.append(counted)
-    with reading(delivery.extracts[name][-1], delivery.feed):
-        made = withdrawals.apply(made)
-    return Made(
-        TableParts(
-            feed=delivery.feed.name,
-            table=name,
-            contract_digest=delivery.feed.digest,
-            fields=tuple(output.field for output in out),
-            parts=tuple(made),
-        ),
-        tuple(counts),
+        listed += told
+    if extracts:
+        with reading(extracts[-1], delivery.feed):
+            made = withdrawals.apply(made)
+    parts = TableParts(
+        feed=delivery.feed.name,
+        table=name,
+        contract_digest=delivery.feed.digest,
+        fields=tuple(output.field for output in out),
+        parts=tuple(made),
     )
+    return Made(submissions.write(folder, parts, extracts, listed) if submissions else parts, tuple(counts))
 
 
 def _row_flags(table: Table) -> list[str]:
@@ -165,14 +180,15 @@ def _part(
     delivery: Delivery,
     name: str,
     extract: Extract,
-    path: Path,
     place: int,
     work: Work,
     stage: Stage,
     hidden: pl.DataFrame | None,
     withdrawals: Withdrawals,
-) -> tuple[Part, FileQuality]:
+    submissions: Submissions | None,
+) -> tuple[Part, FileQuality, list[pl.DataFrame]]:
     table = delivery.feed.tables[name]
+    path = Path(delivery.feed.name) / name / f"part-{place:05d}.parquet"
     target = withdrawals.folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
 
@@ -193,9 +209,10 @@ def _part(
             .sink_parquet(target, compression="zstd", compression_level=LEVEL, lazy=True)
         )
         gone = withdrawals.sink(decided, REMOVED, place, path)
+        told = [submissions.listed(decided, REMOVED)] if submissions else []
         reasons = decided.group_by(REMOVED).len()
         cells = decided.select(quality.counts(table, extract.delivered, work.quality.late_after_days))
-        _, _, counts, found = pl.collect_all([sink, gone, reasons, cells], engine="streaming")
+        _, _, counts, found, *listed = pl.collect_all([sink, gone, reasons, cells, *told], engine="streaming")
     counted = quality.tally(delivery.feed.name, name, table, extract, found.row(0, named=True))
     gate.check_file(work.quality, table, extract, counted)
     removed = {reason: rows for reason, rows in counts.sort(REMOVED).iter_rows() if reason is not None}
@@ -215,4 +232,4 @@ def _part(
         removed=removed,
         digest=digest(target),
     )
-    return part, counted
+    return part, counted, listed

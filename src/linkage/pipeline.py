@@ -150,11 +150,7 @@ def site_half(
     pseudonymiser = keyset.pseudonymiser(configuration.keys.domain)
     work = Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality)
     with progress.stage("preparing", sum(delivery.rows for delivery in delivered)) as stage:
-        made = [
-            parts.make(delivery, name, folder, work, stage)
-            for delivery in delivered
-            for name in delivery.feed.records()
-        ]
+        made = [table for delivery in delivered for table in parts.make_all(delivery, folder, work, stage)]
     site.check_coverage(configuration, [table.parts for table in made])
     manifest = BundleManifest(
         domain=pseudonymiser.domain, key_id=pseudonymiser.key_id, tables=tuple(table.parts for table in made)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["HUB", "SITE", "Reason"]
+__all__ = ["HUB", "Reason"]
 
 
 class Reason(StrEnum):
     """A reason for which a row does not go on."""
 
     ROW_MALFORMED = "row_malformed"
+    INACTIVE_SUBMISSION = "inactive_submission"
     REQUIRED_MISSING = "required_missing"
     REQUIRED_INVALID = "required_invalid"
     TEST_PATIENT = "test_patient"
@@ -31,6 +32,7 @@ class Reason(StrEnum):
     NATIONAL_OPT_OUT = "national_opt_out"
     NATIONAL_NOT_ASKED = "national_not_asked"
     WITHDRAWN = "withdrawn"
+    NOTICE = "notice"
     DUPLICATE = "duplicate"
     SUPERSEDED = "superseded"
     DELETED = "deleted"
@@ -41,11 +43,11 @@ class Reason(StrEnum):
         return _MEANING[self]
 
 
-HUB = (Reason.DUPLICATE, Reason.SUPERSEDED, Reason.DELETED)
-SITE = tuple(reason for reason in Reason if reason not in HUB)
+HUB = (Reason.NOTICE, Reason.DUPLICATE, Reason.SUPERSEDED, Reason.DELETED)
 
 _MEANING = {
     Reason.ROW_MALFORMED: "the row has too few or too many fields",
+    Reason.INACTIVE_SUBMISSION: "the submission it came in is not an active one",
     Reason.REQUIRED_MISSING: "a required value is blank",
     Reason.REQUIRED_INVALID: "a required value cannot be read as its type",
     Reason.TEST_PATIENT: "the source marks a test patient",
@@ -62,7 +64,8 @@ _MEANING = {
     Reason.NATIONAL_OPT_OUT: "a national data opt-out",
     Reason.NATIONAL_NOT_ASKED: "the national service was not asked about the number",
     Reason.WITHDRAWN: "a later delivery of the same record may not be used",
+    Reason.NOTICE: "a line of a delete log, which is about a record and is none",
     Reason.DUPLICATE: "an exact copy of a record that is kept",
-    Reason.SUPERSEDED: "replaced by a later delivery of the same record",
+    Reason.SUPERSEDED: "replaced by a later delivery of the same record, or by a later submission",
     Reason.DELETED: "deleted by the source",
 }

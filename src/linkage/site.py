@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -33,6 +33,7 @@ from linkage.sources.inspect import Extract, inspect
 from linkage.sources.resolve import People, follow
 from linkage.sources.roster import ENTRIES, SUPERSEDED, TYPE1, Roster
 
+INACTIVE = "_inactive"
 STAMP_AHEAD = timedelta(days=1)  # a stamp without a time zone may be some hours ahead
 
 
@@ -45,17 +46,19 @@ class Delivery:
         flow: The flow of the configuration.
         extracts: Inspected files by table, in the order of delivery.
         lookups: Translations by `table.column`.
+        active: Active submissions (String) by `table.column`; none where their list was not delivered.
     """
 
     feed: Feed
     flow: Flow
     extracts: Mapping[str, tuple[Extract, ...]]
     lookups: Mapping[str, pl.DataFrame]
+    active: Mapping[str, pl.Series] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
-        """Rows of the tables that go on."""
-        return sum(extract.rows for name in self.feed.records() for extract in self.extracts[name])
+        """Rows of the tables that are handed over."""
+        return sum(extract.rows for name in self.feed.handed_over() for extract in self.extracts[name])
 
 
 def deliveries(configuration: Configuration, now: datetime) -> Iterator[Delivery]:
@@ -81,7 +84,7 @@ def deliveries(configuration: Configuration, now: datetime) -> Iterator[Delivery
             extracts = dict(zip(feed.tables, found, strict=True))
         for extract in chain.from_iterable(extracts.values()):
             _check_stamp(extract, now)
-        yield Delivery(feed, flow, extracts, _lookups(feed, extracts))
+        yield Delivery(feed, flow, extracts, _lookups(feed, extracts), _active(feed, extracts))
 
 
 def _check_stamp(extract: Extract, now: datetime) -> None:
@@ -156,12 +159,21 @@ def reading(extract: Extract, feed: Feed) -> Iterator[None]:
 
 def narrow(table: Table, names: list[str]) -> Table:
     """A table with some of its columns, for reading no more than is needed."""
+    if table.submission and table.submission.id:
+        names = [*names, table.submission.id]
     return table.model_copy(update={"columns": {name: table.columns[name] for name in dict.fromkeys(names)}})
 
 
 def cleaned(delivery: Delivery, table: Table, extract: Extract) -> pl.LazyFrame:
-    """The clean rows of one file."""
-    return clean.clean(read.scan(extract, table), delivery.feed, table, delivery.lookups)
+    """The clean rows of one file, with `_inactive` (Boolean): whether they came in a submission that is not active."""
+    rows = clean.clean(read.scan(extract, table), delivery.feed, table, delivery.lookups)
+    told = table.submission
+    active = delivery.active.get(told.active or "") if told else None
+    if told is None or told.id is None or active is None:
+        return rows.with_columns(pl.lit(value=False).alias(INACTIVE))
+    # Without its submission's name a row is removed as incomplete, which says more.
+    listed = pl.col(told.id).cast(pl.String).is_in(active.implode())
+    return rows.with_columns((~listed).fill_null(value=False).alias(INACTIVE))
 
 
 def _small(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
@@ -184,6 +196,27 @@ def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[st
             .filter(pl.col("key").is_not_null())
             .unique("key", keep="last", maintain_order=True)
         )
+    return made
+
+
+def _active(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[str, pl.Series]:
+    """The active submissions that tables of the feed name, where a list of them was delivered.
+
+    The latest delivered row of each primary key counts; without one the newest delivery is the whole list.
+    """
+    wanted = {table.submission.active for table in feed.records().values() if table.submission}
+    made = {}
+    for reference in sorted(filter(None, wanted)):
+        name, _, column = reference.partition(".")
+        table = feed.tables[name]
+        bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {})
+        if extracts[name]:
+            rows = pl.concat([_small(bare, table, extract) for extract in extracts[name]]).filter(~pl.col("_malformed"))
+            if table.primary_key:
+                rows = rows.unique(table.primary_key, keep="last", maintain_order=True)
+            else:
+                rows = rows.filter(pl.col("_delivered") == pl.col("_delivered").max())
+            made[reference] = rows[column].cast(pl.String).drop_nulls()
     return made
 
 
@@ -216,7 +249,8 @@ def _entries(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame
     part = narrow(table, [key, number, *flags, *birth, *practice])
     parsed = nhs_number.parse_expr(number, integer=table.columns[number].kind == "integer")
     with reading(extract, delivery.feed):
-        rows = cleaned(delivery, part, extract).filter(pl.col(key).is_not_null() & ~pl.col("_malformed"))
+        counts = pl.col(key).is_not_null() & ~pl.col("_malformed") & ~pl.col(INACTIVE)
+        rows = cleaned(delivery, part, extract).filter(counts)
         return (
             rows.select(
                 namespace=pl.lit(table.columns[key].namespace),

@@ -13,12 +13,11 @@ import polars as pl
 
 from linkage.bundle import LEVEL, Part, digest
 from linkage.contract import Table
+from linkage.handover import SAYS_NOTHING
 from linkage.pseudonymise.minimise import Output
 from linkage.reasons import Reason
 
-_ORDER = "_order"
-# A row with the wrong number of fields says nothing that can be relied on, not even which record it is.
-_SAYS_NOTHING = (Reason.ROW_MALFORMED.value,)
+_ORDER, _VERSION = "_order", "_version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,41 +26,60 @@ class Withdrawals:
 
     Attributes:
         folder: The bundle.
-        keys: The outputs that identify a record, as they are in the parts.
+        keys: The outputs that identify a record, as they are in the parts; none for a log of deletions, whose lines
+            are no records and withdraw nothing.
+        latest: The output that says which version is the latest; the order of delivery alone where it is None.
     """
 
     folder: Path
     keys: tuple[Output, ...]
+    latest: Output | None
 
     @classmethod
     def of(cls, table: Table, outputs: list[Output], folder: Path) -> Withdrawals:
         """For one table; `outputs` are all that it hands on."""
-        return cls(folder, tuple(each for each in outputs if each.field.name in table.primary_key))
+        named = {each.field.name: each for each in outputs}
+        latest = named.get(table.submission.latest or "") if table.submission else None
+        return cls(
+            folder, tuple(named[each.field.name] for each in outputs if each.field.name in table.primary_key), latest
+        )
 
     def _path(self, part: str) -> Path:
         return (self.folder / part).with_suffix(".removed")
 
     def sink(self, decided: pl.LazyFrame, removed: str, place: int, part: Path) -> pl.LazyFrame:
         """Write the keys of the rows of one file that were removed; `removed` is the column of reasons."""
-        rows = decided.filter(pl.col(removed).is_not_null() & ~pl.col(removed).is_in(_SAYS_NOTHING))
+        rows = decided.filter(pl.col(removed).is_not_null() & ~pl.col(removed).is_in(SAYS_NOTHING))
         keys = rows.select(
             *(each.value.alias(each.field.name) for each in self.keys),
+            (self.latest.value if self.latest else pl.lit(None, pl.Date)).alias(_VERSION),
             (pl.lit(place, pl.Int64) * 2**32 + pl.col("_row").cast(pl.Int64)).alias(_ORDER),
         )
-        named = pl.all_horizontal(pl.col(each.field.name).is_not_null() for each in self.keys)
+        named = pl.all_horizontal(
+            [pl.lit(bool(self.keys)), *(pl.col(each.field.name).is_not_null() for each in self.keys)]
+        )
         return keys.filter(named).sink_parquet(self._path(part.as_posix()), lazy=True)
 
     def apply(self, parts: list[Part]) -> list[Part]:
         """Take out of the parts every row whose record was removed in a later row, and account for it."""
         names = [each.field.name for each in self.keys]
         files = [self._path(part.path) for part in parts]
-        latest = pl.scan_parquet(files).group_by(names).agg(pl.col(_ORDER).max())
+        if not self.keys:
+            for file in files:
+                file.unlink()
+            return parts
+        latest = _latest(pl.scan_parquet(files), names)
+        version = pl.col(self.latest.field.name) if self.latest else pl.lit(None, pl.Date)
         kept = pl.scan_parquet([self.folder / part.path for part in parts]).select(
-            *names, "_file", "_row", (pl.col("_file").cast(pl.Int64) * 2**32 + pl.col("_row")).alias("_own")
+            *names,
+            "_file",
+            "_row",
+            version.alias("_own_version"),
+            (pl.col("_file").cast(pl.Int64) * 2**32 + pl.col("_row")).alias("_own"),
         )
         found = (
             kept.join(latest, on=names, how="inner")
-            .filter(pl.col("_own") < pl.col(_ORDER))
+            .filter(_EARLIER)
             .select("_file", "_row")
             .collect(engine="streaming")
         )
@@ -85,3 +103,22 @@ class Withdrawals:
                 "digest": digest(path),
             }
         )
+
+
+# A version that is not told is earlier than any that is, as it is when rows are settled.
+_EARLIER = (
+    (pl.col("_own_version") < pl.col(_VERSION))
+    | (pl.col("_own_version").is_null() & pl.col(_VERSION).is_not_null())
+    | (pl.col("_own_version").eq_missing(pl.col(_VERSION)) & (pl.col("_own") < pl.col(_ORDER)))
+)
+
+
+def _latest(removed: pl.LazyFrame, names: list[str]) -> pl.LazyFrame:
+    """The latest removed row of each record: its version, then its place."""
+    highest = removed.group_by(names).agg(pl.col(_VERSION).max().alias("_highest"))
+    return (
+        removed.join(highest, on=names, how="inner")
+        .filter(pl.col(_VERSION).eq_missing(pl.col("_highest")))
+        .group_by(names)
+        .agg(pl.col(_VERSION).first(), pl.col(_ORDER).max())
+    )

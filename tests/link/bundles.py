@@ -61,6 +61,18 @@ def feed_table(
     return FeedTable(of, of.tables[table], parts(folder, of.name, table, fields, files))
 
 
+def with_submissions(
+    folder: Path, made: TableParts, columns: Sequence[str], files: Sequence[Sequence[Row]]
+) -> TableParts:
+    """The parts with the list of submissions in the rows of the files: one line for each row, as if each told its own."""
+    fields = {field.name: field.type for field in made.fields if field.name in columns}
+    told = [[{**row, "_rows": 1} for row in rows] for rows in files]
+    listed = parts(folder, made.feed, f"{made.table}/submissions", {**fields, "_rows": "BIGINT"}, told)
+    kept = tuple(field for field in listed.fields if field.name != "_rows")
+    named = {"table": f"{made.table} submissions", "fields": kept}
+    return made.model_copy(update={"submissions": listed.model_copy(update=named)})
+
+
 def _part(folder: Path, feed_name: str, table: str, fields: Mapping[str, str], place: int, rows: Sequence[Row]) -> Part:
     path = Path(feed_name) / table / f"part-{place:05d}.parquet"
     (folder / path).parent.mkdir(parents=True, exist_ok=True)

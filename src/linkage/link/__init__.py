@@ -1,6 +1,6 @@
 """The hub half's core: bundles become linked data, by plain relational steps over Parquet in DuckDB.
 
-The steps in order: `connect`, `check_tokens`, `check_no_numbers`, `settle` for every table, `make_events`,
+The steps in order: `connect`, `check_tokens`, `check_no_numbers`, `find_falls`, `settle` for every table, `make_events`,
 `make_event_codes`, `make_persons`, `make_registrations`, `make_load`, `make_coverage`, `make_dictionary`, `finish`.
 All take the one connection that `connect` made.
 """
@@ -12,10 +12,12 @@ from linkage.link.events import make_event_codes, make_events
 from linkage.link.persons import make_persons, make_registrations
 from linkage.link.quality import Coverage, Load, LoadRow, RemovedRow, make_coverage, make_load, suppress
 from linkage.link.settle import Settled, settle
+from linkage.link.standing import Fall, find_falls
 from linkage.link.tables import FeedTable
 
 __all__ = [
     "Coverage",
+    "Fall",
     "FeedTable",
     "Load",
     "LoadRow",
@@ -25,6 +27,7 @@ __all__ = [
     "check_tokens",
     "connect",
     "during",
+    "find_falls",
     "finish",
     "make_coverage",
     "make_dictionary",

@@ -6,7 +6,7 @@ check, in SQL and over distinct values, so that a code column of millions of row
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -39,9 +39,9 @@ def check_tokens(connection: duckdb.DuckDBPyConnection, folder: Path, table_part
     Raises:
         IntegrityError: Some are not; names the feed, the table, the column and how many rows.
     """
-    for parts in table_parts:
-        columns = ["token", *(field.name for field in tables.kept_fields(parts) if field.type == "UUID")]
-        if not parts.parts:
+    for parts, subject in _listed(table_parts):
+        columns = [*subject, *(field.name for field in tables.kept_fields(parts) if field.type == "UUID")]
+        if not columns:
             continue
         counts = ", ".join(_malformed(column) for column in dict.fromkeys(columns))
         found = run(
@@ -64,9 +64,7 @@ def check_no_numbers(connection: duckdb.DuckDBPyConnection, folder: Path, table_
     Raises:
         IntegrityError: A column holds what looks like NHS numbers; names the feed, the table and the column.
     """
-    for parts in table_parts:
-        if not parts.parts:
-            continue
+    for parts, _ in _listed(table_parts):
         source = tables.scan(folder, parts)
         for field in tables.kept_fields(parts):
             like, distinct = _look_alikes(connection, source, field, f"searching {parts.name} for NHS numbers")
@@ -76,6 +74,15 @@ def check_no_numbers(connection: duckdb.DuckDBPyConnection, folder: Path, table_
                     f" ({like} of {distinct} distinct values)",
                     hint="nothing was taken in; give the column the role it has in the contract and make the bundle again",
                 )
+
+
+def _listed(table_parts: Iterable[TableParts]) -> Iterator[tuple[TableParts, tuple[str, ...]]]:
+    """Every table that has parts, with its column of persons, and every list of submissions, which has none."""
+    for parts in table_parts:
+        if parts.parts:
+            yield parts, ("token",)
+        if parts.submissions and parts.submissions.parts:
+            yield parts.submissions, ()
 
 
 def _malformed(column: str) -> str:

@@ -1,13 +1,14 @@
 """Which delivery of a record counts: the latest one, and none when the latest one deletes it.
 
-Extracts overlap and are sent again. For every primary key the row that was delivered last wins; the others are
-counted as `duplicate` (the same in every kept column), `superseded`, or `deleted` when the last one is a deletion.
+Extracts overlap and are sent again. For every primary key the latest row that stands wins; the others are counted as
+`duplicate` (the same in every kept column), `superseded`, or `deleted` when the latest one is a deletion. Rows that do
+not stand, since their record was deleted or their submission replaced (`standing`), never win.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from linkage.bundle import TableParts
 from linkage.errors import IntegrityError
 from linkage.link import tables
 from linkage.link.engine import name, run
+from linkage.link.standing import Fall
 from linkage.reasons import Reason
 
 __all__ = ["Settled", "attributes_table", "settle"]
@@ -42,7 +44,13 @@ class Settled:
     removed: Mapping[Reason, int] = field(default_factory=dict)
 
 
-def settle(connection: duckdb.DuckDBPyConnection, folder: Path, parts: TableParts, table: contract.Table) -> Settled:
+def settle(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    parts: TableParts,
+    table: contract.Table,
+    falls: Sequence[Fall] = (),
+) -> Settled:
     """Create the published table of one feed table from its parts.
 
     The table has `token` first and then the kept columns, and is sorted by the month of the contract's month
@@ -54,22 +62,24 @@ def settle(connection: duckdb.DuckDBPyConnection, folder: Path, parts: TablePart
         folder: The bundle.
         parts: The table in the bundle; `check_tokens` has passed.
         table: Its contract.
+        falls: Why rows of it no longer stand, from `find_falls`.
 
     Raises:
         IntegrityError: A column cannot be read as its type, or kept and removed rows do not add up to the parts'.
         TemporaryError: Memory or disk ran out.
     """
     step = f"settling {parts.name}"
-    source = tables.rows(folder, parts)
+    source = _standing(tables.rows(folder, parts), falls)
     keys = tables.key_columns(parts, table)
     month = tables.month_column(parts, table)
-    winners = _winners(connection, source, keys, step)
+    winners = _winners(connection, source, keys, _order(parts, table), step)
     chosen = _chosen(source, keys, winners)
     _create(connection, chosen, parts, keys, month, step)
     if _needs_delivery_order(table, month):
         _keep_attributes(connection, chosen, parts, step)
     removed = _removed(connection, source, parts, keys, step) if winners else Counter[Reason]()
     removed += _lost_deletions(connection, source, keys, step)
+    removed += _fallen(connection, source, keys, step) if falls else Counter[Reason]()
     kept = int(run(connection, f"SELECT count(*) FROM {name(parts.name)}", step)[0][0])
     run(connection, "DROP TABLE IF EXISTS temp._winners", step)
     _check(parts, kept, removed)
@@ -81,8 +91,23 @@ def attributes_table(published: str) -> str:
     return f"_attributes_{published}"
 
 
-def _winners(connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str, ...], step: str) -> bool:
-    """Find the last row of every key that has several rows or a deletion; False when there is no such key.
+def _standing(rows: str, falls: Sequence[Fall]) -> str:
+    """The rows, with `_gone`: the reason for which a row no longer stands, or null."""
+    if not falls:
+        return f"(SELECT *, CAST(NULL AS VARCHAR) AS _gone FROM {rows})"
+    reasons = " ".join(f"WHEN {fall.condition} THEN '{fall.reason}'" for fall in falls)
+    return f"(SELECT r.*, CASE {reasons} END AS _gone FROM {rows} r {' '.join(fall.join for fall in falls)})"
+
+
+def _order(parts: TableParts, table: contract.Table) -> str:
+    """Which row of a record is the latest: what the contract says, then the order of delivery."""
+    told = table.submission.latest if table.submission else None
+    field = tables.field_of(parts, table, told) if told else None
+    return f"{name(field.name)} DESC NULLS LAST, {LATEST}" if field else LATEST
+
+
+def _winners(connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str, ...], order: str, step: str) -> bool:
+    """Find the latest row of every key that has several rows or a deletion; False when there is no such key.
 
     Most keys have one row, and those need no window: only narrow columns of contested keys are ever sorted here.
     """
@@ -97,8 +122,8 @@ def _winners(connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str
     run(
         connection,
         f"CREATE OR REPLACE TEMP TABLE _winners AS SELECT {listed}, _file, _row, _deleted, TRUE AS _contested"
-        f" FROM {source} SEMI JOIN _contested USING ({listed})"
-        f" QUALIFY row_number() OVER (PARTITION BY {listed} ORDER BY {LATEST}) = 1",
+        f" FROM {source} SEMI JOIN _contested USING ({listed}) WHERE _gone IS NULL"
+        f" QUALIFY row_number() OVER (PARTITION BY {listed} ORDER BY {order}) = 1",
         step,
     )
     run(connection, "DROP TABLE temp._contested", step)
@@ -107,11 +132,11 @@ def _winners(connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str
 
 def _chosen(source: str, keys: tuple[str, ...], contested: bool) -> str:
     if not contested:
-        return f"(SELECT * FROM {source} WHERE NOT _deleted)"
+        return f"(SELECT * FROM {source} WHERE NOT _deleted AND _gone IS NULL)"
     same = " AND ".join(f"r.{name(key)} = w.{name(key)}" for key in keys)
     return (
         f"(SELECT r.* FROM {source} r LEFT JOIN _winners w ON {same}"
-        " WHERE NOT r._deleted AND (w._contested IS NULL OR (w._file = r._file AND w._row = r._row)))"
+        " WHERE NOT r._deleted AND r._gone IS NULL AND (w._contested IS NULL OR (w._file = r._file AND w._row = r._row)))"
     )
 
 
@@ -142,7 +167,7 @@ def _keep_attributes(connection: duckdb.DuckDBPyConnection, chosen: str, parts: 
     run(
         connection,
         f"CREATE OR REPLACE TEMP TABLE {name(attributes_table(parts.name))} AS"
-        f" SELECT * EXCLUDE (_deleted) FROM {chosen} WHERE token IS NOT NULL",
+        f" SELECT * EXCLUDE (_deleted, _gone) FROM {chosen} WHERE token IS NOT NULL",
         step,
     )
 
@@ -172,8 +197,22 @@ def _lost_deletions(
 ) -> Counter[Reason]:
     """Count deletions that do not say of which record."""
     broken = " OR ".join(f"{name(key)} IS NULL" for key in keys)
-    counted = run(connection, f"SELECT count(*) FROM {source} WHERE _deleted AND ({broken})", step)[0][0]
+    counted = run(connection, f"SELECT count(*) FROM {source} WHERE _deleted AND _gone IS NULL AND ({broken})", step)[
+        0
+    ][0]
     return Counter({Reason.DELETED: int(counted)})
+
+
+def _fallen(connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str, ...], step: str) -> Counter[Reason]:
+    """Count rows that no longer stand and whose record has no row that does; the others lost to that row."""
+    listed = ", ".join(name(key) for key in keys)
+    counted = run(
+        connection,
+        f"SELECT _gone, count(*) FROM {source} ANTI JOIN _winners USING ({listed}) WHERE _gone IS NOT NULL"
+        " GROUP BY _gone ORDER BY _gone",
+        step,
+    )
+    return Counter({Reason(reason): int(count) for reason, count in counted})
 
 
 def _check(parts: TableParts, kept: int, removed: Mapping[Reason, int]) -> None:

@@ -91,7 +91,10 @@ def outputs(feed: Feed, table: Table, minimiser: Minimiser, pseudonymiser: Pseud
     for name, column in table.columns.items():
         if column.role in DROPPED or (column.role is Role.FLAG and column.removes):
             continue
-        made += _of_role(name, column, table, minimiser, pseudonymiser)
+        if column.role is Role.PERSON_KEY and name not in {*table.primary_key, *feed.deletable(table).values()}:
+            # The token says more, and one key fewer can be matched on.
+            continue
+        made += _of_role(name, column, minimiser, pseudonymiser)
     if table.event:
         made.append(Output(_field("age", "SMALLINT", "number", "years, at the start"), _age(table.event.start, table)))
     _refuse_clashes([output.field.name for output in made], feed)
@@ -120,9 +123,7 @@ def with_areas(frame: pl.LazyFrame, table: Table, minimiser: Minimiser) -> pl.La
     return frame
 
 
-def _of_role(
-    name: str, column: Column, table: Table, minimiser: Minimiser, pseudonymiser: Pseudonymiser
-) -> Sequence[Output]:
+def _of_role(name: str, column: Column, minimiser: Minimiser, pseudonymiser: Pseudonymiser) -> Sequence[Output]:
     match column.role:
         case Role.PERSON:
             return (
@@ -130,9 +131,6 @@ def _of_role(
                 if column.other
                 else []
             )
-        case Role.PERSON_KEY if name not in table.primary_key:
-            # The token says more, and one key fewer can be matched on.
-            return []
         case Role.RECORD | Role.PERSON_KEY | Role.PSEUDONYM:
             namespace = column.scheme if column.role is Role.PSEUDONYM else column.namespace
             value = _within(name, column)

@@ -170,6 +170,7 @@ def _rows(people: pl.Series, first: int, rows: int, seed: int) -> pl.DataFrame:
             f"{PREFIX}commissioning.service_agreement.commissioner": "QXX",
             f"{PREFIX}commissioning.tariff_calculation.final_price": whole(50, 300) + ".50",
             f"{PREFIX}referral.priority_type": pick("1", "2", "3"),
+            "system.record.confidentiality_category": "",
             "system.record.version": "1",
             "system.interchange.received_date": days,
             "dmicImportLogId": "7100",

@@ -17,7 +17,8 @@ HEADER = (
     "appointment.patient.registration.general_practice,appointment.patient.residence.postcode,appointment.date,"
     "appointment.time,appointment.first_attendance,appointment.attended_or_dna,appointment.outcome,"
     "appointment.commissioning.service_agreement.provider,appointment.commissioning.service_agreement.commissioner,"
-    "appointment.commissioning.tariff_calculation.final_price,appointment.patient.identity.withheld_identity_reason"
+    "appointment.commissioning.tariff_calculation.final_price,appointment.patient.identity.withheld_identity_reason,"
+    "system.record.confidentiality_category"
 )
 ALLOWED = "9434765919"
 OPTED_OUT = "9876543210"
@@ -73,7 +74,7 @@ class SmallIcs:
 
 
 def row(key: int, number: str, day: int = 1) -> str:
-    return f"{key},a{key},{number},1950-05-02,1,Z99001,QX1 1AA,2026-05-{day:02d},10:00,1,5,1,ZZ1,QXX,12.5,"
+    return f"{key},a{key},{number},1950-05-02,1,Z99001,QX1 1AA,2026-05-{day:02d},10:00,1,5,1,ZZ1,QXX,12.5,,"
 
 
 def make_small_ics(folder: Path) -> SmallIcs:

@@ -55,7 +55,7 @@ class Submissions:
         highest = [pl.col(latest).max()] if latest else []
         return (
             decided.filter(pl.col(removed).is_null() | ~pl.col(removed).is_in(SAYS_NOTHING))
-            .group_by(dict.fromkeys([*told, *filter(None, within)]))
+            .group_by(list(dict.fromkeys([*told, *filter(None, within)])))
             .agg(*highest, pl.col("_row").min().cast(pl.Int64), pl.len().cast(pl.Int64).alias("_rows"))
             .select(*(each.value.alias(each.field.name) for each in self.outputs), "_row", "_rows")
         )

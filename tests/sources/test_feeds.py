@@ -25,6 +25,7 @@ class Layout(NamedTuple):
         return " ".join(self.header.split()).split(", ")
 
 
+LOG = Layout("InsertDeleteLog_20250401.csv", "PRIMARYKEY_ID, dmicImportLogId, dmicIsDeleted, dmicDeletedImportLogId")
 LAYOUTS: dict[str, dict[str, Layout]] = {
     "emis": {
         "organisation": Layout(
@@ -93,6 +94,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             spell.patient.identity.ethnic_category, spell.patient.identity.withheld_identity_reason,
             spell.patient.registration.general_practice, spell.patient.residence.postcode,
             spell.patient.mother.nhs_number.value, spell.patient.mother.nhs_number.status,
+            spell.patient.mother.withheld_identity_reason,
             spell.admission.date, spell.admission.time, spell.admission.method, spell.admission.source,
             spell.admission.patient_classification, spell.discharge.date, spell.discharge.time,
             spell.discharge.method, spell.discharge.destination,
@@ -106,7 +108,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             "spell.episodes_20250401.csv",
             """
             PRIMARYKEY_ID, EPISODES_ID, ROWNUMBER_ID, number, start_date, end_date,
-            care_professional.main_specialty, care_professional.treatment_function
+            care_professional.main_specialty, care_professional.treatment_function,
+            patient.identity.withheld_identity_reason, patient.mother.withheld_identity_reason,
+            system.record.confidentiality_category
             """,
         ),
         "diagnosis": Layout(
@@ -115,6 +119,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             PRIMARYKEY_ID, EPISODES_ID, ICD_ID, ROWNUMBER_ID, code, present_on_admission
             """,
         ),
+        "deletion": LOG,
     },
     "sus_op": {
         "appointment": Layout(
@@ -130,9 +135,10 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             appointment.care_professional.main_specialty, appointment.care_professional.treatment_function,
             appointment.commissioning.service_agreement.provider,
             appointment.commissioning.service_agreement.commissioner,
-            appointment.commissioning.tariff_calculation.final_price
+            appointment.commissioning.tariff_calculation.final_price, system.record.confidentiality_category
             """,
         ),
+        "deletion": LOG,
     },
     "ecds": {
         "attendance": Layout(
@@ -147,7 +153,8 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             attendance.departure.date, attendance.departure.time, attendance.discharge.destination.code,
             attendance.discharge.status.code, clinical.acuity.code, clinical.chief_complaint.code,
             commissioning.service_agreement.provider, commissioning.service_agreement.commissioner,
-            commissioning.national_pricing.final_price, attendance.location.department_type
+            commissioning.national_pricing.final_price, attendance.location.department_type,
+            system.record.confidentiality_category
             """,
         ),
         "diagnosis": Layout(
@@ -156,6 +163,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             PRIMARYKEY_ID, SNOMED_ID, ROWNUMBER_ID, code, sequence_number, qualifier, is_primary
             """,
         ),
+        "deletion": LOG,
     },
     "csds": {
         "patient": Layout(
@@ -182,6 +190,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             Person_ID, UniqueSubmissionID, Unique_ServiceRequestID, Unique_CareContactID, Unique_MonthID
             """,
         ),
+        "active_submission": Layout("ActiveSubmission_20250401.csv", "UniqueSubmissionID"),
     },
     "mhsds": {
         "patient": Layout(
@@ -215,6 +224,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             MethAdmMHHospProvSpell, DestOfDischHospProvSpell, OrgIDProv, Person_ID, UniqSubmissionID,
             UniqServReqID, UniqHospProvSpellID, UniqMonthID, EFFECTIVE_FROM
             """,
+        ),
+        "active_submission": Layout(
+            "ActiveSubmission_20250401.csv", "OrgIDProvider, ReportingPeriodEndDate, UniqSubmissionID"
         ),
     },
     "cld": {

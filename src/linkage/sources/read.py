@@ -213,6 +213,7 @@ def _positions(header: Sequence[str]) -> dict[str, list[int]]:
 def _needed(name: str, column: Column, table: Table) -> bool:
     """Whether doing without the column could release or mislink a row: then it must be there."""
     parts = [table.event.record, table.event.start] if table.event else []
+    parts += table.submission.columns if table.submission else ()
     named = {*table.primary_key, *parts, table.month, table.key, *table.subjects, *table.person_keys}
     removes = column.role is Role.FLAG and column.removes is not None
     return column.required or removes or name in named or table.kind != "records"

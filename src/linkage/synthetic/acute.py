@@ -28,20 +28,22 @@ _METHODS = ("11", "21", "82", "31")
 
 @dataclass(frozen=True)
 class AdmittedCare:
-    """The three tables."""
+    """The three tables, and the log of what was inserted and deleted."""
 
     spells: pl.DataFrame
     episodes: pl.DataFrame
     diagnoses: pl.DataFrame
+    log: pl.DataFrame
 
 
 def admitted_care(chunk: Chunk, admissions: Admissions) -> AdmittedCare:
-    """The spells of a chunk with their children; some spells are sent again with all their children."""
+    """The spells of a chunk with their children; some spells are sent again with all their children, some deleted."""
     draws = chunk.draws("spells")
     owner = admissions.owner
     number = number_column(chunk, draws, owner)
     withheld = demographics.withheld(draws, number.plain, chunk.floor)
-    spells = _spells(chunk, draws, admissions, number, withheld)
+    spells = _deleted(chunk, _spells(chunk, draws, admissions, number, withheld))
+    log = _log(spells)
     episodes, parent = _episodes(chunk, admissions, spells)
     diagnoses, grandparent = _diagnoses(chunk, admissions, episodes, parent)
 
@@ -60,6 +62,24 @@ def admitted_care(chunk: Chunk, admissions: Admissions) -> AdmittedCare:
         marks.with_copies(spells, draws, 0.002, chunk.floor),
         _children(episodes, again[parent], draws, chunk.floor),
         _children(diagnoses, again[grandparent], draws, chunk.floor),
+        log,
+    )
+
+
+def _deleted(chunk: Chunk, spells: pl.DataFrame) -> pl.DataFrame:
+    """The spells, some of which the later delivery's log deletes."""
+    rows = chunk.draws("deleted_spells").some(marks.plain_rows(spells), 0.005, chunk.floor)
+    return marks.plant(spells, rows, **{marks.GONE: pl.lit(marks.code("deleted"), pl.Int64)})
+
+
+def _log(spells: pl.DataFrame) -> pl.DataFrame:
+    """One line for each deleted spell, and for some others one that only says that they were inserted."""
+    deleted = pl.col(marks.GONE) > 0
+    return spells.filter(deleted | (pl.col("PRIMARYKEY_ID") % 50 == 0)).select(
+        pl.col("PRIMARYKEY_ID"),
+        pl.lit("7100").alias("dmicImportLogId"),
+        pl.when(deleted).then(pl.lit("1")).otherwise(pl.lit("0")).alias("dmicIsDeleted"),
+        pl.when(deleted).then(pl.lit("7101")).alias("dmicDeletedImportLogId"),
     )
 
 
@@ -104,6 +124,7 @@ def _spells(chunk: Chunk, draws: Draws, admissions: Admissions, number: PersonCo
                 named, pl.Series(people.number[mother]).cast(pl.String).str.zfill(10)
             ),
             "spell.patient.mother.nhs_number.status": labels(np.where(named, 0, -1), ("01",)),
+            "spell.patient.mother.withheld_identity_reason": None,
             "spell.admission.date": dates(admissions.day),
             "spell.admission.time": times(admissions.second),
             "spell.admission.method": labels(kind, _METHODS),
@@ -151,6 +172,9 @@ def _episodes(chunk: Chunk, admissions: Admissions, spells: pl.DataFrame) -> tup
             "end_date": dates(ends, ends <= chunk.world.today - MAIN_AGE - 1),
             "care_professional.main_specialty": labels(specialty, _SPECIALTIES),
             "care_professional.treatment_function": labels(specialty, _SPECIALTIES),
+            "patient.identity.withheld_identity_reason": None,
+            "patient.mother.withheld_identity_reason": None,
+            "system.record.confidentiality_category": None,
             "dmicImportLogId": "7100",
         }
     )
@@ -186,11 +210,13 @@ def _diagnoses(chunk: Chunk, admissions: Admissions, episodes: pl.DataFrame, par
 
 
 def _inherited(parents: pl.DataFrame, parent: Ints) -> Marks:
-    """The children of a row that cannot be linked, or is confidential, share its fate."""
+    """The children of a row that cannot be linked, is confidential or deleted, share its fate."""
     return Marks(
         owner=parents[marks.OWNER].to_numpy()[parent],
         reason=parents[marks.REASON].to_numpy()[parent],
         sensitive=parents[marks.SENSITIVE].to_numpy()[parent],
+        plain=parents[marks.GONE].to_numpy()[parent] == 0,
+        gone=parents[marks.GONE].to_numpy()[parent],
     )
 
 

@@ -111,3 +111,4 @@ def _write_urgent(chunk: Chunk, extracts: Extracts) -> None:
     extracts.add(tables.SPELL, admitted.spells)
     extracts.add(tables.EPISODE, admitted.episodes)
     extracts.add(tables.ICD, admitted.diagnoses)
+    extracts.add_reference(tables.SPELL_LOG, admitted.log, Delivery.LATER)

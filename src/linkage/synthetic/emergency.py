@@ -75,6 +75,7 @@ def emergency_care(chunk: Chunk, journeys: Journeys) -> EmergencyCare:
             "commissioning.service_agreement.commissioner": COMMISSIONER,
             "commissioning.national_pricing.final_price": pounds(draws.whole(rows, 8_500, 46_000)),
             "attendance.location.department_type": labels(draws.pick(rows, (78, 4, 18)), ("01", "02", "03")),
+            "system.record.confidentiality_category": None,
             "system.record.version": "1",
             "patient.age_at_arrival": demographics.age_on(world, owner, journeys.day),
         }

@@ -15,8 +15,8 @@ from linkage.synthetic.draws import Draws, Flags, Ints
 from linkage.synthetic.tables import Delivery
 
 OWNER, REASON, SENSITIVE, NOT_SHARING = "_owner", "_reason", "_sensitive", "_not_sharing"
-LATER, VERSION, DELETED, MOTHER, PLAIN = "_later", "_version", "_deleted", "_mother", "_plain"
-HIDDEN = (OWNER, REASON, SENSITIVE, NOT_SHARING, LATER, VERSION, DELETED, MOTHER, PLAIN)
+LATER, VERSION, DELETED, MOTHER, PLAIN, GONE = "_later", "_version", "_deleted", "_mother", "_plain", "_gone"
+HIDDEN = (OWNER, REASON, SENSITIVE, NOT_SHARING, LATER, VERSION, DELETED, MOTHER, PLAIN, GONE)
 
 REASONS: tuple[str | None, ...] = (
     None,
@@ -61,6 +61,7 @@ class Marks:
     mother: Ints | None = None  # position of the mother whose number the row holds, else NOBODY
     deleted: Flags | None = None
     plain: Flags | None = None  # nothing is planted here yet
+    gone: Ints | None = None  # a log deleted it, or a later submission lacks it: position in REASONS
 
     def on(self, columns: Mapping[str, pl.Series | Ints | str | None]) -> pl.DataFrame:
         """The rows with these marks; a text stands for the same value in every row."""
@@ -76,6 +77,7 @@ class Marks:
             DELETED: zeros > 0 if self.deleted is None else self.deleted,
             MOTHER: zeros + NOBODY if self.mother is None else self.mother,
             PLAIN: zeros == 0 if self.plain is None else self.plain,
+            GONE: zeros if self.gone is None else self.gone,
         }
         series = [_column(name, value, rows) for name, value in (*columns.items(), *hidden.items())]
         return pl.DataFrame(series)

@@ -51,6 +51,7 @@ def appointments(chunk: Chunk) -> pl.DataFrame:
             "appointment.commissioning.service_agreement.commissioner": COMMISSIONER,
             "appointment.commissioning.tariff_calculation.final_price": pounds(draws.whole(rows, 5_500, 26_000)),
             "appointment.referral.priority_type": labels(draws.pick(rows, (80, 14, 6)), ("1", "2", "3")),
+            "system.record.confidentiality_category": "0",
             "system.record.version": "1",
         }
     )

@@ -10,7 +10,7 @@ import polars as pl
 from linkage.synthetic import demographics, marks
 from linkage.synthetic.columns import dates, labels, pounds, prefixed, where
 from linkage.synthetic.defects import number_column, stand_ins
-from linkage.synthetic.draws import Ints
+from linkage.synthetic.draws import Flags, Ints
 from linkage.synthetic.marks import Marks
 from linkage.synthetic.places import COUNCILS
 from linkage.synthetic.world import LATER_AGE, MAIN_AGE, Chunk
@@ -41,14 +41,26 @@ _COMPONENTS = ("Home Support", "Residential Care", "Nursing Care", "Reablement")
 
 
 def social_care(chunk: Chunk) -> pl.DataFrame:
-    """The events of a chunk in the main delivery and in the re-submission."""
+    """The events of a chunk in the main delivery, and in the re-submission, which is whole but for some events."""
     draws, frame = chunk.draws("social_care"), _events(chunk)
-    frame, same = marks.again(frame, draws, 0.02, chunk.floor)
-    frame, wrong = marks.again(frame, draws, 0.015, chunk.floor)
+    dropped = draws.some(marks.plain_rows(frame) & _reported(frame), 0.01, chunk.floor)
+    frame = marks.plant(frame, dropped, **{marks.GONE: pl.lit(marks.code("superseded"), pl.Int64)})
+    wrong = draws.some(marks.plain_rows(frame), 0.015, chunk.floor)
+    frame = marks.plant(frame, wrong)
+    same = np.setdiff1d(np.arange(len(frame), dtype=np.int64), np.concatenate([dropped, wrong]))
     outcome = pl.col("Event Outcome")
     changed = pl.when(outcome == _OUTCOMES[1]).then(pl.lit(_OUTCOMES[0])).otherwise(pl.lit(_OUTCOMES[1]))
-    frame = pl.concat([frame, same, marks.corrected(wrong, **{"Event Outcome": changed})])
+    second = marks.corrected(marks.sent_again(frame, wrong), **{"Event Outcome": changed})
+    frame = pl.concat([frame, marks.sent_again(frame, same), second])
     return marks.with_copies(frame, draws, 0.003, chunk.floor)
+
+
+def _reported(frame: pl.DataFrame) -> Flags:
+    """The events that fall into the reporting period."""
+    names = ("Event Start Date", "Event End Date", "Reporting Period Start Date", "Reporting Period End Date")
+    begins, ends, first, last = (pl.col(name).cast(pl.String) for name in names)
+    inside = (begins <= last) & ((ends >= first) | ends.is_null())
+    return np.asarray(frame.select(inside.fill_null(value=False)).to_series().to_numpy(), dtype=np.bool_)
 
 
 def _council(chunk: Chunk, owner: Ints) -> pl.Series:

@@ -53,6 +53,7 @@ OBSERVATION = Table("emis", "CareRecord_Observation", ("ObservationGuid",))
 ISSUE = Table("emis", "Prescribing_IssueRecord", ("IssueRecordGuid",))
 
 SPELL = Table("sus_apc", "spell", ("PRIMARYKEY_ID",))
+SPELL_LOG = Table("sus_apc", "InsertDeleteLog")
 EPISODE = Table("sus_apc", "spell.episodes", ("PRIMARYKEY_ID", "EPISODES_ID"))
 ICD = Table("sus_apc", "spell.episodes.clinical_coding.diagnosis.icd", ("PRIMARYKEY_ID", "EPISODES_ID", "ICD_ID"))
 APPOINTMENT = Table("sus_op", "appointment", ("PRIMARYKEY_ID",))

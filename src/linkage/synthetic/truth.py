@@ -119,7 +119,7 @@ def _settled(record: pl.Series, frame: pl.DataFrame, reason: Ints) -> Ints:
     )
     settled = reason.copy()
     settled[rows] = outcome.to_numpy()
-    return settled
+    return np.where(settled == 0, frame[marks.GONE].to_numpy(), settled)
 
 
 def people_truth(world: World) -> pl.DataFrame:

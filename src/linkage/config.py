@@ -9,35 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from linkage.errors import ConfigurationError
+from linkage.purpose import Purpose, Section, Strings
 
 
-def _strings(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_strings)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Purpose(_Section):
-    """What the linked data is for, and on whose authority."""
-
-    name: str = Field(min_length=1)
-    description: str = ""
-    legal_basis: str = Field(min_length=1)
-    controllers: tuple[str, ...] = Field(min_length=1)
-
-
-class Keys(_Section):
+class Keys(Section):
     """Where the keyset is and what opens it; never a key.
 
     Attributes:
@@ -51,14 +33,14 @@ class Keys(_Section):
     domain: str
 
 
-class Store(_Section):
+class Store(Section):
     """Where snapshots are published and how many are kept."""
 
     path: Path
     keep: int = Field(default=3, ge=1)
 
 
-class National(_Section):
+class National(Section):
     """The national data opt-out: what the service was asked about and what it answered.
 
     Attributes:
@@ -71,14 +53,14 @@ class National(_Section):
             something else (a list of those who did opt out, a truncated file) and the run is refused.
     """
 
-    requests: Patterns = Field(min_length=1)
-    answers: Patterns = Field(min_length=1)
+    requests: Strings = Field(min_length=1)
+    answers: Strings = Field(min_length=1)
     max_age_days: int = Field(default=7, ge=0, le=21)
     max_not_asked: float = Field(default=0.05, ge=0, le=1)
     min_allowed: float = Field(default=0.7, ge=0, le=1)
 
 
-class Type1(_Section):
+class Type1(Section):
     """Type 1 opt-outs, found as codes in the GP records of the flows.
 
     Attributes:
@@ -94,7 +76,7 @@ class Type1(_Section):
     withdrawal: tuple[str, ...] = ()
 
 
-class Practices(_Section):
+class Practices(Section):
     """Practices that do not share.
 
     Attributes:
@@ -106,14 +88,21 @@ class Practices(_Section):
     max_age_days: int = Field(default=35, ge=0)
 
 
-class Exemption(_Section):
-    """A document that lifts an opt-out for this purpose."""
+class Exemption(Section):
+    """A document that lifts an opt-out for this purpose.
+
+    Attributes:
+        optout: What is lifted.
+        reference: The document.
+        expires: The last day on which it does.
+    """
 
     optout: Literal["national", "type1", "practices"]
     reference: str = Field(min_length=3)
+    expires: date | None = None
 
 
-class OptOuts(_Section):
+class OptOuts(Section):
     """Everything binds unless an exemption with a reference lifts it."""
 
     national: National | None = None
@@ -126,7 +115,7 @@ class OptOuts(_Section):
         return any(exemption.optout == optout for exemption in self.exemptions)
 
 
-class Minimise(_Section):
+class Minimise(Section):
     """How far people are described.
 
     Attributes:
@@ -143,7 +132,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 _OF_COLUMNS = ("max_missing", "max_invalid", "max_unknown")
 
 
-class QualityRule(_Section):
+class QualityRule(Section):
     """Other limits for one feed, one table or one column.
 
     Attributes:
@@ -179,7 +168,7 @@ class QualityRule(_Section):
         return self.feed, self.table, self.column
 
 
-class Quality(_Section):
+class Quality(Section):
     """When an extract is too bad to use.
 
     Attributes:
@@ -221,13 +210,13 @@ class Quality(_Section):
         return general
 
 
-class Flow(_Section):
+class Flow(Section):
     """One feed's extracts from one place.
 
     Attributes:
         feed: A shipped feed's name or the path of a local contract.
         path: The folder with the extracts.
-        agreement: The data-sharing agreement behind the flow.
+        agreement: The reference of the data-sharing agreement behind the flow; one of the purpose's, where it lists any.
         optouts_applied_upstream: For feeds that arrive pseudonymised: the document that says so.
     """
 
@@ -237,7 +226,7 @@ class Flow(_Section):
     optouts_applied_upstream: str | None = None
 
 
-class Configuration(_Section):
+class Configuration(Section):
     """A whole `linkage.toml`."""
 
     purpose: Purpose
@@ -258,6 +247,14 @@ class Configuration(_Section):
         places = [(flow.feed, str(flow.path)) for flow in self.flows]
         if len(set(places)) != len(places):
             raise ValueError("two flows read the same feed from the same folder")
+        return self
+
+    @model_validator(mode="after")
+    def _flows_have_agreements(self) -> Self:
+        known = {agreement.reference for agreement in self.purpose.agreements}
+        for flow in self.flows:
+            if known and flow.agreement not in known:
+                raise ValueError(f"flow {flow.feed}: its agreement is not one of the purpose's agreements")
         return self
 
     def at(self, path: Path) -> Path:

@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
+from linkage import authority
 from linkage import link as linking
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
@@ -35,6 +36,7 @@ from linkage.store.layout import Store, run_id
 from linkage.store.lock import hold
 from linkage.store.manifest import (
     ColumnCount,
+    DocumentUsed,
     ExactBalance,
     FeedVersion,
     File,
@@ -263,7 +265,8 @@ def account(
         tool_version=version("linkage"),
         started=now,
         purpose=configuration.purpose.name,
-        legal_basis=configuration.purpose.legal_basis,
+        legal_basis=configuration.purpose.legal_basis.text,
+        documents=tuple(DocumentUsed.model_validate(asdict(each)) for each in authority.documents(configuration)),
         configuration_digest=configuration.digest,
         domain=handed.bundle.domain,
         key_id=handed.bundle.key_id,
@@ -332,7 +335,13 @@ def publish(
         switch.sync(kept)
     switch.check(work.snapshot, account_.snapshot.tables)
     switch.publish(work.store, work.snapshot, work.run_id)
-    kept_runs = switch.retain(work.store, configuration.store.keep)
+    kept_runs = switch.retain(work.store, configuration.store.keep, _expired(configuration, account_.snapshot.started))
     for old in work.private.glob("roster/*"):
         if old.name not in kept_runs:
             shutil.rmtree(old)
+
+
+def _expired(configuration: Configuration, now: datetime) -> str:
+    """The moment before which snapshots are removed, as run ids are written; empty where none is set."""
+    rule = configuration.purpose.retention
+    return f"{now - timedelta(days=rule.days):%Y%m%dT%H%M%SZ}" if rule else ""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from linkage import bundle, config, hub, parts, site
+from linkage import authority, bundle, config, hub, parts, site
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
 from linkage.findings import Finding, last_account, rows_of, worth_a_look
@@ -47,6 +47,7 @@ class RunReport:
         removed: Rows removed, by reason, over all tables. Exact: not for analysts.
         stages: How long each stage took.
         findings: What stands out in the quality of the extracts, the largest share first. Exact as well.
+        warnings: What an information-governance lead should know of, for example an agreement that ends soon.
     """
 
     run_id: str
@@ -57,6 +58,7 @@ class RunReport:
     removed: dict[str, int]
     stages: tuple[StageTime, ...]
     findings: tuple[Finding, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def _run(
     path: Path, now: datetime, progress: Progress, passphrase: Callable[[], str] | None, *, publish: bool
 ) -> RunReport:
     configuration = config.load(path)
+    warnings = authority.check(configuration, now.date())
     keyset = site.open_keyset(configuration, passphrase)
     with hub.working(configuration, now) as work:
         known = hub.load_roster(configuration, keyset, work)
@@ -125,6 +128,7 @@ def _run(
         removed=account.removed,
         stages=tuple(progress.times),
         findings=tuple(worth_a_look(account, last)),
+        warnings=warnings,
     )
 
 

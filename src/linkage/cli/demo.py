@@ -28,8 +28,14 @@ private = "private"
 [purpose]
 name = "demo"
 description = "Show the whole line on a made-up ICS"
-legal_basis = "made-up data about nobody"
 controllers = ["A made-up Integrated Care Board"]
+legal_basis = { kind = "not_personal", description = "made-up data about nobody" }
+retention = { days = 400, reference = "DEMO-RET-1" }
+
+[[purpose.agreements]]
+reference = "DEMO-DSA-1"
+parties = ["every made-up provider", "A made-up Integrated Care Board"]
+ends = 2099-12-31
 
 [keys]
 keyset = "age://keys/ics.age"
@@ -106,4 +112,6 @@ def _near(path: Path | None) -> Path:
 
 def text() -> str:
     """The demo's configuration."""
-    return CONFIGURATION + "".join(f'\n[[flows]]\nfeed = "{feed}"\npath = "extracts/{feed}"\n' for feed in FLOWS)
+    return CONFIGURATION + "".join(
+        f'\n[[flows]]\nfeed = "{feed}"\npath = "extracts/{feed}"\nagreement = "DEMO-DSA-1"\n' for feed in FLOWS
+    )

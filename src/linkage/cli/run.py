@@ -71,6 +71,8 @@ def show(report: RunReport) -> None:
     typer.echo(f"run {report.run_id}: {report.read:,} rows read, {report.read - removed:,} kept, {removed:,} removed")
     _list("removed, by reason:", sorted(report.removed.items(), key=lambda item: -item[1]))
     _list("rows in each table:", sorted(report.tables.items()))
+    for warning in report.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo("seconds in each stage:")
     for stage in report.stages:
         rate = f", {stage.rows / stage.seconds:,.0f} rows/s" if stage.rows else ""

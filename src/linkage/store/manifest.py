@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -49,6 +49,15 @@ class ShownBalance(_Model):
     removed: dict[str, int | None]
 
 
+class DocumentUsed(_Model):
+    """A document that the run relied on: legal basis, agreement, exemption."""
+
+    what: str
+    reference: str
+    starts: date | None
+    ends: date | None
+
+
 class SnapshotManifest(_Model):
     """What analysts may read about a snapshot."""
 
@@ -58,6 +67,7 @@ class SnapshotManifest(_Model):
     started: datetime
     purpose: str
     legal_basis: str
+    documents: tuple[DocumentUsed, ...]
     configuration_digest: str
     domain: str
     key_id: str

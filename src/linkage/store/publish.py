@@ -110,12 +110,22 @@ def check(built: Path, tables: Iterable[PublishedTable]) -> None:
                 raise IntegrityError(f"{table.name}: the snapshot does not hold its rows", hint=hint)
 
 
-def retain(store: Store, keep: int) -> list[str]:
-    """Remove the oldest snapshots beyond `keep`, never the current one; returns the run ids that stay."""
+def retain(store: Store, keep: int, before: str = "") -> list[str]:
+    """Remove the oldest snapshots beyond `keep` and all of before a moment, never the current one.
+
+    Args:
+        store: The store.
+        keep: How many may stay.
+        before: A moment written as run ids begin, for example `20261124T001530Z`; empty: any age may stay.
+
+    Returns:
+        The run ids that stay.
+    """
     names = sorted(path.name for path in store.snapshots.iterdir())
     current = store.current()
     older = [name for name in names if name != current]
-    for name in older[: max(len(older) - (keep - 1), 0)]:
+    beyond = set(older[: max(len(older) - (keep - 1), 0)])
+    for name in [name for name in older if name in beyond or name < before]:
         # Out of sight first: a crash while files go leaves no half snapshot among the whole ones.
         aside = store.staging(f"{name}.removed")
         (store.snapshots / name).rename(aside)

@@ -1,0 +1,147 @@
+"""`linkage purposes`: what a use of the data is and on whose authority, for an information-governance lead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from linkage import authority, config, contract
+from linkage.authority import Document
+from linkage.config import Configuration
+
+app = typer.Typer(help="What a use of the data is, and on whose authority.", no_args_is_help=True)
+
+ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]
+OnDay = Annotated[
+    datetime | None, typer.Option("--on", formats=["%Y-%m-%d"], help="Judge dates as on that day; today when left out.")
+]
+
+
+@app.command()
+def show(configuration: ConfigurationPath, on: OnDay = None) -> None:
+    """Print the purpose: basis, flows and agreements, people, opt-outs, exemptions, description, retention."""
+    for line in page(config.load(configuration), _day(on)):
+        typer.echo(line)
+
+
+@app.command()
+def check(configuration: ConfigurationPath, on: OnDay = None) -> None:
+    """Print every document and whether it stands; refuse (exit code 4) as a run would."""
+    loaded, today = config.load(configuration), _day(on)
+    for document in authority.documents(loaded):
+        typer.echo(_row(_state(document, today), f"{document.what}: {document.reference or 'no reference'}"))
+    for warning in authority.check(loaded, today):
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def _day(on: datetime | None) -> date:
+    return (on or datetime.now(UTC)).date()
+
+
+def page(configuration: Configuration, today: date) -> Iterator[str]:
+    """The lines of `linkage purposes show`."""
+    purpose = configuration.purpose
+    yield _row("purpose", purpose.name + (f", to {_date(purpose.ends)}" if purpose.ends else ""))
+    if purpose.description:
+        yield _row("", purpose.description)
+    yield from _rows("controllers", purpose.controllers)
+    basis = purpose.legal_basis
+    yield _row("legal basis", basis.text + (f", to {_date(basis.expires)}" if basis.expires else ""))
+    yield from _rows("data", _flows(configuration))
+    yield from _rows("opt-outs", _optouts(configuration))
+    exemptions = [_exemption(each.optout, each.reference, each.expires) for each in configuration.optouts.exemptions]
+    yield from _rows("exemptions", exemptions or ["none"])
+    yield from _rows("described by", _minimised(configuration))
+    yield _row("domain", f"{configuration.keys.domain}, keyset {configuration.keys.keyset}")
+    yield _row("kept", _kept(configuration))
+    yield from _rows("named again", _reidentified(configuration))
+    documents = authority.documents(configuration)
+    yield from _rows("refused", [problem for each in documents if (problem := each.problem(today))])
+    yield from _rows("warnings", authority.warnings(configuration, today))
+
+
+def _row(heading: str, text: str) -> str:
+    return f"{heading:<13} {text}"
+
+
+def _rows(heading: str, texts: list[str] | tuple[str, ...]) -> Iterator[str]:
+    for place, text in enumerate(texts):
+        yield _row("" if place else heading, text)
+
+
+def _date(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
+
+
+def _state(document: Document, today: date) -> str:
+    if document.problem(today):
+        return "ENDED" if document.ends and document.ends < today else "NOT YET"
+    days = document.days_left(today)
+    return "stands" if days is None else f"{days} days"
+
+
+def _flows(configuration: Configuration) -> list[str]:
+    listed = {agreement.reference: agreement for agreement in configuration.purpose.agreements}
+    made = []
+    for flow in configuration.flows:
+        feed = contract.load(flow.feed, configuration.base)
+        words = [f"{feed.name}: {feed.title}" if feed.title else feed.name, flow.agreement or "no agreement named"]
+        agreement = listed.get(flow.agreement)
+        if agreement:
+            words += [" and ".join(agreement.parties)] if agreement.parties else []
+            words.append(f"to {_date(agreement.ends)}")
+        if flow.optouts_applied_upstream:
+            words.append(f"opt-outs applied upstream by {flow.optouts_applied_upstream}")
+        made.append(", ".join(words))
+    return made
+
+
+def _optouts(configuration: Configuration) -> list[str]:
+    rules = configuration.optouts
+    if rules.national is None:
+        national = "not configured: a run over NHS numbers is refused"
+    else:
+        national = f"only those whom the service returned, asked at most {rules.national.max_age_days} days ago"
+    binding = {
+        "national": national,
+        "type1": f"removes {'everything' if rules.type1.applies_to == 'everything' else 'GP records'} of the person; "
+        f"GP records at most {rules.type1.max_age_days} days old",
+        "practices": f"records of practices that do not share; agreements at most {rules.practices.max_age_days} days "
+        "old" + (f", and the list {rules.practices.list}" if rules.practices.list else ""),
+    }
+    return [
+        f"{name}: {'LIFTED by an exemption' if rules.exempt(name) else 'binds: ' + words}"
+        for name, words in binding.items()
+    ]
+
+
+def _exemption(optout: str, reference: str, expires: date | None) -> str:
+    return f"from {optout}, by {reference}" + (f", to {_date(expires)}" if expires else ", without an end")
+
+
+def _minimised(configuration: Configuration) -> list[str]:
+    rules = configuration.minimise
+    birth = "year of birth" if rules.birth == "year" else "year and month of birth"
+    home = "neighbourhood (LSOA) and deprivation decile" if rules.postcodes else "postcode district"
+    return [f"{birth}, month of death, {home}; names, contacts and free text dropped"]
+
+
+def _kept(configuration: Configuration) -> str:
+    text = f"{configuration.store.keep} snapshots"
+    retention = configuration.purpose.retention
+    if retention is None:
+        return text
+    return f"{text}, none longer than {retention.days} days" + (
+        f" ({retention.reference})" if retention.reference else ""
+    )
+
+
+def _reidentified(configuration: Configuration) -> list[str]:
+    rules = configuration.purpose.reidentification
+    if not rules.allowed:
+        return ["no: re-identification is not allowed"]
+    return [f"by {', '.join(rules.roles)}, at most {rules.max_people:,} people in a request ({rules.reference})"]

@@ -1,0 +1,177 @@
+"""What one use of the data is, in the words of its documents: the `[purpose]` section of `linkage.toml`.
+
+Written to be read by an information-governance lead. `authority.py` decides whether the documents still stand.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+__all__ = ["Agreement", "BasisKind", "LegalBasis", "Purpose", "Reidentification", "Retention", "Section", "Strings"]
+
+
+def _strings(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Strings = Annotated[tuple[str, ...], BeforeValidator(_strings)]
+
+
+class Section(BaseModel):
+    """A section of the configuration: frozen, and anything unknown in it is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BasisKind(StrEnum):
+    """On what ground confidential patient information is used."""
+
+    SECTION_251 = "section_251"  # support under the Health Service (Control of Patient Information) Regulations 2002
+    EXPLICIT_CONSENT = "explicit_consent"
+    DIRECT_CARE = "direct_care"
+    STATUTORY = "statutory"  # required by law
+    COMMUNICABLE_DISEASE = "communicable_disease"  # regulation 3 of the same regulations
+    PUBLIC_INTEREST = "public_interest"  # an overriding one, by a documented test
+    NOT_PERSONAL = "not_personal"  # made-up data, or data about nobody
+    OTHER = "other"
+
+    @property
+    def words(self) -> str:
+        """The kind in words."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    BasisKind.SECTION_251: "section 251 support",
+    BasisKind.EXPLICIT_CONSENT: "explicit consent",
+    BasisKind.DIRECT_CARE: "direct care",
+    BasisKind.STATUTORY: "required by law",
+    BasisKind.COMMUNICABLE_DISEASE: "communicable disease and other risks to public health (regulation 3)",
+    BasisKind.PUBLIC_INTEREST: "overriding public interest",
+    BasisKind.NOT_PERSONAL: "data about nobody",
+    BasisKind.OTHER: "other",
+}
+_NEEDS_NO_REFERENCE = (BasisKind.DIRECT_CARE, BasisKind.NOT_PERSONAL, BasisKind.OTHER)
+
+
+class LegalBasis(Section):
+    """On whose authority; a plain text in its place counts as kind `other`.
+
+    Attributes:
+        kind: The ground.
+        reference: The document, for example a Confidentiality Advisory Group reference.
+        expires: The last day on which it stands.
+        description: More words.
+    """
+
+    kind: BasisKind
+    reference: str = ""
+    expires: date | None = None
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _says_enough(self) -> Self:
+        if self.kind not in _NEEDS_NO_REFERENCE and not self.reference:
+            raise ValueError(f"a legal basis of kind {self.kind.value} needs the reference of its document")
+        if self.kind is BasisKind.SECTION_251 and self.expires is None:
+            raise ValueError("section 251 support is given for a time: say when it expires")
+        if self.kind is BasisKind.OTHER and not (self.reference or self.description):
+            raise ValueError("a legal basis of kind other needs a description or a reference")
+        return self
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        words = [] if self.kind is BasisKind.OTHER else [self.kind.words]
+        return ", ".join([*words, *filter(None, (self.description, self.reference))])
+
+
+def _basis(value: object) -> object:
+    return {"kind": BasisKind.OTHER, "description": value.strip()} if isinstance(value, str) else value
+
+
+class Agreement(Section):
+    """A data-sharing agreement; flows name it by its reference.
+
+    Attributes:
+        reference: As in the register of agreements.
+        parties: Who signed it.
+        starts: The first day on which it stands.
+        ends: The last day on which it stands.
+    """
+
+    reference: str = Field(min_length=3)
+    parties: Strings = ()
+    starts: date | None = None
+    ends: date
+
+
+class Retention(Section):
+    """How long what was made is kept.
+
+    Attributes:
+        days: A run that publishes removes the snapshots that are older, even where `store.keep` would keep them.
+        reference: The document that says so.
+    """
+
+    days: int = Field(ge=1)
+    reference: str = ""
+
+
+class Reidentification(Section):
+    """Whether, and to whom, a person may be named again.
+
+    Attributes:
+        allowed: Not unless it is said.
+        roles: Who may ask.
+        max_people: The most people in one request.
+        reference: The document that allows it.
+    """
+
+    allowed: bool = False
+    roles: Strings = ()
+    max_people: int = Field(default=0, ge=0)
+    reference: str = ""
+
+    @model_validator(mode="after")
+    def _says_enough(self) -> Self:
+        if self.allowed and not (self.roles and self.max_people and self.reference):
+            raise ValueError("re-identification is allowed to named roles, up to max_people, by a reference: give all")
+        return self
+
+
+class Purpose(Section):
+    """What the linked data is for, and on whose authority.
+
+    Attributes:
+        name: What the use is called.
+        description: What it is for.
+        legal_basis: On whose authority.
+        controllers: The data controllers.
+        ends: The last day of the purpose itself.
+        warn_days: A document that ends within so many days is warned of.
+        agreements: The agreements behind the flows.
+        retention: How long results are kept; without it only `store.keep` counts.
+        reidentification: Whether a person may be named again.
+    """
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    legal_basis: Annotated[LegalBasis, BeforeValidator(_basis)]
+    controllers: Strings = Field(min_length=1)
+    ends: date | None = None
+    warn_days: int = Field(default=30, ge=0)
+    agreements: tuple[Agreement, ...] = ()
+    retention: Retention | None = None
+    reidentification: Reidentification = Reidentification()
+
+    @model_validator(mode="after")
+    def _agreements_differ(self) -> Self:
+        references = [agreement.reference for agreement in self.agreements]
+        if len(set(references)) != len(references):
+            raise ValueError("two agreements have the same reference")
+        return self

@@ -80,10 +80,10 @@ CASES = (
         "final_price",
     ),
     Case(
-        "a request without its answer",
-        lambda ics: (ics.folder / "optouts" / "later.dat").write_text(f"{NOT_ASKED},\n"),
+        "an answer without its request",
+        lambda ics: (ics.answer.parent / "later.dat").write_text(f"{NOT_ASKED},\n"),
         PolicyError,
-        "no answer yet to the national opt-out request later",
+        "later.dat: the national opt-out answer has no request of its name",
     ),
     Case(
         "an answer whose transfer failed",

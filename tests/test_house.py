@@ -15,8 +15,17 @@ import linkage
 SOURCE = Path(linkage.__file__).parent
 STAGES = ("sources", "optouts", "pseudonymise", "link", "store")
 LEAVES = {"errors", "config", "contract", "layout", "submission", "bundle", "reasons", "nhs_number"}
-# The four folders of the design, the leaf that describes the number, and the two modules that join the site half.
-MAY_SEE_NUMBERS = ("sources", "optouts", "pseudonymise", "reidentify", "site.py", "parts.py", "nhs_number.py")
+# The four folders of the design, the leaf that describes the number, and the modules that join the site half.
+MAY_SEE_NUMBERS = (
+    "sources",
+    "optouts",
+    "pseudonymise",
+    "reidentify",
+    "site.py",
+    "parts.py",
+    "inquiry.py",
+    "nhs_number.py",
+)
 MAY_OPEN_DATABASES = ("link", "store", "hub.py")
 
 

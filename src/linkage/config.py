@@ -11,7 +11,7 @@ import hashlib
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -51,6 +51,10 @@ class National(Section):
             does not cover the flow and the run is refused.
         min_allowed: The smallest believable share of allowed among asked; below it the list is taken for
             something else (a list of those who did opt out, a truncated file) and the run is refused.
+        mailbox: The ICS's MESH mailbox, from which requests are sent.
+        recipient: The mailbox of the national service.
+        workflow: The service's workflow.
+        max_file_bytes: The largest request file; more numbers go into several.
     """
 
     requests: Strings = Field(min_length=1)
@@ -58,6 +62,10 @@ class National(Section):
     max_age_days: int = Field(default=7, ge=0, le=21)
     max_not_asked: float = Field(default=0.05, ge=0, le=1)
     min_allowed: float = Field(default=0.7, ge=0, le=1)
+    mailbox: str = Field(default="", pattern=r"^[A-Z0-9]*$")
+    recipient: str = Field(default="X26HC065", pattern=r"^[A-Z0-9]+$")
+    workflow: str = Field(default="SPINE_NTT_UPHOLDING", pattern=r"^[A-Z0-9_]+$")
+    max_file_bytes: int = Field(default=100_000_000, ge=12)
 
 
 class Type1(Section):
@@ -92,12 +100,13 @@ class Exemption(Section):
     """A document that lifts an opt-out for this purpose.
 
     Attributes:
-        optout: What is lifted.
+        optout: What is lifted; `national_other_nations` lifts the national opt-out for numbers issued in Scotland and
+            Ireland only, about which the service may not know.
         reference: The document.
         expires: The last day on which it does.
     """
 
-    optout: Literal["national", "type1", "practices"]
+    optout: Literal["national", "national_other_nations", "type1", "practices"]
     reference: str = Field(min_length=3)
     expires: date | None = None
 

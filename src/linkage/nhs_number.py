@@ -15,11 +15,14 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import reduce
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from linkage.errors import ConfigurationError
 
 __all__ = [
+    "ABROAD",
     "BLOCKED",
     "RANGES",
     "REASONS",
@@ -29,7 +32,9 @@ __all__ = [
     "by_range",
     "check_digit",
     "counts_below",
+    "is_test",
     "is_valid",
+    "issued_abroad",
     "normalise",
     "parse",
     "parse_expr",
@@ -73,6 +78,8 @@ RANGES = pl.Enum([each.value for each in NumberRange])
 
 # All of these satisfy the check digit, and turn up where a form insists on a number.
 BLOCKED = frozenset([1111111111 * d for d in range(10)] + [1000000001 * d for d in range(1, 10)])
+
+ABROAD = frozenset([NumberRange.SCOTLAND, NumberRange.NORTHERN_IRELAND, NumberRange.IRELAND])
 
 _LIMIT = 10**10
 _FIRST_TEST = 9_000_000_000
@@ -201,6 +208,18 @@ def by_range(below: Sequence[int]) -> dict[NumberRange, int]:
     for (_, name), upper, lower in zip(_BOUNDS, below, [0, *below[:-1]], strict=True):
         counts[name] += upper - lower
     return {name: count for name, count in counts.items() if count}
+
+
+def is_test(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which of an array of numbers are of the test range."""
+    return numbers >= _FIRST_TEST
+
+
+def issued_abroad(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which of an array of numbers were issued in Scotland, Northern Ireland or Ireland."""
+    bounds = np.array([bound for bound, _ in _BOUNDS])
+    abroad = np.array([name in ABROAD for _, name in _BOUNDS] + [False])
+    return np.where(numbers >= 0, abroad[np.searchsorted(bounds, numbers, side="right")], False)
 
 
 def _is_digits(text: str) -> bool:

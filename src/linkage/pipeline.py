@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from linkage import authority, bundle, config, hub, parts, site
+from linkage import authority, binding, bundle, config, hub, parts, site
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
 from linkage.findings import Finding, last_account, rows_of, worth_a_look
@@ -150,12 +150,12 @@ def site_half(
     with progress.stage("roster and opt-outs"):
         roster = site.roster(known, delivered, type1.codes(configuration.optouts.type1))
         who = people(roster, allow_test=configuration.allow_test_numbers)
-        policy = site.policy(configuration, delivered, roster, who, now)
+        policy = binding.policy(configuration, delivered, roster, who, now)
     pseudonymiser = keyset.pseudonymiser(configuration.keys.domain)
     work = Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality)
     with progress.stage("preparing", sum(delivery.rows for delivery in delivered)) as stage:
         made = [table for delivery in delivered for table in parts.make_all(delivery, folder, work, stage)]
-    site.check_coverage(configuration, [table.parts for table in made])
+    binding.check_coverage(configuration, [table.parts for table in made])
     manifest = BundleManifest(
         domain=pseudonymiser.domain, key_id=pseudonymiser.key_id, tables=tuple(table.parts for table in made)
     )

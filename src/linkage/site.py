@@ -15,22 +15,18 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from linkage import contract, nhs_number
-from linkage.bundle import TableParts
 from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Role, Table
-from linkage.errors import ConfigurationError, InputError, LinkageError, PolicyError, TemporaryError
-from linkage.optouts import national, practices, type1
-from linkage.optouts.policy import VERDICTS, Policy, standing
+from linkage.errors import ConfigurationError, InputError, LinkageError, TemporaryError
+from linkage.optouts import type1
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.minimise import Minimiser, read_areas
 from linkage.reasons import Reason
 from linkage.sources import clean, read
 from linkage.sources.inspect import Extract, inspect
-from linkage.sources.resolve import People, follow
 from linkage.sources.roster import ENTRIES, SUPERSEDED, TYPE1, Roster
 
 INACTIVE = "_inactive"
@@ -176,7 +172,7 @@ def cleaned(delivery: Delivery, table: Table, extract: Extract) -> pl.LazyFrame:
     return rows.with_columns((~listed).fill_null(value=False).alias(INACTIVE))
 
 
-def _small(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
+def small(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
     with reading(extract, delivery.feed):
         stamp = pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us")).alias("_delivered")
         return cleaned(delivery, table, extract).with_columns(stamp).collect(engine="streaming")
@@ -190,7 +186,7 @@ def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[st
         name, _, value = reference.partition(".")
         table = _opaque_key(narrow(feed.tables[name], [feed.tables[name].key or "", value]))
         bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {})
-        rows = pl.concat([_small(bare, table, extract) for extract in extracts[name]])
+        rows = pl.concat([small(bare, table, extract) for extract in extracts[name]])
         made[reference] = (
             rows.select(pl.col(table.key or "").alias("key"), pl.col(value).alias("value"))
             .filter(pl.col("key").is_not_null())
@@ -316,90 +312,13 @@ def _superseded(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFr
     places = table.superseded
     if places is None:
         return SUPERSEDED.to_frame()
-    rows = _small(delivery, table, extract)
+    rows = small(delivery, table, extract)
     number = {
         name: nhs_number.parse(rows[place])["number"]
         for name, place in (("superseded", places.superseded), ("current", places.current))
     }
     frame = pl.DataFrame({**number, "delivered": rows["_delivered"]}).cast(SUPERSEDED)
     return frame.drop_nulls().filter(pl.col("superseded") != pl.col("current"))
-
-
-def policy(
-    configuration: Configuration, delivered: Sequence[Delivery], known: Roster, who: People, now: datetime
-) -> Policy:
-    """Everything that binds, each register within its age.
-
-    Raises:
-        PolicyError: A register that binds is missing, too old, or not believable.
-    """
-    rules = configuration.optouts
-    direct = [delivery for delivery in delivered if not is_pseudonymised(delivery.feed)]
-    allowed = None
-    if direct and not rules.exempt("national"):
-        if rules.national is None:
-            raise PolicyError(
-                "no national opt-out list is configured",
-                hint="add [optouts.national], or an exemption with its document's reference",
-            )
-        allowed = national.read(rules.national, configuration.base, now)
-    out = np.array([], dtype=np.int64)
-    if not rules.exempt("type1"):
-        _check_age(direct, "type1", rules.type1.max_age_days, now)
-        out = type1.opted_out(_type1_records(known, who))
-    sensitive = follow(known.entries.lazy().filter("whole_person"), who.current, "number").select("_followed").collect()
-    hidden = np.unique(sensitive["_followed"].drop_nulls().to_numpy().astype(np.int64))
-    elsewhere = out if rules.type1.applies_to == "everything" else out[:0]
-    return Policy(
-        primary_care=standing(allowed, out, hidden),
-        elsewhere=standing(allowed, elsewhere, hidden),
-        sharing=None if rules.exempt("practices") else _sharing(configuration, direct, now),
-        allow_test_numbers=configuration.allow_test_numbers,
-        evidence=allowed.evidence if allowed else (),
-    )
-
-
-def _type1_records(known: Roster, who: People) -> pl.DataFrame:
-    numbers = [
-        part.select(pl.lit(name).alias("namespace"), "key", "_number") for name, part in who.by_namespace.items()
-    ]
-    if not numbers:
-        return pl.DataFrame(schema={"number": pl.Int64, "withdrawal": pl.Boolean, "date": pl.Date})
-    joined = known.type1.filter(~pl.col("deleted")).join(pl.concat(numbers), on=["namespace", "key"], how="inner")
-    return joined.select(pl.col("_number").alias("number"), "withdrawal", "date")
-
-
-def _sharing(configuration: Configuration, direct: Sequence[Delivery], now: datetime) -> practices.Sharing:
-    rules = configuration.optouts.practices
-    agreed = {}
-    for delivery in direct:
-        for name, table in delivery.feed.tables.items():
-            if table.sharing:
-                _check_age([delivery], "sharing", rules.max_age_days, now)
-                flags = table.sharing.flags.items()
-                shares = pl.all_horizontal(pl.col(flag).eq_missing(pl.lit(value)) for flag, value in flags)
-                rows = pl.concat([_small(delivery, table, extract) for extract in delivery.extracts[name]])
-                agreed[delivery.feed.name] = practices.agreements(
-                    rows.select(practice=table.sharing.practice, shares=shares, delivered="_delivered")
-                )
-    listed = practices.read_list(configuration.at(rules.list), now.date()) if rules.list else frozenset()
-    return practices.Sharing(agreed, listed)
-
-
-def _check_age(direct: Sequence[Delivery], what: str, days: int, now: datetime) -> None:
-    """Refuse when the newest delivery of what a register is read from is too old."""
-    words = {"type1": "type 1 opt-outs", "sharing": "sharing agreements"}
-    for delivery in direct:
-        for name, table in delivery.feed.tables.items():
-            if not getattr(table, what):
-                continue
-            newest = max(extract.delivered for extract in delivery.extracts[name])
-            if now - newest > timedelta(days=days):
-                raise PolicyError(
-                    f"{delivery.feed.name} {name}: the newest delivery is {(now - newest).days} days old, so its "
-                    f"{words[what]} are older than the {days} days allowed",
-                    hint="wait for a new extract, or raise max_age_days with a reason",
-                )
 
 
 def minimiser(configuration: Configuration) -> Minimiser:
@@ -413,25 +332,3 @@ def open_keyset(configuration: Configuration, passphrase: Callable[[], str] | No
     keys = configuration.keys
     identity = configuration.at(keys.identity) if keys.identity else None
     return Keyset.open(keys.keyset, identity=identity, passphrase=passphrase, base=configuration.base)
-
-
-def check_coverage(configuration: Configuration, made: Sequence[TableParts]) -> None:
-    """Refuse when the national list does not cover a table: too many of its people were never asked about.
-
-    Raises:
-        PolicyError: Names the feed, the table and the share.
-    """
-    rules = configuration.optouts.national
-    if rules is None:
-        return
-    decided = [reason.value for reason in (*VERDICTS, Reason.PRACTICE_NOT_SHARING)]
-    for table in made:
-        unasked = sum(part.removed.get(Reason.NATIONAL_NOT_ASKED.value, 0) for part in table.parts)
-        # Every row of a person with a usable number counts, whatever else removed it.
-        people = sum(part.kept + sum(part.removed.get(reason, 0) for reason in decided) for part in table.parts)
-        if unasked > rules.max_not_asked * people:
-            raise PolicyError(
-                f"the national opt-out list does not cover {table.feed} {table.table}: {unasked} of {people} rows are "
-                "of people who were never asked about",
-                hint="ask the service about everyone in the flow, then run again",
-            )

@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from linkage.cli import demo, feeds, keys, purposes, run
+from linkage.cli import demo, feeds, keys, optouts, purposes, run
 from linkage.errors import LinkageError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ run.register(app)
 demo.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(feeds.app, name="feeds")
+app.add_typer(optouts.app, name="optouts")
 app.add_typer(purposes.app, name="purposes")
 
 

@@ -48,6 +48,7 @@ path = "store"
 requests = "optouts/national/requests/*.dat"
 answers = "optouts/national/answers/*.dat"
 max_age_days = 7
+mailbox = "X26OT154"
 
 [optouts.type1]
 applies_to = "everything"

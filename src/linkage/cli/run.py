@@ -47,18 +47,18 @@ def options(
 
 def run(configuration: ConfigurationPath) -> None:
     """Read the extracts, apply the opt-outs, tokenise, link, and publish a snapshot."""
-    report = pipeline.run(configuration, passphrase=_asker())
+    report = pipeline.run(configuration, passphrase=asker())
     show(report)
     typer.echo(f"published {report.snapshot}")
 
 
 def check(configuration: ConfigurationPath) -> None:
     """Do all that `run` does and publish nothing."""
-    show(pipeline.check(configuration, passphrase=_asker()))
+    show(pipeline.check(configuration, passphrase=asker()))
     typer.echo("checked: a run would publish this; nothing was published")
 
 
-def _asker() -> Callable[[], str] | None:
+def asker() -> Callable[[], str] | None:
     """A prompt for the keyset's passphrase; none where nobody can type one."""
     if not sys.stdin.isatty():
         return None

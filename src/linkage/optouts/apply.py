@@ -25,7 +25,7 @@ def apply(frame: pl.LazyFrame, feed: Feed, table: Table, policy: Policy) -> pl.L
         The rows with `_optout_reason` (String, null where the row may go on); the number of another person who is
         out becomes null, so that the row no longer leads to them.
     """
-    standing = policy.standing(feed.setting)
+    standing = policy.standings[feed.name]
     frame = frame.with_columns(
         _worst("_number", "_given", standing).alias("_verdict"),
         *(_worst(name, f"{name}_given", standing).alias(f"{name}_verdict") for name in table.others),

@@ -1,20 +1,22 @@
 """Which opt-outs bind for this purpose, brought into one form that a row is held against.
 
-Every register becomes part of one sorted array of numbers with a verdict each, so that a row costs one search
-whatever the number of registers.
+What every register says becomes one sorted array of numbers with a verdict each, so that a row costs one search whatever
+the number of registers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from linkage import nhs_number
 from linkage.optouts.lookup import Lookup
-from linkage.optouts.national import AllowedList, Evidence, Numbers
 from linkage.optouts.practices import Sharing
+from linkage.optouts.registers import Evidence, Numbers, Said, distinct
 from linkage.reasons import Reason
 
 # In the order of precedence: of two verdicts the smaller one counts.
@@ -30,12 +32,14 @@ class Standing:
         numbers: Sorted distinct numbers.
         verdicts: For each its place in `VERDICTS`, or `MAY_BE_USED`.
         otherwise: The verdict for all other numbers.
+        otherwise_abroad: The same for all other numbers that were issued in Scotland and Ireland.
         lookup: Finds rows' numbers among `numbers`.
     """
 
     numbers: Numbers
     verdicts: npt.NDArray[np.uint8]
     otherwise: int
+    otherwise_abroad: int
     lookup: Lookup = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,9 +48,13 @@ class Standing:
     def of(self, numbers: pl.Series) -> pl.Series:
         """Verdicts (UInt8, never null; null numbers may be used) for a column of numbers (Int64)."""
         values = numbers.fill_null(-1).to_numpy()
-        known, places = self.lookup.find(values)
-        verdicts = np.where(known, self.verdicts[places], self.otherwise) if len(self.numbers) else self.otherwise
-        return pl.Series(np.where(values < 0, MAY_BE_USED, verdicts).astype(np.uint8))
+        verdicts = np.full(len(values), self.otherwise, dtype=np.uint8)
+        if self.otherwise_abroad != self.otherwise:
+            verdicts[nhs_number.issued_abroad(values)] = self.otherwise_abroad
+        if len(self.numbers):
+            known, places = self.lookup.find(values)
+            verdicts = np.where(known, self.verdicts[places], verdicts)
+        return pl.Series(np.where(values < 0, np.uint8(MAY_BE_USED), verdicts).astype(np.uint8))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,38 +62,48 @@ class Policy:
     """Everything that decides whether a row may go on.
 
     Attributes:
-        primary_care: Standing of people in GP records.
-        elsewhere: Standing of people in all other records.
+        standings: Standing of people, by feed.
         sharing: Practices that share, or None where that is exempt.
         allow_test_numbers: Whether numbers of the test range are people.
+        evidence: The registers' files.
     """
 
-    primary_care: Standing
-    elsewhere: Standing
+    standings: Mapping[str, Standing]
     sharing: Sharing | None
     allow_test_numbers: bool = False
     evidence: tuple[Evidence, ...] = ()
 
-    def standing(self, setting: str) -> Standing:
-        """The standing that applies in a care setting."""
-        return self.primary_care if setting == "primary_care" else self.elsewhere
+
+def combine(registers: Sequence[Said]) -> Standing:
+    """Bring what registers say into one form: the strictest verdict of all of them, for every number."""
+    numbers = distinct(*(array for said in registers for array in (*said.out.values(), *_listed(said))))
+    verdicts = np.full(len(numbers), MAY_BE_USED, dtype=np.uint8)
+    abroad = nhs_number.issued_abroad(numbers)
+    for said in registers:
+        verdicts = np.minimum(verdicts, _verdicts(said, numbers, abroad))
+    return Standing(
+        numbers,
+        verdicts,
+        min((_otherwise(said) for said in registers), default=MAY_BE_USED),
+        min((_otherwise(said) for said in registers if not said.spares_other_nations), default=MAY_BE_USED),
+    )
 
 
-def standing(national: AllowedList | None, type1: Numbers, sensitive: Numbers) -> Standing:
-    """Bring the registers into one form.
+def _verdicts(said: Said, numbers: Numbers, abroad: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    verdicts = np.full(len(numbers), _otherwise(said), dtype=np.uint8)
+    if said.spares_other_nations:
+        verdicts[abroad] = MAY_BE_USED
+    for array in _listed(said):
+        verdicts[np.isin(numbers, array, assume_unique=True)] = MAY_BE_USED
+    # The reasons in reverse, so that the strictest is written last.
+    for reason in sorted(said.out, key=VERDICTS.index, reverse=True):
+        verdicts[np.isin(numbers, said.out[reason], assume_unique=True)] = VERDICTS.index(reason)
+    return verdicts
 
-    Args:
-        national: The allowed list; None where the opt-out does not bind.
-        type1: Numbers with a type 1 opt-out that binds here.
-        sensitive: Numbers of people whose records are not to be used.
-    """
-    asked = national.asked if national else np.array([], dtype=np.int64)
-    numbers = np.unique(np.concatenate([asked, type1, sensitive]))
-    otherwise = VERDICTS.index(Reason.NATIONAL_NOT_ASKED) if national else MAY_BE_USED
-    verdicts = np.full(len(numbers), otherwise, dtype=np.uint8)
-    if national:
-        verdicts[np.isin(numbers, national.asked, assume_unique=True)] = VERDICTS.index(Reason.NATIONAL_OPT_OUT)
-        verdicts[np.isin(numbers, national.allowed, assume_unique=True)] = MAY_BE_USED
-    verdicts[np.isin(numbers, type1, assume_unique=True)] = VERDICTS.index(Reason.TYPE1_OPT_OUT)
-    verdicts[np.isin(numbers, sensitive, assume_unique=True)] = VERDICTS.index(Reason.SENSITIVE)
-    return Standing(numbers, verdicts, otherwise)
+
+def _listed(said: Said) -> tuple[Numbers, ...]:
+    return () if said.may is None else (said.may,)
+
+
+def _otherwise(said: Said) -> int:
+    return MAY_BE_USED if said.otherwise is None else VERDICTS.index(said.otherwise)

@@ -7,14 +7,18 @@ whatever came later, since nobody can say that it came first.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import resources
 
 import numpy as np
 import polars as pl
 
 from linkage.config import Type1
-from linkage.optouts.national import Numbers
+from linkage.optouts import ages
+from linkage.optouts.registers import Numbers, Said
+from linkage.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,30 @@ def codes(rules: Type1) -> Codes:
         frozenset(national["dissent"]) | frozenset(rules.dissent),
         frozenset(national["withdrawal"]) | frozenset(rules.withdrawal),
     )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Type1Codes:
+    """Dissents and withdrawals in the GP records of the flows.
+
+    Attributes:
+        records: One row for each code recorded, as `opted_out` takes them.
+        newest: When each table that they come from was last delivered, UTC.
+        max_age_days: How old that may be.
+    """
+
+    records: pl.DataFrame
+    newest: Mapping[str, datetime]
+    max_age_days: int
+
+    def read(self, now: datetime) -> Said:
+        """Who has a type 1 opt-out.
+
+        Raises:
+            PolicyError: The GP records are too old.
+        """
+        ages.check(self.newest, "type 1 opt-outs", self.max_age_days, now)
+        return Said(out={Reason.TYPE1_OPT_OUT: opted_out(self.records)})
 
 
 def opted_out(records: pl.DataFrame) -> Numbers:

@@ -1,0 +1,51 @@
+"""`linkage optouts`: asking the national service, taking in its answers, and how the registers stand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from linkage import inquiry
+from linkage.cli.run import ConfigurationPath, asker
+from linkage.errors import PolicyError, TemporaryError
+
+app = typer.Typer(help="Registers of people who said no.", no_args_is_help=True)
+
+
+@app.command()
+def request(configuration: ConfigurationPath) -> None:
+    """Write the request files for the national service: everyone in the flows and on the roster."""
+    for each in inquiry.request(configuration, datetime.now(UTC), asker()):
+        typer.echo(f"{each.path}: {each.numbers:,} numbers, LocalId {each.local_id}")
+    typer.echo("send each with its .ctl file, and leave them here: the answer is held against them")
+
+
+@app.command()
+def read(
+    configuration: ConfigurationPath,
+    inbox: Annotated[list[Path], typer.Argument(help="Where the mailbox's messages are: folders or files.")],
+) -> None:
+    """Take in what the national service sent back, and say what is still outstanding."""
+    received = inquiry.read(configuration, inbox, datetime.now(UTC))
+    for each in received.messages:
+        moment = f"{each.moment:%Y-%m-%d %H:%M}" if each.moment else "no date"
+        typer.echo(f"{moment:<16}  {each.file}: {each.outcome.value}" + (f" ({each.detail})" if each.detail else ""))
+    for name in received.outstanding:
+        typer.echo(f"outstanding: {name}")
+    for name in received.forgotten:
+        typer.echo(f"removed, too old: {name}")
+    if received.problems:
+        first = received.problems[0]
+        raise PolicyError(
+            f"{first.file}: {first.outcome.value}",
+            hint="correct it and ask again with `linkage optouts request`; what was good is in place",
+        )
+    if received.outstanding:
+        raise TemporaryError(
+            f"{len(received.outstanding)} requests have no answer yet",
+            hint="the service takes up to about an hour; read the inbox again",
+        )
+    typer.echo("every request is answered")

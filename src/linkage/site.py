@@ -207,7 +207,7 @@ def _active(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[str
         table = feed.tables[name]
         bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {})
         if extracts[name]:
-            rows = pl.concat([_small(bare, table, extract) for extract in extracts[name]]).filter(~pl.col("_malformed"))
+            rows = pl.concat([small(bare, table, extract) for extract in extracts[name]]).filter(~pl.col("_malformed"))
             if table.primary_key:
                 rows = rows.unique(table.primary_key, keep="last", maintain_order=True)
             else:

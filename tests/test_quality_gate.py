@@ -254,17 +254,8 @@ def test_the_command_prints_it(small_ics: SmallIcs, monkeypatch: pytest.MonkeyPa
     said = CliRunner().invoke(app, ["check", str(small_ics.configuration)]).output
     assert "worth a look:" in said
     lines = said.partition("worth a look:\n")[2].splitlines()
-    assert lines[0].split() == [
-        "10",
-        "100.0%",
-        "sus_op",
-        "appointment",
-        "consultation_medium",
-        "nothing",
-        "in",
-        "any",
-        "row",
-    ]
+    nothing = "10 100.0% sus_op appointment consultation_medium nothing in any row"
+    assert nothing.split() in [line.split() for line in lines]
     assert any(line.split()[-1] == "number_check_digit" for line in lines)
     assert len(lines) <= 14
 

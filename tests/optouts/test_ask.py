@@ -213,11 +213,7 @@ def test_a_request_covers_a_whole_ics(made_up: MadeUp, tmp_path: Path) -> None:
     """Of the made-up ICS: every valid number that any extract writes, by the truth and by reading every file as text."""
     text = (made_up.folder / "linkage.toml").read_text()
     own = tmp_path / "linkage.toml"
-    own.write_text(
-        text.replace("[optouts.national]", '[optouts.national]\nmailbox = "X26OT154"')
-        .replace('"optouts/national/requests', '"asked')
-        .replace('"optouts/national/answers', '"back')
-    )
+    own.write_text(text.replace('"optouts/national/requests', '"asked').replace('"optouts/national/answers', '"back'))
     for name in ("extracts", "keys", "store", "private", "reference"):
         (tmp_path / name).symlink_to(made_up.folder / name)
     made = inquiry.request(own, datetime.now(UTC))

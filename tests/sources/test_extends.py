@@ -78,7 +78,7 @@ def test_a_contract_of_a_few_lines_says_much() -> None:
 def test_a_table_and_a_part_can_go_and_come() -> None:
     """And a part is merged, not replaced."""
     feed = parse('extends = "sus_apc"\n[tables]\nepisode = false\ndiagnosis = false\n', "local.toml")
-    assert list(feed.tables) == ["spell"]
+    assert list(feed.tables) == ["spell", "deletion"]
     without = extended("[tables.appointment]\nevent = false\n").tables["appointment"]
     assert without.event is None
     assert without.columns == TABLE.columns

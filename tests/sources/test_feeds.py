@@ -411,8 +411,8 @@ def test_social_care_persons_share_a_namespace_within_the_council() -> None:
     ("namespace", "feed", "tables"),
     [
         ("emis.patient_guid", "emis", {"patient", "observation", "issue"}),
-        ("sus_apc.spell", "sus_apc", {"spell", "episode", "diagnosis"}),
-        ("ecds.attendance", "ecds", {"attendance", "diagnosis"}),
+        ("sus_apc.spell", "sus_apc", {"spell", "episode", "diagnosis", "deletion"}),
+        ("ecds.attendance", "ecds", {"attendance", "diagnosis", "deletion"}),
         ("csds.person_id", "csds", {"patient", "referral", "care_contact"}),
         ("mhsds.person_id", "mhsds", {"patient", "referral", "care_contact", "hospital_spell"}),
         ("csds.service_request", "csds", {"referral", "care_contact"}),

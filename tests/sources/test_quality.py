@@ -40,6 +40,7 @@ PLAIN = {
     "appointment.commissioning.service_agreement.commissioner": "QXX",
     "appointment.commissioning.tariff_calculation.final_price": "12.5",
     "appointment.patient.identity.withheld_identity_reason": "",
+    "system.record.confidentiality_category": "",
     STATUS: "01",
 }
 NUMBER = "appointment.patient.identity.nhs_number.value"

@@ -94,7 +94,7 @@ def test_a_table_and_a_part_can_go_and_come() -> None:
         clinic = { source = "Clinic", role = "code" }
         """
     )
-    assert list(more.tables) == ["appointment", "clinic"]
+    assert list(more.tables) == ["appointment", "deletion", "clinic"]
 
 
 def test_a_switch_is_set_and_not_removed() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from linkage.pseudonymise import Keyset, Pseudonymiser
+from linkage.pseudonymise import Keyset, Pseudonymiser, kernel
 from linkage.pseudonymise.reverser import KeyHolderKeyset
 from linkage.pseudonymise.token import key_id
 
@@ -63,3 +63,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opener:
 def as_document() -> Callable[..., dict[str, object]]:
     """`document`, for tests that damage it first."""
     return document
+
+
+@pytest.fixture(params=["the kernel that is here", "the plain kernel"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever kernel, everything is the same."""
+    if request.param == "the plain kernel":
+        monkeypatch.setattr(kernel, "_kernel", None)
+        monkeypatch.setattr(kernel, "native", None)

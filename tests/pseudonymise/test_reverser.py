@@ -36,6 +36,7 @@ def test_making_tokens_does_not_import_the_way_back() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.usefixtures("either")
 def test_polars_there_and_back(opened: Opener) -> None:
     """Leading zeros included, as text of ten digits."""
     numbers, reasons = opened((ROOT, "primary")).reverser("ics:demo").reverse(tokens_of(ROOT))
@@ -44,6 +45,7 @@ def test_polars_there_and_back(opened: Opener) -> None:
     assert (numbers.dtype, numbers.name, reasons.dtype) == (pl.String(), "t", pl.Enum(["refused"]))
 
 
+@pytest.mark.usefixtures("either")
 def test_arrow_there_and_back(opened: Opener) -> None:
     """`arrow.uuid`, its storage and plain binary; sliced, chunked and empty."""
     reverser = opened((ROOT, "primary")).reverser("ics:demo")
@@ -59,6 +61,7 @@ def test_arrow_there_and_back(opened: Opener) -> None:
     assert len(reverser.reverse(pa.chunked_array([], pa.uuid()))[0]) == 0
 
 
+@pytest.mark.usefixtures("either")
 def test_whatever_is_wrong_is_only_refused(opened: Opener) -> None:
     """Null, short, noise, one bit changed, another domain: the same single reason."""
     good = tokens_of(ROOT)[0]
@@ -69,6 +72,7 @@ def test_whatever_is_wrong_is_only_refused(opened: Opener) -> None:
     assert reasons.to_list() == [None] + ["refused"] * 7
 
 
+@pytest.mark.usefixtures("either")
 def test_primary_and_active_versions_are_tried(opened: Opener) -> None:
     """A rotated key still reads; a disabled, destroyed or unknown one does not."""
     keyset = opened((OLD, "active"), (ROOT, "primary"), (OFF, "disabled"), (GONE, "destroyed"))

@@ -154,6 +154,8 @@ def test_wrong_keys_and_text_are_refused_without_repeating_them() -> None:
             token.derive(root, "ics:demo")
         with pytest.raises(ValueError, match="32 bytes"):
             token.key_id(root)
+        with pytest.raises(ValueError, match="32 bytes"):
+            token.Subkeys("ics:demo", ROOT, root, ROOT)
     with pytest.raises(UnicodeError) as caught:
         record_token(DEMO, "a", "secret\ud800")
     assert "secret" not in repr(caught.value)

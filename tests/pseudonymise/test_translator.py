@@ -10,21 +10,13 @@ import polars as pl
 import pytest
 
 from linkage.errors import ConfigurationError
-from linkage.pseudonymise import Pseudonymiser, kernel
+from linkage.pseudonymise import Pseudonymiser
 from linkage.pseudonymise.reverser import KeyHolderKeyset
 from linkage.pseudonymise.translator import Translator
 
 ROOT, OLD = bytes(range(32)), b"\1" * 32
 NUMBERS = pl.Series("t", ["9434765919", None, "0101011113", "3462950622"])
 Opener = Callable[..., KeyHolderKeyset]
-
-
-@pytest.fixture(params=["the kernel that is here", "the plain kernel"])
-def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever kernel, everything is the same."""
-    if request.param == "the plain kernel":
-        monkeypatch.setattr(kernel, "_kernel", None)
-        monkeypatch.setattr(kernel, "native", None)
 
 
 def _tokens(root: bytes, domain: str) -> pl.Series:

@@ -13,6 +13,7 @@
 
 #define KEYS "linkage.kernel.keys"
 
+static const uint8_t NO_BYTES[1];
 static Path paths[3];
 static int path_count;
 
@@ -70,7 +71,8 @@ static int hold(PyObject *given, Held *held) {
     held->column.index = (Bytes){held->index.buf, held->index.len};
     if (validity != Py_None) {
         if (PyObject_GetBuffer(validity, &held->validity, PyBUF_SIMPLE) < 0) goto bad;
-        held->column.validity = (Bytes){held->validity.buf, held->validity.len};
+        /* Even a bitmap without bytes is one: without it, no row would be null. */
+        held->column.validity = (Bytes){held->validity.buf ? held->validity.buf : NO_BYTES, held->validity.len};
     }
     if (!hold_data(data, held)) goto bad;
     if (held->column.layout < OFFSETS_32 || held->column.layout > INT_64 || !covered(&held->column)) {

@@ -175,7 +175,7 @@ def check_buffers(column: pa.Array | pa.ChunkedArray) -> None:
     """
     try:
         column.validate(full=True)
-    except pa.ArrowInvalid:
+    except pa.ArrowException:
         raise InputError(
             "the Arrow column's buffers contradict each other, or its text is not UTF-8",
             hint="write the column again with the tool that made it",

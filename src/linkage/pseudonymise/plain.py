@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute
 
+from linkage.errors import InputError
 from linkage.nhs_number import parse
 from linkage.pseudonymise.token import TOKEN_BYTES, SecretHandle, Subkeys
 
@@ -24,6 +26,7 @@ __all__ = ["PlainKernel"]
 _BLOCK_BYTES = 64  # of SHA-256
 _CHUNK_ROWS = 1 << 16  # bounds the Python objects alive at once
 _LIMIT = 10**10
+_LONGEST = 2**31 - 1  # bytes
 
 
 class PlainKernel(SecretHandle):
@@ -38,6 +41,7 @@ class PlainKernel(SecretHandle):
 
     def tokenise(self, column: pa.Array, *, allow_test: bool) -> tuple[pa.Array, Reasons]:
         """See `Kernel`."""
+        _check_lengths(column)
         parsed = parse(pl.Series(column), allow_test=allow_test)
         codes = parsed["reason"].to_physical().cast(pl.Int16).fill_null(-1).to_numpy() + 1
         return self.person(parsed["number"].to_arrow()), codes.astype(np.uint8)
@@ -75,6 +79,17 @@ class PlainKernel(SecretHandle):
         token[:, 0] = iv[:, :2].copy().view(">u8")[:, 0]
         token[:, 1] = low | iv[:, 2].astype(np.uint64) << 30 | np.uint64(1 << 63)
         return token.tobytes()
+
+
+def _check_lengths(column: pa.Array) -> None:
+    """Polars panics over a value of 2^32 bytes, and needs three times the room of a shorter one."""
+    if not pa.types.is_large_string(column.type) or column.nbytes <= _LONGEST:
+        return
+    if (pa.compute.max(pa.compute.binary_length(column)).as_py() or 0) > _LONGEST:
+        raise InputError(
+            "a value in the column has 2^31 bytes or more, and is no NHS number",
+            hint="look at how the column was split into rows",
+        )
 
 
 def _keyed(key: bytes) -> _State:

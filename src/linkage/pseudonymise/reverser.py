@@ -33,6 +33,7 @@ __all__ = ["REFUSED", "KeyHolderKeyset", "Reverser", "tokens_array"]
 REFUSED: Final = "refused"
 _REFUSED: Final = -1
 _DIGITS: Final = 10
+_MOST_TEXTS: Final = (2**31 - 1) // _DIGITS
 
 
 class KeyHolderKeyset(Keyset):
@@ -88,7 +89,8 @@ class Reverser(SecretHandle):
             `refused`. Polars: String and Enum. Arrow: string array and dictionary array of strings.
 
         Raises:
-            ConfigurationError: when the column is not binary.
+            ConfigurationError: when the column is not binary, or an Arrow column has more rows than one Arrow
+                string array holds.
             InputError: when an Arrow column's buffers contradict each other.
         """
         if isinstance(tokens, pl.Series):
@@ -155,6 +157,11 @@ def _reverse_one(subkeys: Subkeys, token: bytes | None) -> int:
 def _series(tokens: pa.Array | pa.ChunkedArray) -> pl.Series:
     kind = tokens.type if isinstance(tokens, pa.Array | pa.ChunkedArray) else pa.bool_()
     kinds = (pa.types.is_fixed_size_binary, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_null)
+    if isinstance(tokens, pa.Array | pa.ChunkedArray) and len(tokens) > _MOST_TEXTS:
+        raise ConfigurationError(
+            f"numbers of {len(tokens):,} tokens do not fit one Arrow string array",
+            hint=f"give the column in parts of at most {_MOST_TEXTS:,} rows, or as Polars",
+        )
     if kind == pa.uuid():
         tokens = tokens.cast(pa.binary(TOKEN_BYTES))
     elif not any(is_kind(kind) for is_kind in kinds):

@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 ROOT_BYTES = 32
+SUBKEY_BYTES = 32
 TOKEN_BYTES = 16
 
 _MASK_HI = 0xFFFF_FFFF_FFFF_0FFF
@@ -67,12 +68,20 @@ class SecretHandle:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subkeys(SecretHandle):
-    """The keys of one domain, 32 bytes each. Equality is identity, so no comparison takes variable time."""
+    """The keys of one domain, 32 bytes each. Equality is identity, so no comparison takes variable time.
+
+    Raises:
+        ValueError: when one is not 32 bytes.
+    """
 
     domain: str
     person_mac: bytes = field(repr=False)
     person_enc: bytes = field(repr=False)
     record_mac: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if any(len(key) != SUBKEY_BYTES for key in (self.person_mac, self.person_enc, self.record_mac)):
+            raise ValueError("a subkey is 32 bytes")
 
 
 def check_domain(domain: str) -> None:
@@ -111,7 +120,7 @@ def derive(root: bytes, domain: str) -> Subkeys:
     """
     check_domain(domain)
     labels = ("person-mac", "person-enc", "record-mac")
-    return Subkeys(domain, *(_from_root(root, f"linkage/v1/{label}/{domain}", 32) for label in labels))
+    return Subkeys(domain, *(_from_root(root, f"linkage/v1/{label}/{domain}", SUBKEY_BYTES) for label in labels))
 
 
 def person_token(subkeys: Subkeys, digits: str) -> bytes:

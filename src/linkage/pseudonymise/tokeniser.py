@@ -7,9 +7,11 @@ is computed by `linkage.pseudonymise.kernel`, the only part that does arithmetic
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Self, overload
+from typing import TYPE_CHECKING, Self, overload
 
 import numpy as np
 import polars as pl
@@ -18,6 +20,9 @@ import pyarrow as pa
 from linkage.nhs_number import REASONS, ColumnTypeError, NumberReason
 from linkage.pseudonymise.kernel import Kernel, check_buffers, open_kernel
 from linkage.pseudonymise.token import TOKEN_BYTES, SecretHandle, Subkeys, check_namespace, derive, key_id
+
+if TYPE_CHECKING:
+    from linkage.pseudonymise.plain import Reasons
 
 __all__ = ["Pseudonymiser", "binary"]
 
@@ -95,8 +100,8 @@ class Pseudonymiser(SecretHandle):
             ColumnTypeError: (a ConfigurationError) when the column holds neither text nor integers.
             InputError: when an Arrow column's buffers contradict each other, or its text is not UTF-8.
         """
-        series = column if isinstance(column, pl.Series) else _series(column)
-        tokens, codes = self._kernel.tokenise(_numbers(series), allow_test=allow_test_numbers)
+        columns = [_numbers(column)] if isinstance(column, pl.Series) else _chunks(column)
+        tokens, codes = _joined(columns, partial(self._kernel.tokenise, allow_test=allow_test_numbers))
         found = pa.array(codes.view("int8") - 1, mask=codes == 0)
         if isinstance(column, pl.Series):
             return binary(tokens, column.name), pl.Series("reason", found).cast(pl.UInt8).cat.to(REASONS)
@@ -184,11 +189,25 @@ def binary(tokens: pa.Array, name: str) -> pl.Series:
     return pl.Series(name, pa.Array.from_buffers(pa.large_binary(), len(tokens), buffers), dtype=pl.Binary)
 
 
-def _series(column: pa.Array | pa.ChunkedArray) -> pl.Series:
+def _joined(
+    columns: list[pa.Array], tokenise: Callable[[pa.Array], tuple[pa.Array, Reasons]]
+) -> tuple[pa.Array, Reasons]:
+    """What is made of each chunk, in one. A chunk too small for several threads may have one to itself."""
+    if len(columns) == 1:
+        return tokenise(columns[0])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = list(pool.map(tokenise, columns))
+    return pa.concat_arrays([tokens for tokens, _ in parts]), np.concatenate([codes for _, codes in parts])
+
+
+def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    """An Arrow column's chunks as text or Int64. Text stays where it is: Polars panics over a value of 2^32 bytes."""
     known = isinstance(column, pa.Array | pa.ChunkedArray)
-    accepted = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    kinds = (*accepted, pa.types.is_integer, pa.types.is_null)
-    if not known or not any(is_kind(column.type) for is_kind in kinds):
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    if not known or not any(is_kind(column.type) for is_kind in (*text, pa.types.is_integer, pa.types.is_null)):
         raise ColumnTypeError("NHS numbers are read from an Arrow or Polars column of text or integers")
     check_buffers(column)
-    return pl.Series("", column)
+    chunks = (column.chunks if isinstance(column, pa.ChunkedArray) else [column]) or [pa.array([], column.type)]
+    return (
+        chunks if any(is_text(column.type) for is_text in text) else [_numbers(pl.Series("", each)) for each in chunks]
+    )

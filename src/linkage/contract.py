@@ -92,6 +92,8 @@ class Column(_Contract):
         formats: Date formats, tried in order; the feed's when empty.
         sentinels: Values that mean "nothing here"; added to the feed's.
         codes: The only values allowed; others are emptied and counted as unknown.
+        map: Words as delivered and the code that each stands for, without regard to case and spacing; a code
+            stays as it is, a word that stands for "" is emptied, any other is emptied and counted as unknown.
         lookup: `table.column` of a lookup table of this feed that the value is translated through.
         attribute: What it tells about the person, for the person table.
         removes: For flags: the reason under which a row with a true flag is removed; in a roster table so
@@ -112,6 +114,7 @@ class Column(_Contract):
     formats: Strings = ()
     sentinels: Strings = ()
     codes: Strings = ()
+    map: dict[str, str] = {}
     lookup: str | None = None
     attribute: Literal["sex", "ethnicity", "practice", "birth", "death", "home"] | None = None
     removes: Literal["sensitive", "test_patient", "deleted"] | None = None
@@ -136,6 +139,8 @@ class Column(_Contract):
                 raise ValueError("a namespace or scheme is lower-case letters, digits, '_' and '.'")
         if self.removes and self.role is not Role.FLAG:
             raise ValueError("only a column of role flag can remove a row")
+        if self.map and (self.kind != "text" or self.codes or self.lookup):
+            raise ValueError("a map is for text, and stands instead of codes and lookup")
         return self
 
     @property

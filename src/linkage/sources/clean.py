@@ -131,7 +131,7 @@ def _can_fail(column: Column) -> bool:
         return False
     if column.role is Role.FLAG:
         return True
-    return column.kind != "text" or bool(column.codes) or bool(column.lookup) or column.role in _CHECKED_TEXT
+    return column.kind != "text" or bool(column.codes or column.map or column.lookup) or column.role in _CHECKED_TEXT
 
 
 def _written(name: str, column: Column, feed: Feed) -> pl.Expr:
@@ -141,6 +141,9 @@ def _written(name: str, column: Column, feed: Feed) -> pl.Expr:
         return text
     nothing = [*column.sentinels, *(feed.sentinels if column.kind in ("date", "datetime") else ())]
     written = ~text.is_in(["", *nothing]) if nothing else text != ""
+    wordless = [_plain_word(word) for word, code in column.map.items() if not code]
+    if wordless:
+        written &= ~_plain(text).is_in(wordless)
     return pl.when(written).then(text).alias(name)
 
 
@@ -159,6 +162,8 @@ def _value(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> pl.Expr
         return _cast(raw, column)
     if column.codes:
         return pl.when(raw.is_in(list(column.codes))).then(raw)
+    if column.map:
+        return _mapped(raw, column)
     if column.kind == "text" and column.role is not Role.FLAG:
         return pl.when(~raw.str.contains(_NUMBER_LIKE)).then(raw)
     return _read(raw, column, column.formats or feed.formats)
@@ -175,6 +180,21 @@ def _usable(name: str, column: Column) -> pl.Expr:
 
 def _unreadable(name: str) -> pl.Expr:
     return pl.col(name).is_not_null() & pl.col(name + _VALUE).is_null()
+
+
+def _mapped(raw: pl.Expr, column: Column) -> pl.Expr:
+    """The code that a word stands for, null for an unknown word; a code stands for itself."""
+    words = {_plain_word(code): code for code in column.map.values()}
+    words |= {_plain_word(word): code for word, code in column.map.items()}
+    return _plain(raw).replace_strict(list(words), list(words.values()), default=None, return_dtype=pl.String)
+
+
+def _plain(text: pl.Expr) -> pl.Expr:
+    return text.str.to_lowercase().str.replace_all(r"\s+", " ")
+
+
+def _plain_word(word: str) -> str:
+    return " ".join(word.lower().split())
 
 
 def _read(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Expr:

@@ -28,7 +28,7 @@ import polars as pl
 import pytest
 
 from linkage import contract, parts, pipeline
-from linkage.contract import Feed, Role, Table
+from linkage.contract import Role, Table
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset, Pseudonymiser
 from linkage.site import is_pseudonymised
@@ -184,12 +184,12 @@ def _labels(folder: Path, feeds: Iterable[str], pseudonymiser: Pseudonymiser) ->
         feed = contract.load(name)
         for table in feed.tables.values():
             for path in read.find(folder / "extracts" / name, table, name):
-                labels |= _record_labels(inspect(path, feed), feed, table, pseudonymiser)
+                labels |= _record_labels(inspect(path, feed, table), table, pseudonymiser)
     return labels
 
 
-def _record_labels(extract: Extract, feed: Feed, table: Table, pseudonymiser: Pseudonymiser) -> dict[bytes, str]:
-    frame = read.scan(extract, feed, table).with_columns(pl.col(pl.String).str.strip_chars()).collect()
+def _record_labels(extract: Extract, table: Table, pseudonymiser: Pseudonymiser) -> dict[bytes, str]:
+    frame = read.scan(extract, table).with_columns(pl.col(pl.String).str.strip_chars()).collect()
     labels = {}
     for name in table.with_role(Role.RECORD, Role.PERSON_KEY, Role.PSEUDONYM):
         column = table.columns[name]

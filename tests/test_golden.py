@@ -65,7 +65,7 @@ def test_every_column_is_in_the_extract(name: str) -> None:
     """Golden headers are those of the layouts, so a contract that asks for another name is found here."""
     feed = contract.load(name)
     for table_name, table in feed.tables.items():
-        headers = {path: inspect(path, feed).header for path in _files(name, table.files)}
+        headers = {path: inspect(path, feed, table).header for path in _files(name, table.files)}
         assert headers, table_name
         for path, header in headers.items():
             assert len(header) == len(set(header)), path
@@ -105,9 +105,9 @@ def _dropped(name: str) -> set[str]:
     feed, found = contract.load(name), set()
     for table in feed.tables.values():
         for path in _files(name, table.files):
-            places = read.columns(inspect(path, feed), table)
-            with path.open(encoding="latin-1", newline="") as file:
-                rows = list(csv.reader(file, delimiter=feed.delimiter))[1:]
+            places = read.columns(inspect(path, feed, table), table)
+            with path.open(encoding=feed.layout(table).encoding, newline="") as file:
+                rows = list(csv.reader(file, delimiter=feed.layout(table).delimiter))[1:]
             for column in table.with_role(*contract.DROPPED):
                 found |= {row[places[column]] for row in rows if column in places}
     return {value for value in found if len(value) > 3}

@@ -225,7 +225,7 @@ def _golden_layouts(name: str) -> dict[str, Layout]:
     feed, found = load(name), {}
     for table_name, table in feed.tables.items():
         path = sorted(path for pattern in table.files for path in (GOLDEN / name / "extracts").glob(pattern))[0]
-        found[table_name] = Layout(path.name, ", ".join(inspect(path, feed).header))
+        found[table_name] = Layout(path.name, ", ".join(inspect(path, feed, table).header))
     return found
 
 

@@ -81,7 +81,7 @@ def _text_where_no_type_fits(frame: pl.LazyFrame, kept: Mapping[str, Column]) ->
 def _fits(dtype: pl.DataType, column: Column) -> bool:
     if dtype == pl.String:
         return True
-    if column.codes or column.lookup:
+    if column.codes or column.map or column.lookup:
         return False
     match column.kind:
         case "integer" | "number":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from linkage.contract import DROPPED, Column, Event, Feed, Role, Table
+from linkage.submission import Submission
 
 _SETTINGS = {
     "primary_care": "primary care",
@@ -20,6 +21,8 @@ _SETTINGS = {
 }
 _KINDS = {
     "records": "records, published as `{feed}_{table}`",
+    "deletions": "a delete log: names records that the source deleted",
+    "submissions": "which submissions count: it only informs the site half",
     "lookup": "a lookup: it only informs the site half",
     "sharing": "which practices share: it only informs the site half",
     "superseded": "which number replaced which: it only informs the site half",
@@ -93,8 +96,8 @@ def _head(feed: Feed) -> Iterator[str]:
 
 def _form(feed: Feed) -> str:
     stamp = f"delivery stamp in the name as `{feed.delivered_format}`" if feed.delivered else "delivered when modified"
-    names = {",": "comma", "|": "bar", "\t": "tab", ";": "semicolon"}
-    return f"Parquet, or text with {names.get(feed.delimiter, feed.delimiter)} between fields; {stamp}"
+    names = {",": "a comma", "|": "a bar", "\t": "a tab", ";": "a semicolon"}
+    return f"Parquet, or {feed.encoding} text with {names.get(feed.delimiter, feed.delimiter)} between fields; {stamp}"
 
 
 def _of(feed: Feed, name: str, table: Table) -> Iterator[str]:
@@ -113,7 +116,10 @@ def _facts(feed: Feed, name: str, table: Table) -> Iterator[str]:
     yield f"Files: {_code(table.files)}{', may be missing' if table.optional else ''}"
     yield f"Is: {_KINDS[table.kind].format(feed=feed.name, table=name)}"
     if table.primary_key:
-        yield f"A record is named by {_code(table.primary_key)}; its latest delivery counts"
+        latest = "its latest version" if table.submission else "its latest delivery"
+        yield f"A record is named by {_code(table.primary_key)}; {latest} counts"
+    if table.submission:
+        yield _submission(table.submission)
     if table.roster:
         yield f"Says which number {_code(table.person_keys)} belongs to"
     elif table.person_keys:
@@ -126,6 +132,8 @@ def _facts(feed: Feed, name: str, table: Table) -> Iterator[str]:
             f"Codes of the event `{table.codes.kind}`: system `{table.codes.system}`, code `{table.codes.code}`, "
             f"of record `{table.codes.record}`{position}"
         )
+    if table.number_status:
+        yield f"State of the NHS numbers: `{table.number_status}`"
     if table.registration:
         yield f"Registrations: {_words(table.registration)}"
     if table.type1:
@@ -133,6 +141,17 @@ def _facts(feed: Feed, name: str, table: Table) -> Iterator[str]:
     if table.sharing:
         flags = ", ".join(f"`{flag}` is {str(value).lower()}" for flag, value in table.sharing.flags.items())
         yield f"`{table.sharing.practice}` shares when {flags}"
+
+
+def _submission(rule: Submission) -> str:
+    parts = [
+        f"named by `{rule.id}`" if rule.id else "named by the delivery",
+        f"the latest by `{rule.latest}`" if rule.latest else "the latest by delivery",
+        f"active when listed in `{rule.active}`" if rule.active else "",
+        f"replacing earlier ones of the same {_code(rule.replaces)}" if rule.replaces else "",
+        f"for the period `{rule.covers.start}` to `{rule.covers.end}`" if rule.covers else "",
+    ]
+    return f"Comes in submissions, {', '.join(filter(None, parts))}"
 
 
 def _event(event: Event) -> str:
@@ -151,6 +170,10 @@ def _sources(column: Column) -> str:
 
 
 def _becomes(name: str, column: Column, table: Table) -> str:
+    if table.kind == "deletions" and column.role is Role.RECORD:
+        return f"one-way token of `{column.namespace}`; deletes what has the same"
+    if table.kind == "deletions" and column.removes:
+        return "deletes when true"
     if table.kind != "records":
         return "read here, not published"
     match column.role:

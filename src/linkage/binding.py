@@ -146,7 +146,8 @@ def check_coverage(configuration: Configuration, made: Sequence[TableParts]) -> 
     rules = configuration.optouts.national
     if rules is None:
         return
-    decided = [reason.value for reason in (*VERDICTS, Reason.PRACTICE_NOT_SHARING)]
+    not_taken = (Reason.PRACTICE_NOT_SHARING, Reason.BEFORE_EARLIEST, Reason.CODE_NOT_KEPT)
+    decided = [reason.value for reason in (*VERDICTS, *not_taken)]
     for table in made:
         unasked = sum(part.removed.get(Reason.NATIONAL_NOT_ASKED.value, 0) for part in table.parts)
         # Every row of a person with a usable number counts, whatever else removed it.

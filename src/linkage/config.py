@@ -227,12 +227,20 @@ class Flow(Section):
         path: The folder with the extracts.
         agreement: The reference of the data-sharing agreement behind the flow; one of the purpose's, where it lists any.
         optouts_applied_upstream: For feeds that arrive pseudonymised: the document that says so.
+        tables: The tables that are published; all when empty. Others are read only where they inform.
+        columns: For a table: the columns that are published, besides those that name and date its records.
+        earliest: Records before this day, or without a date where their table has one, are removed.
+        keep: For a column, or `table.column`: the codes that are kept, as a list or a CSV file with a column `code`.
     """
 
     feed: str
     path: Path
     agreement: str = ""
     optouts_applied_upstream: str | None = None
+    tables: Strings = ()
+    columns: dict[str, Strings] = Field(default_factory=dict)
+    earliest: date | None = None
+    keep: dict[str, Path | tuple[str, ...]] = Field(default_factory=dict)
 
 
 class Configuration(Section):

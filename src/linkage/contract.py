@@ -100,6 +100,7 @@ class Column(_Contract):
             are the rows of other tables that find their person through it. A flag of type text is true when
             anything is written in it.
         whole_person: For flags: removes every row of the person, in every feed.
+        published: False for a column that something is decided by and that does not leave the site half.
     """
 
     source: Strings = Field(min_length=1)
@@ -119,6 +120,7 @@ class Column(_Contract):
     attribute: Literal["sex", "ethnicity", "practice", "birth", "death", "home"] | None = None
     removes: Literal["sensitive", "test_patient", "deleted"] | None = None
     whole_person: bool = False
+    published: bool = True
     description: str = ""
 
     @model_validator(mode="before")
@@ -223,8 +225,8 @@ class Table(_Contract):
 
     Attributes:
         files: Glob patterns, relative to the flow's folder.
-        kind: `records` goes on; `deletions` names records that the source deleted; `lookup`, `sharing`, `superseded`
-            and `submissions` only inform the site half.
+        kind: `records` goes on; `deletions` names records that the source deleted; `informs` is read for the roster and
+            for type 1 codes; `lookup`, `sharing`, `superseded` and `submissions` only inform the site half too.
         primary_key: Columns that name a record; the latest delivered row of a record wins.
         month: The date column whose month decides the partition.
         roster: True where this table says which number a `person_key` belongs to.
@@ -235,7 +237,7 @@ class Table(_Contract):
 
     title: str = ""
     files: Strings = Field(min_length=1)
-    kind: Literal["records", "deletions", "lookup", "sharing", "superseded", "submissions"] = "records"
+    kind: Literal["records", "deletions", "informs", "lookup", "sharing", "superseded", "submissions"] = "records"
     optional: bool = False
     primary_key: Strings = ()
     month: str | None = None
@@ -267,13 +269,12 @@ class Table(_Contract):
 
     @model_validator(mode="after")
     def _names_its_columns(self) -> Self:
-        named = [*self.primary_key, self.month, self.key, self.number_status]
-        parts = (self.event, self.codes, self.registration, self.type1, self.sharing, self.superseded, self.submission)
-        for part in parts:
-            named += _columns_named(part) if part else []
-        for name in filter(None, named):
+        for name in self.named:
             if name not in self.columns:
                 raise ValueError(f"{name!r} is named but is not one of the table's columns")
+        for name in self.structure:
+            if not self.columns[name].published:
+                raise ValueError(f"{name!r} must be published: records are told apart and put in order by it")
         for name, column in self.columns.items():
             if column.within and column.within not in self.columns:
                 raise ValueError(f"column {name!r}: within = {column.within!r} is not one of the table's columns")
@@ -295,7 +296,7 @@ class Table(_Contract):
             raise ValueError("a table of deletions names records, not persons")
         if self.submission is None:
             return self
-        if self.kind != "records":
+        if self.kind not in ("records", "informs"):
             raise ValueError("only a table of records has a submission")
         if self.submission.active and self.submission.id not in self.required:
             raise ValueError(f"{self.submission.id!r} must be required: a row without it is in no active submission")
@@ -305,6 +306,23 @@ class Table(_Contract):
             if self.columns[name].role not in _SETTLING:
                 raise ValueError(f"column {name!r}: a submission cannot be told by a column of its role")
         return self
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every column that the table's keys and parts name."""
+        named = [*self.primary_key, self.month, self.key, self.number_status]
+        parts = (self.event, self.codes, self.registration, self.type1, self.sharing, self.superseded, self.submission)
+        for part in parts:
+            named += _columns_named(part) if part else []
+        return tuple(filter(None, named))
+
+    @property
+    def structure(self) -> tuple[str, ...]:
+        """The columns without which the hub cannot tell records, events and codes apart, or settle which count."""
+        parts = [self.event.record, self.event.start] if self.event else []
+        parts += [self.codes.record, self.codes.code] if self.codes else []
+        parts += self.submission.columns if self.submission else []
+        return tuple(filter(None, dict.fromkeys([*self.primary_key, self.month, *parts])))
 
     def with_role(self, *roles: Role) -> tuple[str, ...]:
         """Names of the columns that have one of the roles, in the contract's order."""

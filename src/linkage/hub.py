@@ -52,7 +52,9 @@ from linkage.store.manifest import (
 )
 
 if TYPE_CHECKING:
+    from linkage.optouts.registers import Evidence
     from linkage.pipeline import SiteResult
+    from linkage.sources.select import CodeList
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +283,7 @@ def account(
         snapshot_digest=digest(path),
         inputs=tuple(_inputs(handed)),
         balance=exact,
-        registers=tuple(RegisterFile.model_validate(asdict(each)) for each in handed.policy.evidence),
+        registers=tuple(RegisterFile.model_validate(asdict(each)) for each in _files(handed)),
         exemptions=tuple(f"{each.optout}: {each.reference}" for each in configuration.optouts.exemptions),
         quality=tuple(ColumnCount.model_validate(asdict(each)) for file in handed.quality for each in file.columns),
         files=tuple(FileCount.model_validate(_without_columns(each)) for each in handed.quality),
@@ -304,6 +306,13 @@ def _shown(each: Load) -> ShownBalance:
         published=suppress(each.published)[0],
         removed={reason: suppress(rows)[0] for reason, rows in sorted(each.removed.items())},
     )
+
+
+def _files(handed: SiteResult) -> Iterator[Evidence | CodeList]:
+    """The files besides extracts that decided what is in."""
+    yield from handed.policy.evidence
+    for delivery in handed.delivered:
+        yield from delivery.selection.lists
 
 
 def _inputs(handed: SiteResult) -> Iterator[Input]:

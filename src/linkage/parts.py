@@ -199,7 +199,8 @@ def _part(
     with reading(extract, delivery.feed):
         rows = _hide(cleaned(delivery, table, extract), table, hidden)
         rows = rows.with_columns(pl.col("_row").map_batches(tick, return_dtype=pl.UInt32, is_elementwise=True))
-        decided = decide(rows, delivery.feed, table, work)
+        unwanted = delivery.selection.unwanted(name, table)
+        decided = decide(rows, delivery.feed, table, work).with_columns(pl.coalesce(REMOVED, unwanted).alias(REMOVED))
         sink = (
             release(decided, delivery.feed, table, work)
             .with_columns(

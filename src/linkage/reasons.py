@@ -31,6 +31,8 @@ class Reason(StrEnum):
     TYPE1_OPT_OUT = "type1_opt_out"
     NATIONAL_OPT_OUT = "national_opt_out"
     NATIONAL_NOT_ASKED = "national_not_asked"
+    BEFORE_EARLIEST = "before_earliest"
+    CODE_NOT_KEPT = "code_not_kept"
     WITHDRAWN = "withdrawn"
     NOTICE = "notice"
     DUPLICATE = "duplicate"
@@ -63,6 +65,8 @@ _MEANING = {
     Reason.TYPE1_OPT_OUT: "a type 1 opt-out",
     Reason.NATIONAL_OPT_OUT: "a national data opt-out",
     Reason.NATIONAL_NOT_ASKED: "the national service was not asked about the number",
+    Reason.BEFORE_EARLIEST: "older than the flow asks for, or without a date",
+    Reason.CODE_NOT_KEPT: "the code is not one that the flow keeps",
     Reason.WITHDRAWN: "a later delivery of the same record may not be used",
     Reason.NOTICE: "a line of a delete log, which is about a record and is none",
     Reason.DUPLICATE: "an exact copy of a record that is kept",

@@ -25,9 +25,10 @@ from linkage.optouts import type1
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.minimise import Minimiser, read_areas
 from linkage.reasons import Reason
-from linkage.sources import clean, read
+from linkage.sources import clean, read, select
 from linkage.sources.inspect import Extract, inspect
 from linkage.sources.roster import ENTRIES, SUPERSEDED, TYPE1, Roster
+from linkage.sources.select import Selection
 
 INACTIVE = "_inactive"
 STAMP_AHEAD = timedelta(days=1)  # a stamp without a time zone may be some hours ahead
@@ -43,6 +44,7 @@ class Delivery:
         extracts: Inspected files by table, in the order of delivery.
         lookups: Translations by `table.column`.
         active: Active submissions (String) by `table.column`; none where their list was not delivered.
+        selection: Which records the flow takes.
     """
 
     feed: Feed
@@ -50,6 +52,7 @@ class Delivery:
     extracts: Mapping[str, tuple[Extract, ...]]
     lookups: Mapping[str, pl.DataFrame]
     active: Mapping[str, pl.Series] = field(default_factory=dict)
+    selection: Selection = field(default_factory=Selection)
 
     @property
     def rows(self) -> int:
@@ -74,13 +77,15 @@ def deliveries(configuration: Configuration, now: datetime) -> Iterator[Delivery
             )
         names.add(feed.name)
         _check_flow(flow, feed)
+        feed = select.narrowed(feed, flow)
         folder = configuration.at(flow.path)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = pool.map(partial(_inspected, folder, feed), feed.tables)
             extracts = dict(zip(feed.tables, found, strict=True))
         for extract in chain.from_iterable(extracts.values()):
             _check_stamp(extract, now)
-        yield Delivery(feed, flow, extracts, _lookups(feed, extracts), _active(feed, extracts))
+        selection = select.Selection.of(flow, configuration.base)
+        yield Delivery(feed, flow, extracts, _lookups(feed, extracts), _active(feed, extracts), selection)
 
 
 def _check_stamp(extract: Extract, now: datetime) -> None:

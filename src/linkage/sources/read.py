@@ -216,7 +216,7 @@ def _needed(name: str, column: Column, table: Table) -> bool:
     parts += table.submission.columns if table.submission else ()
     named = {*table.primary_key, *parts, table.month, table.key, *table.subjects, *table.person_keys}
     removes = column.role is Role.FLAG and column.removes is not None
-    return column.required or removes or name in named or table.kind != "records"
+    return column.required or removes or name in named or table.kind not in ("records", "informs")
 
 
 def _missing(extract: Extract, column: Column) -> InputError:

@@ -62,6 +62,7 @@ class Role(StrEnum):
 
 DROPPED = frozenset({Role.FREE_TEXT, Role.NAME, Role.CONTACT})
 DATED = frozenset({Role.DATE, Role.BIRTH_DATE, Role.DEATH_DATE})
+_KEYS = (Role.RECORD, Role.PERSON_KEY)
 _SETTLING = frozenset({Role.RECORD, Role.ORGANISATION, Role.CODE, Role.DATE, Role.NUMBER, Role.CATEGORY})
 
 
@@ -101,6 +102,8 @@ class Column(_Contract):
             anything is written in it.
         whole_person: For flags: removes every row of the person, in every feed.
         published: False for a column that something is decided by and that does not leave the site half.
+        hides: For flags that mark sensitive: the column whose record the flag hides, in all its versions, with every
+            row of the feed that holds the same key; the row's own record when left out.
     """
 
     source: Strings = Field(min_length=1)
@@ -121,6 +124,7 @@ class Column(_Contract):
     removes: Literal["sensitive", "test_patient", "deleted"] | None = None
     whole_person: bool = False
     published: bool = True
+    hides: str | None = None
     description: str = ""
 
     @model_validator(mode="before")
@@ -143,6 +147,8 @@ class Column(_Contract):
             raise ValueError("only a column of role flag can remove a row")
         if self.map and (self.kind != "text" or self.codes or self.lookup):
             raise ValueError("a map is for text, and stands instead of codes and lookup")
+        if self.hides and self.removes != "sensitive":
+            raise ValueError('only a flag with removes = "sensitive" hides another record')
         return self
 
     @property
@@ -278,6 +284,9 @@ class Table(_Contract):
         for name, column in self.columns.items():
             if column.within and column.within not in self.columns:
                 raise ValueError(f"column {name!r}: within = {column.within!r} is not one of the table's columns")
+            hidden = self.columns.get(column.hides or "")
+            if column.hides and (hidden is None or hidden.role not in _KEYS or hidden.within):
+                raise ValueError(f"column {name!r}: hides = {column.hides!r} is not a column with a key of its own")
         if len(self.subjects) + len(self.pseudonyms) > 1:
             raise ValueError("one person is the subject of a row: mark the others with other = true")
         if self.kind == "records" and not self.primary_key:
@@ -449,7 +458,7 @@ class Feed(_Contract):
         found: dict[str, str] = {}
         for name, log in self.deletions().items():
             namespace = log.columns[log.with_role(Role.RECORD)[0]].namespace
-            for column in (*table.primary_key, *table.with_role(Role.RECORD, Role.PERSON_KEY)):
+            for column in (*table.primary_key, *table.with_role(*_KEYS)):
                 if table.columns[column].namespace == namespace:
                     found.setdefault(name, column)
         return found

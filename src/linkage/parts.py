@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
+from linkage import hide
 from linkage.bundle import LEVEL, Part, TableParts, digest
 from linkage.config import Quality
 from linkage.contract import Feed, Role, Table
@@ -21,7 +23,7 @@ from linkage.progress import Stage
 from linkage.pseudonymise import Pseudonymiser
 from linkage.pseudonymise.minimise import Minimiser, outputs, with_areas
 from linkage.reasons import Reason
-from linkage.site import INACTIVE, Delivery, cleaned, flagged, narrow, reading
+from linkage.site import HIDDEN, INACTIVE, Delivery, cleaned, flagged, reading
 from linkage.sources import clean, gate, quality
 from linkage.sources.inspect import Extract
 from linkage.sources.quality import FileQuality
@@ -77,8 +79,9 @@ def decide(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Lazy
     person = pl.col(PERSON_REASON)
     if feed.unlinked == "keep":
         person = pl.lit(None, pl.String)
-    flags = pl.coalesce(flagged(table), pl.col(KEY_REMOVES))
-    test = Reason.TEST_PATIENT.value
+    test, own = Reason.TEST_PATIENT.value, flagged(table)
+    hidden = pl.when(pl.col(HIDDEN)).then(pl.lit(Reason.SENSITIVE.value))
+    flags = pl.coalesce(pl.when(own == test).then(pl.lit(test)), hidden, own, pl.col(KEY_REMOVES))
     not_here = [test, Reason.DELETED.value]
     return frame.with_columns(
         pl.coalesce(
@@ -109,7 +112,8 @@ def release(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Laz
 
 def make_all(delivery: Delivery, folder: Path, work: Work, stage: Stage) -> list[Made]:
     """Make all parts of a feed: its records, and of its logs of deletions what is about records that go on."""
-    made = {name: make(delivery, name, folder, work, stage) for name in delivery.feed.records()}
+    hidden = hide.find(delivery)
+    made = {name: make(delivery, name, folder, work, stage, hidden.get(name, ())) for name in delivery.feed.records()}
     records = {name: each.parts for name, each in made.items()}
     for name in delivery.feed.deletions():
         log = make(delivery, name, folder, work, stage)
@@ -120,11 +124,12 @@ def make_all(delivery: Delivery, folder: Path, work: Work, stage: Stage) -> list
     return list(made.values())
 
 
-def make(delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage) -> Made:
+def make(
+    delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage, hidden: Sequence[hide.Hidden] = ()
+) -> Made:
     """Make all parts of one table."""
     table, extracts = delivery.feed.tables[name], delivery.extracts[name]
     made, counts, listed = [], [], []
-    hidden = _hidden(delivery, name)
     out = outputs(delivery.feed, table, work.minimiser, work.pseudonymiser)
     withdrawals, submissions = Withdrawals.of(table, out, folder), Submissions.of(table, out)
     for place, extract in enumerate(extracts):
@@ -145,37 +150,6 @@ def make(delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage) 
     return Made(submissions.write(folder, parts, extracts, listed) if submissions else parts, tuple(counts))
 
 
-def _row_flags(table: Table) -> list[str]:
-    """Flags that hide one record; those of a roster table hide through the roster, whatever the row's version."""
-    flags = [] if table.roster else table.with_role(Role.FLAG)
-    return [name for name in flags if table.columns[name].removes == Reason.SENSITIVE.value]
-
-
-def _hidden(delivery: Delivery, name: str) -> pl.DataFrame | None:
-    """Keys of the records that some delivered version marks sensitive: no other version may go on either."""
-    table = delivery.feed.tables[name]
-    flags = _row_flags(table)
-    if not flags:
-        return None
-    part = narrow(table, [*table.primary_key, *flags])
-    found = []
-    for extract in delivery.extracts[name]:
-        with reading(extract, delivery.feed):
-            rows = cleaned(delivery, part, extract).filter(flagged(part).is_not_null())
-            found.append(rows.select(table.primary_key).collect(engine="streaming"))
-    return pl.concat(found).unique() if found else None
-
-
-def _hide(rows: pl.LazyFrame, table: Table, hidden: pl.DataFrame | None) -> pl.LazyFrame:
-    if hidden is None or not hidden.height:
-        return rows
-    marked = hidden.lazy().with_columns(pl.lit(value=True).alias("_hidden"))
-    joined = rows.join(marked, on=list(table.primary_key), how="left", maintain_order="left")
-    # A blank flag of a record that nobody marks stays blank, for the count of missing cells.
-    flag = _row_flags(table)[0]
-    return joined.with_columns(pl.col(flag) | pl.col("_hidden").fill_null(value=False)).drop("_hidden")
-
-
 def _part(
     delivery: Delivery,
     name: str,
@@ -183,7 +157,7 @@ def _part(
     place: int,
     work: Work,
     stage: Stage,
-    hidden: pl.DataFrame | None,
+    hidden: Sequence[hide.Hidden],
     withdrawals: Withdrawals,
     submissions: Submissions | None,
 ) -> tuple[Part, FileQuality, list[pl.DataFrame]]:
@@ -197,7 +171,7 @@ def _part(
         return rows
 
     with reading(extract, delivery.feed):
-        rows = _hide(cleaned(delivery, table, extract), table, hidden)
+        rows = hide.hide(cleaned(delivery, table, extract), hidden)
         rows = rows.with_columns(pl.col("_row").map_batches(tick, return_dtype=pl.UInt32, is_elementwise=True))
         unwanted = delivery.selection.unwanted(name, table)
         decided = decide(rows, delivery.feed, table, work).with_columns(pl.coalesce(REMOVED, unwanted).alias(REMOVED))

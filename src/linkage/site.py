@@ -30,7 +30,7 @@ from linkage.sources.inspect import Extract, inspect
 from linkage.sources.roster import ENTRIES, SUPERSEDED, TYPE1, Roster
 from linkage.sources.select import Selection
 
-INACTIVE = "_inactive"
+INACTIVE, HIDDEN = "_inactive", "_hidden"
 STAMP_AHEAD = timedelta(days=1)  # a stamp without a time zone may be some hours ahead
 
 
@@ -166,8 +166,11 @@ def narrow(table: Table, names: list[str]) -> Table:
 
 
 def cleaned(delivery: Delivery, table: Table, extract: Extract) -> pl.LazyFrame:
-    """The clean rows of one file, with `_inactive` (Boolean): whether they came in a submission that is not active."""
+    """The clean rows of one file, with two Booleans: `_inactive`, whether the row's submission is not active, and
+    `_hidden`, false until `hide` says otherwise.
+    """
     rows = clean.clean(read.scan(extract, table), delivery.feed, table, delivery.lookups)
+    rows = rows.with_columns(pl.lit(value=False).alias(HIDDEN))
     told = table.submission
     active = delivery.active.get(told.active or "") if told else None
     if told is None or told.id is None or active is None:

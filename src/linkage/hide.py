@@ -1,0 +1,81 @@
+"""A record that any delivered version marks sensitive is hidden in all its versions, with all that hangs on it.
+
+Found before the rows are decided about, since the mark may stand in another file, or in another table: one confidential
+episode hides its spell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from linkage.contract import Role, Table
+from linkage.reasons import Reason
+from linkage.site import HIDDEN, Delivery, cleaned, flagged, narrow, reading
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Keys of hidden records: `keys` has the columns `by`, as delivered."""
+
+    by: tuple[str, ...]
+    keys: pl.DataFrame
+
+    def __repr__(self) -> str:
+        return f"Hidden(by {', '.join(self.by)})"
+
+
+def find(delivery: Delivery) -> Mapping[str, tuple[Hidden, ...]]:
+    """The hidden records of a feed, by the table whose rows they hide."""
+    found: dict[str, tuple[Hidden, ...]] = {}
+    for name in delivery.feed.records():
+        for table, hidden in (*_own(delivery, name), *_others(delivery, name)):
+            found[table] = (*found.get(table, ()), hidden)
+    return found
+
+
+def hide(rows: pl.LazyFrame, hidden: Sequence[Hidden]) -> pl.LazyFrame:
+    """The rows of one file, with `_hidden` (Boolean)."""
+    for each in hidden:
+        if each.keys.height:
+            marked = each.keys.lazy().with_columns(pl.lit(value=True).alias("_marked"))
+            rows = rows.join(marked, on=list(each.by), how="left", maintain_order="left")
+            rows = rows.with_columns(pl.col(HIDDEN) | pl.col("_marked").fill_null(value=False)).drop("_marked")
+    return rows
+
+
+def _own(delivery: Delivery, name: str) -> Iterator[tuple[str, Hidden]]:
+    """Flags that hide their own record; those of a roster table hide through the roster, whatever the row's version."""
+    table = delivery.feed.tables[name]
+    flags = [flag for flag in _marking(table) if table.columns[flag].hides is None]
+    if flags and not table.roster:
+        yield name, Hidden(table.primary_key, _marked(delivery, name, flags, table.primary_key))
+
+
+def _others(delivery: Delivery, name: str) -> Iterator[tuple[str, Hidden]]:
+    """Flags that hide a record named in the row, with every row of the feed that holds its key."""
+    table = delivery.feed.tables[name]
+    for key in dict.fromkeys(table.columns[flag].hides for flag in _marking(table)):
+        if key is not None:
+            keys = _marked(delivery, name, [f for f in _marking(table) if table.columns[f].hides == key], (key,))
+            for other, its in delivery.feed.records().items():
+                for column in its.with_role(Role.RECORD, Role.PERSON_KEY):
+                    if its.columns[column].namespace == table.columns[key].namespace:
+                        yield other, Hidden((column,), keys.rename({key: column}))
+
+
+def _marking(table: Table) -> list[str]:
+    flags = table.with_role(Role.FLAG)
+    return [name for name in flags if table.columns[name].removes == Reason.SENSITIVE.value]
+
+
+def _marked(delivery: Delivery, name: str, flags: Sequence[str], keys: tuple[str, ...]) -> pl.DataFrame:
+    part = narrow(delivery.feed.tables[name], [*keys, *flags])
+    found = []
+    for extract in delivery.extracts[name]:
+        with reading(extract, delivery.feed):
+            rows = cleaned(delivery, part, extract).filter(flagged(part).is_not_null())
+            found.append(rows.select(keys).collect(engine="streaming"))
+    return pl.concat(found).unique() if found else pl.DataFrame(schema=dict.fromkeys(keys, pl.String))

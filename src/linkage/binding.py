@@ -19,7 +19,7 @@ from linkage.errors import PolicyError
 from linkage.optouts import ages, practices
 from linkage.optouts.national import NationalAnswers
 from linkage.optouts.policy import VERDICTS, Policy, Standing, combine
-from linkage.optouts.registers import Numbers, Register, Said
+from linkage.optouts.registers import Numbers, Register, Said, distinct
 from linkage.optouts.type1 import Type1Codes
 from linkage.reasons import Reason
 from linkage.site import Delivery, is_pseudonymised, small
@@ -96,7 +96,7 @@ def bindings(
 def _sensitive(known: Roster, who: People) -> Numbers:
     flagged = known.entries.lazy().filter("whole_person")
     numbers = follow(flagged, who.current, "number").select("_followed").collect()["_followed"]
-    return np.unique(numbers.drop_nulls().to_numpy().astype(np.int64))
+    return distinct(numbers.drop_nulls().to_numpy().astype(np.int64))
 
 
 def _type1_records(known: Roster, who: People) -> pl.DataFrame:

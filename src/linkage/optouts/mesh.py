@@ -21,7 +21,7 @@ import polars as pl
 
 from linkage import nhs_number
 from linkage.errors import PolicyError
-from linkage.optouts.registers import NONE, Evidence, Numbers
+from linkage.optouts.registers import NONE, Evidence, Numbers, distinct
 
 REJECTED = b"invalid NHS Numbers"
 LINE = 12  # ten digits, a comma, a line feed
@@ -164,7 +164,7 @@ def numbers_of(name: str, content: bytes) -> Numbers:
             f"{name}: line {row} is not one NHS number",
             hint="this is not a list of NHS numbers as the service writes it",
         )
-    return np.unique(parsed["number"].to_numpy().astype(np.int64))
+    return distinct(parsed["number"].to_numpy().astype(np.int64))
 
 
 def _lines(content: bytes) -> pl.Series:

@@ -154,8 +154,8 @@ def latest(answers: Sequence[tuple[datetime, Numbers, Numbers]]) -> tuple[Number
         asked_now = distinct(*(sent for sent, _ in lists))
         denied = distinct(*(np.setdiff1d(sent, back, assume_unique=True) for sent, back in lists))
         allowed_before = np.setdiff1d(allowed, asked_now, assume_unique=True)
-        allowed = np.union1d(allowed_before, np.setdiff1d(asked_now, denied, assume_unique=True))
-        asked = np.union1d(asked, asked_now)
+        allowed = distinct(allowed_before, np.setdiff1d(asked_now, denied, assume_unique=True))
+        asked = distinct(asked, asked_now)
     return asked, allowed
 
 

@@ -73,4 +73,8 @@ class Register(Protocol):
 
 def distinct(*parts: Numbers) -> Numbers:
     """All numbers of some arrays, sorted, each once."""
-    return np.unique(np.concatenate([NONE, *parts]))
+    # NumPy's own unique hashes integers and then sorts: over millions of numbers ten times as slow.
+    numbers = np.sort(np.concatenate([NONE, *parts]))
+    first = np.ones(len(numbers), dtype=np.bool_)
+    first[1:] = numbers[1:] != numbers[:-1]
+    return numbers[first]

@@ -17,7 +17,7 @@ import polars as pl
 
 from linkage.config import Type1
 from linkage.optouts import ages
-from linkage.optouts.registers import Numbers, Said
+from linkage.optouts.registers import Numbers, Said, distinct
 from linkage.reasons import Reason
 
 
@@ -95,4 +95,4 @@ def opted_out(records: pl.DataFrame) -> Numbers:
         | (pl.col("latest_dissent") >= pl.col("latest_withdrawal"))
     )
     found = people.filter((pl.col("dissents") > 0) & stands)["number"]
-    return np.unique(found.to_numpy().astype(np.int64))
+    return distinct(found.to_numpy().astype(np.int64))

@@ -274,14 +274,19 @@ class _Shape:
         """Take the next bytes of the file."""
         data = np.frombuffer(chunk, dtype=np.uint8)
         marks = (data == self.delimiter) | (data == NEWLINE)
-        if self.inside or (self.quote is not None and self.quote in chunk):
-            quoted = np.bitwise_xor.accumulate((data == self.quote).view(np.uint8))
-            if self.inside:
-                quoted ^= 1
-            self.inside = bool(quoted[-1])
-            marks &= quoted == 0
+        quoted = self.inside or (self.quote is not None and self.quote in chunk)
+        if quoted:
+            marks |= data == self.quote
         places = np.flatnonzero(marks)
-        ends = np.flatnonzero(data[places] == NEWLINE)
+        kinds = data[places]
+        if quoted:
+            is_quote = kinds == self.quote
+            # Only whether the number of quotes so far is odd counts, so that it may wrap.
+            inside = (np.cumsum(is_quote, dtype=np.uint8) + np.uint8(self.inside)) & 1
+            self.inside = bool(inside[-1]) if len(inside) else self.inside
+            outside = ~is_quote & (inside == 0)
+            places, kinds = places[outside], kinds[outside]
+        ends = np.flatnonzero(kinds == NEWLINE)
         # Between two line ends stand only delimiters.
         counts = np.diff(ends, prepend=-1) - 1
         begun = len(places) - (int(ends[-1]) + 1 if len(ends) else 0)

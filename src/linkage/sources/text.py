@@ -20,7 +20,7 @@ import pyarrow as pa
 from linkage.errors import InputError
 from linkage.layout import Encoding
 
-CHUNK = 1 << 19  # larger ones are given back to the system and taken again each time: twice as slow
+CHUNK = 1 << 18  # larger ones are given back to the system and taken again each time: twice as slow
 LONGEST_RECORD = 1 << 26
 MOST_BLANK = 1 << 20
 SUFFIXES = {".gz": "gzip", ".zip": "zip", ".zst": "zstd"}

@@ -3,8 +3,13 @@
     extracts → sources → optouts → pseudonymise → bundle │ → link → store → analysts
                        site half (sees NHS numbers)      │  hub half (never sees one)
 
-`linkage run` does both halves on one machine. Stages do not know each other: this module and its helpers `site.py`
-and `hub.py` join them.
+`linkage run` does both halves on one machine. Stages do not know each other: this module and its helpers join them.
+
+    before    authority   whether the purpose's documents stand today
+    site half site        the files of every flow, the roster; hide: records marked sensitive
+              binding     which registers bind, and how fresh they are
+              parts       rows to the parts of a bundle; withdraw, handover: what later deliveries say of earlier ones
+    hub half  hub         verify, settle, link, account, publish; findings: what is worth a look
 """
 
 from __future__ import annotations

@@ -181,6 +181,7 @@ def cleaned(delivery: Delivery, table: Table, extract: Extract) -> pl.LazyFrame:
 
 
 def small(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
+    """The clean rows of one file in memory, with `_delivered`: for tables that only inform, such as lookups."""
     with reading(extract, delivery.feed):
         stamp = pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us")).alias("_delivered")
         return cleaned(delivery, table, extract).with_columns(stamp).collect(engine="streaming")

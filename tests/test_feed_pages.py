@@ -61,7 +61,7 @@ def test_a_bar_in_a_name_does_not_end_a_cell() -> None:
 def test_a_local_contract_gets_a_page(tmp_path: Path) -> None:
     """By its path, as everywhere."""
     path = tmp_path / "own.toml"
-    path.write_text((Path(contract.__file__).parent / "sources" / "feeds" / "pds.toml").read_text())
+    path.write_text((Path(contract.__file__).parents[1] / "sources" / "feeds" / "pds.toml").read_text())
     done = CliRunner().invoke(app, ["feeds", "pages", str(tmp_path / "out"), str(path)])
     assert done.exit_code == 0, done.output
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["README.md", "pds.md"]

@@ -10,6 +10,7 @@ import pytest
 from small import ALLOWED, SmallIcs, make_small_ics
 
 from linkage import contract
+from linkage.errors import ConfigurationError
 from linkage.pipeline import RunReport
 
 SPELL = {
@@ -128,7 +129,7 @@ d = { source = "D", role = "flag", removes = "sensitive", hides = "a" }
 """
     assert contract.parse(text, "a test").tables["t"].columns["d"].hides == "a"
     for wrong in ("b", "c", "x"):
-        with pytest.raises(contract.ConfigurationError, match="is not a column with a key of its own"):
+        with pytest.raises(ConfigurationError, match="is not a column with a key of its own"):
             contract.parse(text.replace('hides = "a"', f'hides = "{wrong}"'), "a test")
-    with pytest.raises(contract.ConfigurationError, match="hides another record"):
+    with pytest.raises(ConfigurationError, match="hides another record"):
         contract.parse(text.replace('removes = "sensitive"', 'removes = "deleted"'), "a test")

@@ -74,6 +74,8 @@ path = "store"
 requests = "requests/*.dat"
 answers = "answers/*.dat"
 max_age_days = 7
+[optouts.type1]
+applies_to = "primary_care"
 [[flows]]
 feed = "sus_op"
 path = "extracts"

@@ -107,6 +107,8 @@ answers = "optouts/answers/*.dat"
 max_age_days = 7
 min_allowed = 0.5
 max_not_asked = 0.2
+[optouts.type1]
+applies_to = "primary_care"
 [[flows]]
 feed = "sus_op"
 path = "extracts"

@@ -77,7 +77,7 @@ def test_every_role_is_described() -> None:
     text = (DOCS / "reference" / "contracts.md").read_text()
     choices = [
         str(value)
-        for name in ("type", "attribute", "removes")
+        for name in ("type", "attribute", "removes", "optout")
         for part in typing.get_args(contract.Column.model_fields[name].annotation)
         for value in typing.get_args(part)
     ]

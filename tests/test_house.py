@@ -14,14 +14,14 @@ import linkage
 
 SOURCE = Path(linkage.__file__).parent
 STAGES = ("sources", "optouts", "pseudonymise", "link", "store")
-LEAVES = {"errors", "config", "contract", "layout", "submission", "bundle", "reasons", "nhs_number"}
+LEAVES = {"errors", "config", "purpose", "contract", "layout", "submission", "bundle", "reasons", "nhs_number"}
 # The four folders of the design, the leaf that describes the number, and the modules that join the site half.
 MAY_SEE_NUMBERS = (
     "sources",
     "optouts",
     "pseudonymise",
     "reidentify",
-    "site.py",
+    "rostering.py",
     "parts.py",
     "inquiry.py",
     "nhs_number.py",

@@ -71,6 +71,7 @@ def ics(tmp_path: Path) -> SmallIcs:
     """The small ICS with a flow of GP records; both numbers may be used."""
     ics = make_small_ics(tmp_path)
     ics.answer.write_text(f"{ALLOWED},\n{OTHER},\n")
+    ics.replace('applies_to = "primary_care"', 'applies_to = "everything"')
     with ics.configuration.open("a") as file:
         file.write('\n[[flows]]\nfeed = "emis"\npath = "gp"\n')
     return ics

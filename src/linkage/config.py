@@ -74,14 +74,12 @@ class Type1(Section):
     Attributes:
         applies_to: `everything` that is known of the person, or `primary_care` only.
         max_age_days: GP records delivered longer ago than this refuse the run.
-        dissent: Codes added to the national ones.
-        withdrawal: Codes added to the national ones.
+        codes: A TOML file of codes that adds to the national ones, or switches some of them off.
     """
 
     applies_to: Literal["everything", "primary_care"] = "everything"
     max_age_days: int = Field(default=35, ge=0)
-    dissent: tuple[str, ...] = ()
-    withdrawal: tuple[str, ...] = ()
+    codes: Path | None = None
 
 
 class Practices(Section):

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage import config, nhs_number, site
+from linkage import binding, config, nhs_number, rostering, site
 from linkage.config import Configuration, National
 from linkage.contract import Role
 from linkage.errors import ConfigurationError
-from linkage.optouts import type1
 from linkage.optouts.ask import Asked, ask
 from linkage.optouts.inbox import Received, forget, receive
 from linkage.optouts.registers import NONE, Numbers, distinct
@@ -39,7 +38,7 @@ def request(path: Path, now: datetime, passphrase: Callable[[], str] | None = No
     rules = _national(configuration)
     direct = [each for each in site.deliveries(configuration, now) if not is_pseudonymised(each.feed)]
     known = _roster(configuration, site.open_keyset(configuration, passphrase))
-    known = site.roster(known, direct, type1.codes(configuration.optouts.type1))
+    known = rostering.roster(known, direct, binding.type1_codes(configuration))
     return ask(everyone(configuration, direct, known), rules, configuration.base, now)
 
 

@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from linkage import authority, binding, bundle, config, hub, parts, site
+from linkage import authority, binding, bundle, config, hub, parts, rostering, site
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
 from linkage.findings import Finding, last_account, rows_of, worth_a_look
-from linkage.optouts import type1
 from linkage.optouts.policy import Policy
 from linkage.parts import Work
 from linkage.progress import Progress, StageTime
@@ -153,7 +152,7 @@ def site_half(
         for delivery in delivered:
             gate.check_rows(configuration.quality, delivery.feed, delivery.extracts, rows_before or {})
     with progress.stage("roster and opt-outs"):
-        roster = site.roster(known, delivered, type1.codes(configuration.optouts.type1))
+        roster = rostering.roster(known, delivered, binding.type1_codes(configuration))
         who = people(roster, allow_test=configuration.allow_test_numbers)
         policy = binding.policy(configuration, delivered, roster, who, now)
     pseudonymiser = keyset.pseudonymiser(configuration.keys.domain)

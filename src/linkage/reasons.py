@@ -28,6 +28,7 @@ class Reason(StrEnum):
     NUMBER_TEST = "number_test"
     SENSITIVE = "sensitive"
     PRACTICE_NOT_SHARING = "practice_not_sharing"
+    LOCAL_OBJECTION = "local_objection"
     TYPE1_OPT_OUT = "type1_opt_out"
     NATIONAL_OPT_OUT = "national_opt_out"
     NATIONAL_NOT_ASKED = "national_not_asked"
@@ -62,6 +63,7 @@ _MEANING = {
     Reason.NUMBER_TEST: "an NHS number of the test range",
     Reason.SENSITIVE: "the source marks the record or the person sensitive",
     Reason.PRACTICE_NOT_SHARING: "the practice does not share",
+    Reason.LOCAL_OBJECTION: "an objection that the source or the ICS recorded",
     Reason.TYPE1_OPT_OUT: "a type 1 opt-out",
     Reason.NATIONAL_OPT_OUT: "a national data opt-out",
     Reason.NATIONAL_NOT_ASKED: "the national service was not asked about the number",

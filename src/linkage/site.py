@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,17 +17,15 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage import contract, nhs_number
+from linkage import contract
 from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Role, Table
 from linkage.errors import ConfigurationError, InputError, LinkageError, TemporaryError
-from linkage.optouts import type1
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.minimise import Minimiser, read_areas
 from linkage.reasons import Reason
 from linkage.sources import clean, read, select
 from linkage.sources.inspect import Extract, inspect
-from linkage.sources.roster import ENTRIES, SUPERSEDED, TYPE1, Roster
 from linkage.sources.select import Selection
 
 INACTIVE, HIDDEN = "_inactive", "_hidden"
@@ -232,102 +230,24 @@ def _opaque_key(table: Table) -> Table:
     return table.model_copy(update={"columns": {**table.columns, key: code}})
 
 
-def roster(known: Roster, delivered: Sequence[Delivery], codes: type1.Codes) -> Roster:
-    """Bring the roster up to date with what was delivered."""
-    entries, type1_records, replaced = [], [], []
-    for delivery in delivered:
-        for name, table in delivery.feed.tables.items():
-            for extract in delivery.extracts[name]:
-                if table.roster:
-                    entries.append(_entries(delivery, table, extract))
-                if table.type1:
-                    type1_records.append(_type1(delivery, table, extract, codes))
-                if table.superseded:
-                    replaced.append(_superseded(delivery, table, extract))
-    return known.with_entries(entries).with_type1(type1_records).with_superseded(replaced)
-
-
-def _entries(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
-    key, number = table.person_keys[0], table.subjects[0]
-    flags = [name for name in table.with_role(Role.FLAG) if table.columns[name].removes]
-    birth, practice = table.with_role(Role.BIRTH_DATE)[:1], table.with_role(Role.PRACTICE)[:1]
-    part = narrow(table, [key, number, *flags, *birth, *practice])
-    parsed = nhs_number.parse_expr(number, integer=table.columns[number].kind == "integer")
-    with reading(extract, delivery.feed):
-        counts = pl.col(key).is_not_null() & ~pl.col("_malformed") & ~pl.col(INACTIVE)
-        rows = cleaned(delivery, part, extract).filter(counts)
-        return (
-            rows.select(
-                namespace=pl.lit(table.columns[key].namespace),
-                key=pl.col(key),
-                number=parsed.struct.field("number"),
-                reason=parsed.struct.field("reason").cast(pl.String),
-                birth_date=pl.col(birth[0]) if birth else pl.lit(None),
-                practice=pl.col(practice[0]) if practice else pl.lit(None),
-                removes=flagged(part),
-                whole_person=_whole_person(part),
-                delivered=pl.lit(extract.delivered.replace(tzinfo=None)),
-            )
-            .cast(ENTRIES)
-            .collect(engine="streaming")
-        )
-
-
 def flagged(table: Table) -> pl.Expr:
     """The first reason (String) for which a flag removes the row, or null; an unreadable flag removes too."""
     order = [Reason.TEST_PATIENT, Reason.SENSITIVE, Reason.DELETED]
     names = [name for name in table.with_role(Role.FLAG) if table.columns[name].removes]
     names.sort(key=lambda name: order.index(Reason(table.columns[name].removes or "")))
     return pl.coalesce(
-        *(pl.when(_raised(name)).then(pl.lit(table.columns[name].removes)) for name in names),
+        *(pl.when(raised(name)).then(pl.lit(table.columns[name].removes)) for name in names),
         pl.lit(None, pl.String),
     )
 
 
-def _raised(name: str) -> pl.Expr:
+def raised(name: str) -> pl.Expr:
     return pl.col(name).fill_null(value=False) | pl.col(name + clean.INVALID)
 
 
-def _whole_person(table: Table) -> pl.Expr:
+def whole_person(table: Table) -> pl.Expr:
     names = [name for name in table.with_role(Role.FLAG) if table.columns[name].whole_person]
-    return pl.any_horizontal([_raised(name) for name in names] or [pl.lit(value=False)])
-
-
-def _type1(delivery: Delivery, table: Table, extract: Extract, codes: type1.Codes) -> pl.DataFrame:
-    places = table.type1
-    if places is None:
-        return TYPE1.to_frame()
-    key = table.person_keys[0]
-    names = [places.record, key, places.code, places.date, *([places.deleted] if places.deleted else [])]
-    deleted = pl.col(places.deleted).fill_null(value=False) if places.deleted else pl.lit(value=False)
-    with reading(extract, delivery.feed):
-        rows = cleaned(delivery, narrow(table, names), extract).filter(pl.col(places.code).is_in(codes.all()))
-        return (
-            rows.select(
-                namespace=pl.lit(table.columns[key].namespace),
-                key=pl.col(key),
-                record=pl.col(places.record),
-                withdrawal=pl.col(places.code).is_in(sorted(codes.withdrawal)),
-                date=pl.col(places.date),
-                deleted=deleted,
-                delivered=pl.lit(extract.delivered.replace(tzinfo=None)),
-            )
-            .cast(TYPE1)
-            .collect(engine="streaming")
-        )
-
-
-def _superseded(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
-    places = table.superseded
-    if places is None:
-        return SUPERSEDED.to_frame()
-    rows = small(delivery, table, extract)
-    number = {
-        name: nhs_number.parse(rows[place])["number"]
-        for name, place in (("superseded", places.superseded), ("current", places.current))
-    }
-    frame = pl.DataFrame({**number, "delivered": rows["_delivered"]}).cast(SUPERSEDED)
-    return frame.drop_nulls().filter(pl.col("superseded") != pl.col("current"))
+    return pl.any_horizontal([raised(name) for name in names] or [pl.lit(value=False)])
 
 
 def minimiser(configuration: Configuration) -> Minimiser:

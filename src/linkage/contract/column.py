@@ -64,6 +64,8 @@ class Column(Part):
         published: False for a column that something is decided by and that does not leave the site half.
         hides: For flags that mark sensitive: the column whose record the flag hides, in all its versions, with every
             row of the feed that holds the same key; the row's own record when left out.
+        optout: For flags: the opt-out that it tells of; the person is out while the latest delivery says so. Never published.
+        out_when: For those: which of true and false says that the person opted out; an empty cell never does.
     """
 
     source: Strings = Field(min_length=1)
@@ -85,6 +87,8 @@ class Column(Part):
     whole_person: bool = False
     published: bool = True
     hides: str | None = None
+    optout: Literal["type1", "national", "objection"] | None = None
+    out_when: bool | None = None
     description: str = ""
 
     @model_validator(mode="before")
@@ -109,6 +113,18 @@ class Column(Part):
             raise ValueError("a map is for text, and stands instead of codes and lookup")
         if self.hides and self.removes != "sensitive":
             raise ValueError('only a flag with removes = "sensitive" hides another record')
+        return self
+
+    @model_validator(mode="after")
+    def _tells_which_value_means_out(self) -> Self:
+        if self.optout and (self.role is not Role.FLAG or self.removes or self.kind != "boolean"):
+            raise ValueError(
+                "only a column of role flag and type boolean, which removes nothing else, can be an optout"
+            )
+        if (self.optout is None) != (self.out_when is None):
+            raise ValueError(
+                "a flag with optout says with out_when = true or false which value means out; no other does"
+            )
         return self
 
     @property

@@ -54,7 +54,7 @@ class Type1(Part):
     """Columns of a GP record table in which type 1 dissents and withdrawals are found."""
 
     record: str
-    code: str
+    code: Strings
     date: str
     deleted: str | None = None
 
@@ -83,4 +83,6 @@ def columns_named(part: BaseModel) -> list[str | None]:
         named += [column for codes in part.codes for column in codes.column]
     if isinstance(part, Sharing):
         named += list(part.flags)
+    if isinstance(part, Type1):
+        named = [part.record, *part.code, part.date, part.deleted]
     return named

@@ -156,6 +156,11 @@ class Table(Part):
         return self.with_role(Role.PSEUDONYM)
 
     @property
+    def optout_flags(self) -> tuple[str, ...]:
+        """Columns that tell of an opt-out of the row's person."""
+        return tuple(name for name, column in self.columns.items() if column.optout)
+
+    @property
     def required(self) -> tuple[str, ...]:
         """Columns without which a row is removed."""
         return tuple(name for name, column in self.columns.items() if column.required)

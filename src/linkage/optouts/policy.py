@@ -20,7 +20,13 @@ from linkage.optouts.registers import Evidence, Numbers, Said, distinct
 from linkage.reasons import Reason
 
 # In the order of precedence: of two verdicts the smaller one counts.
-VERDICTS = (Reason.SENSITIVE, Reason.TYPE1_OPT_OUT, Reason.NATIONAL_OPT_OUT, Reason.NATIONAL_NOT_ASKED)
+VERDICTS = (
+    Reason.SENSITIVE,
+    Reason.LOCAL_OBJECTION,
+    Reason.TYPE1_OPT_OUT,
+    Reason.NATIONAL_OPT_OUT,
+    Reason.NATIONAL_NOT_ASKED,
+)
 MAY_BE_USED = len(VERDICTS)
 
 

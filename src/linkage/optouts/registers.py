@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from linkage.reasons import Reason
 
-__all__ = ["NONE", "Evidence", "Numbers", "Register", "Said", "distinct"]
+__all__ = ["NONE", "Evidence", "Flagged", "Numbers", "Register", "Said", "distinct"]
 
 Numbers = npt.NDArray[np.int64]
 NONE: Numbers = np.array([], dtype=np.int64)
@@ -54,6 +54,18 @@ class Said:
     def __post_init__(self) -> None:
         if (self.may is None) != (self.otherwise is None):
             raise ValueError("a register of people who may be used says why nobody else may be, and no other does")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Flagged:
+    """People whose source marks them, under one reason: a register of those who may not be used."""
+
+    reason: Reason
+    numbers: Numbers
+
+    def read(self, now: datetime) -> Said:
+        """They may not be used, ever."""
+        return Said(out={self.reason: self.numbers})
 
 
 class Register(Protocol):

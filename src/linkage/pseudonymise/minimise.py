@@ -89,7 +89,9 @@ def outputs(feed: Feed, table: Table, minimiser: Minimiser, pseudonymiser: Pseud
         )
     ]
     for name, column in table.columns.items():
-        if column.role in DROPPED or not column.published or (column.role is Role.FLAG and column.removes):
+        if column.role in DROPPED or not column.published:
+            continue
+        if column.role is Role.FLAG and (column.removes or column.optout):
             continue
         if column.role is Role.PERSON_KEY and name not in {*table.primary_key, *feed.deletable(table).values()}:
             # The token says more, and one key fewer can be matched on.

@@ -41,14 +41,17 @@ TYPE1 = pl.Schema(
         "namespace": _TEXT,
         "key": _TEXT,
         "record": _TEXT,
-        "withdrawal": _FLAG,
+        "code": _TEXT,
         "date": _DATE,
         "deleted": _FLAG,
         "delivered": STAMP,
     }
 )
 SUPERSEDED = pl.Schema({"superseded": _NUMBER, "current": _NUMBER, "delivered": STAMP})
-_PARTS = {"entries": ENTRIES, "type1": TYPE1, "superseded": SUPERSEDED}
+FLAGS = pl.Schema({"namespace": _TEXT, "key": _TEXT, "optout": _TEXT, "out": _FLAG, "delivered": STAMP})
+SEARCHED = pl.Schema({"table": _TEXT, "code": _TEXT, "oldest": STAMP})
+_PARTS = {"entries": ENTRIES, "type1": TYPE1, "superseded": SUPERSEDED, "flags": FLAGS, "searched": SEARCHED}
+BY_NUMBER = ""  # the namespace of people who are known by their number
 _HOPS = 32
 
 
@@ -60,11 +63,16 @@ class Roster:
         entries: One row for each key: its number as delivered (Int64) or the reason it has none.
         type1: One row for each type 1 code recorded, latest version.
         superseded: One row for each replaced number.
+        flags: One row for each person and kind of opt-out that a flag column told of, latest delivery; where the namespace
+            is `BY_NUMBER` the key is an NHS number.
+        searched: For each table with type 1 codes and each code: the oldest delivery that was searched for it.
     """
 
     entries: pl.DataFrame
     type1: pl.DataFrame
     superseded: pl.DataFrame
+    flags: pl.DataFrame
+    searched: pl.DataFrame
 
     def __repr__(self) -> str:
         return f"Roster({self.entries.height} keys, {self.superseded.height} replaced numbers)"
@@ -72,7 +80,7 @@ class Roster:
     @staticmethod
     def empty() -> Roster:
         """A roster that knows nobody."""
-        return Roster(ENTRIES.to_frame(), TYPE1.to_frame(), SUPERSEDED.to_frame())
+        return Roster(**{name: schema.to_frame() for name, schema in _PARTS.items()})
 
     def with_entries(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take what roster tables say; for each key the latest delivery counts, whole.
@@ -107,6 +115,19 @@ class Roster:
         """Take replaced numbers; for each the latest delivery counts."""
         rows = _latest(pl.concat([self.superseded, *deliveries]), ["superseded"])
         return replace(self, superseded=rows.unique(maintain_order=True))
+
+    def with_flags(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
+        """Take opt-out flags; of each person's latest delivery, one row that says so is enough."""
+        keys = ["namespace", "key", "optout"]
+        latest = _latest(pl.concat([self.flags, *deliveries]), keys)
+        merged = latest.group_by(keys, maintain_order=True).agg(pl.col("out").any(), pl.col("delivered").first())
+        return replace(self, flags=merged.select(FLAGS.names()))
+
+    def with_searched(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
+        """Take what tables were searched for; for each code the oldest delivery counts."""
+        rows = pl.concat([self.searched, *deliveries])
+        merged = rows.group_by("table", "code").agg(pl.col("oldest").min()).sort("table", "code")
+        return replace(self, searched=merged.select(SEARCHED.names()))
 
     def current_numbers(self) -> pl.DataFrame:
         """Every replaced number and the one that counts now.

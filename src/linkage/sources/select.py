@@ -125,7 +125,7 @@ def _taken(feed: Feed, name: str, table: Table, flow: Flow) -> Table | None:
         return table
     codes = deciding(name, table, flow.keep)
     if flow.tables and name not in flow.tables:
-        informs = table.roster or table.type1
+        informs = table.roster or table.type1 or table.optout_flags
         return table.model_copy(update={"kind": "informs", "columns": _with(table, (), codes)}) if informs else None
     if name not in flow.columns:
         return table
@@ -138,7 +138,7 @@ def _with(table: Table, listed: Iterable[str], deciding_codes: Iterable[str]) ->
     """The columns listed, those that the hub needs, and, unpublished, those that something is decided by."""
     leave = {*listed, *table.structure}
     read = {*leave, *table.named, *table.with_role(*_DECIDES), *table.required, *deciding_codes}
-    read |= {each for each, column in table.columns.items() if column.removes}
+    read |= {each for each, column in table.columns.items() if column.removes or column.optout}
     read |= {column.within for each, column in table.columns.items() if each in read and column.within}
     return {
         each: column if each in leave else column.model_copy(update={"published": False})

@@ -137,7 +137,7 @@ def _facts(feed: Feed, name: str, table: Table) -> Iterator[str]:
     if table.registration:
         yield f"Registrations: {_words(table.registration)}"
     if table.type1:
-        yield f"Type 1 opt-outs are found in `{table.type1.code}`, dated by `{table.type1.date}`"
+        yield f"Type 1 opt-outs are found in {_code(table.type1.code)}, dated by `{table.type1.date}`"
     if table.sharing:
         flags = ", ".join(f"`{flag}` is {str(value).lower()}" for flag, value in table.sharing.flags.items())
         yield f"`{table.sharing.practice}` shares when {flags}"
@@ -189,6 +189,8 @@ def _becomes(name: str, column: Column, table: Table) -> str:
         case Role.FLAG if column.removes:
             whose = "every row of the person" if column.whole_person else "the row"
             return f"removes {whose} as `{column.removes}`"
+        case Role.FLAG if column.optout:
+            return f"a {column.optout} opt-out when {str(column.out_when).lower()}, not published"
         case _:
             return _BECOMES[column.role]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from small import SmallIcs, make_small_ics
 
 from linkage.pipeline import RunReport
 from made_up import MadeUp, make_made_up
 
 # A busy machine is slow now and then, and that says nothing about the code.
-settings.register_profile("patient", deadline=None)
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 

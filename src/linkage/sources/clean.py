@@ -6,24 +6,26 @@ and, where the contract requires it, removes its row. No value is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping
 
 import polars as pl
 
 from linkage.contract import DROPPED, Column, Feed, Role, Table
 from linkage.reasons import Reason
+from linkage.sources import typed, values
 
 INVALID = "?invalid"
 REFUSED = "?refused"
 _VALUE = "?value"
-TRUE = ("true", "t", "yes", "y", "1")
-FALSE = ("false", "f", "no", "n", "0")
-EARLIEST = date(1850, 1, 1)
-LATEST = date(2150, 1, 1)
-# Ten digits, together or grouped 3 3 4 as NHS numbers are, with up to two blanks, dots or dashes of any kind between.
-_BETWEEN = r"[\s._\-\x{200B}\x{2010}-\x{2015}]{0,2}"
-_NUMBER_LIKE = rf"(?:^|\D)\d{{3}}{_BETWEEN}\d{{3}}{_BETWEEN}\d{{4}}(?:\D|$)"
+# Ten digits in up to three groups (people write 3 3 4, but also 4 3 3 or 5 5), in pairs, or each on its own, with up to
+# two blanks, dots or dashes of any kind between the groups. A date and an hour are ten digits in four groups, and pass.
+_APART = r"[\s._\-\x{200B}\x{2010}-\x{2015}]"
+_THREE = [(one, two, 10 - one - two) for one in range(1, 9) for two in range(1, 10 - one)]
+_TEN_DIGITS = "|".join(
+    [f"{_APART}{{0,2}}".join(rf"\d{{{digits}}}" for digits in groups) for groups in _THREE]
+    + [f"{_APART}{{1,2}}".join([rf"\d{{{digits}}}"] * (10 // digits)) for digits in (1, 2)]
+)
+_NUMBER_LIKE = rf"(?:^|\D)(?:{_TEN_DIGITS})(?:\D|$)"
 # A number column has no use for whole numbers of nine or ten digits, and an NHS number would be one.
 _NUMBER_LIKE_RANGE = (100_000_000, 9_999_999_999)
 _CHECKED_TEXT = frozenset({Role.CATEGORY, Role.PRACTICE, Role.ORGANISATION})
@@ -46,7 +48,7 @@ def clean(frame: pl.LazyFrame, feed: Feed, table: Table, lookups: Lookups) -> pl
         though it can be read, because no such date or number is plausible. Persons and identifiers stay text.
     """
     kept = {name: column for name, column in table.columns.items() if column.role not in DROPPED}
-    frame = _text_where_no_type_fits(frame, kept)
+    frame = typed.as_contracted(frame, kept, feed)
     schema = frame.collect_schema()
     text = {name: column for name, column in kept.items() if schema[name] == pl.String}
     # What is used twice is a step of its own: within one step the engine would work it out twice.
@@ -55,45 +57,20 @@ def clean(frame: pl.LazyFrame, feed: Feed, table: Table, lookups: Lookups) -> pl
     for name, column in kept.items():
         if column.lookup:
             frame = _translate(frame, name, lookups[column.lookup])
-    typed = {name: column for name, column in kept.items() if _can_fail(column) and not column.lookup}
+    read = {name: column for name, column in kept.items() if _can_fail(column) and not column.lookup}
     frame = frame.with_columns(
-        _value(name, column, feed, schema[name]).alias(name + _VALUE) for name, column in typed.items()
+        _value(name, column, feed, schema[name]).alias(name + _VALUE) for name, column in read.items()
     )
-    bounded = [name for name, column in typed.items() if can_refuse(column)]
+    bounded = [name for name, column in read.items() if can_refuse(column)]
     frame = frame.with_columns(
-        *(_usable(name, column) for name, column in typed.items()),
+        *(_usable(name, column) for name, column in read.items()),
         *(pl.col(name + _VALUE).is_not_null().alias(name + REFUSED) for name in bounded),
     )
     return frame.with_columns(
-        *(pl.col(name + _VALUE).alias(name) for name in typed),
-        *(_unreadable(name).alias(name + INVALID) for name in typed),
+        *(pl.col(name + _VALUE).alias(name) for name in read),
+        *(_unreadable(name).alias(name + INVALID) for name in read),
         *(pl.col(name + REFUSED) & pl.col(name + _VALUE).is_null() for name in bounded),
-    ).drop(name + _VALUE for name in typed)
-
-
-def _text_where_no_type_fits(frame: pl.LazyFrame, kept: Mapping[str, Column]) -> pl.LazyFrame:
-    """Parquet may hold codes as numbers or text as categories: they are then written out, and checked as text is."""
-    schema = frame.collect_schema()
-    others = (name for name, column in kept.items() if _can_fail(column) and not _fits(schema[name], column))
-    return frame.with_columns(pl.col(name).cast(pl.String, strict=False) for name in others)
-
-
-def _fits(dtype: pl.DataType, column: Column) -> bool:
-    if dtype == pl.String:
-        return True
-    if column.codes or column.map or column.lookup:
-        return False
-    match column.kind:
-        case "integer" | "number":
-            return dtype.is_numeric()
-        case "date" | "datetime":
-            return dtype in (pl.Date, pl.Datetime)
-        case "time":
-            return dtype in (pl.Time, pl.Datetime)
-        case "boolean":
-            return dtype == pl.Boolean
-        case _:
-            return False
+    ).drop(name + _VALUE for name in read)
 
 
 def required_reason(table: Table) -> pl.Expr:
@@ -139,7 +116,7 @@ def _written(name: str, column: Column, feed: Feed) -> pl.Expr:
     text = pl.col(name)
     if column.role is Role.PERSON:
         return text
-    nothing = [*column.sentinels, *(feed.sentinels if column.kind in ("date", "datetime") else ())]
+    nothing = typed.sentinels(column, feed)
     written = ~text.is_in(["", *nothing]) if nothing else text != ""
     wordless = [_plain_word(word) for word, code in column.map.items() if not code]
     if wordless:
@@ -158,15 +135,15 @@ def _translate(frame: pl.LazyFrame, name: str, lookup: pl.DataFrame) -> pl.LazyF
 def _value(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> pl.Expr:
     """The value of a cell, or null where something is written that is none."""
     raw = pl.col(name)
-    if dtype.is_temporal() or dtype == pl.Boolean or (dtype.is_integer() and column.kind == "integer"):
-        return _cast(raw, column)
+    if dtype != pl.String:
+        return typed.value(raw, column, dtype)
     if column.codes:
         return pl.when(raw.is_in(list(column.codes))).then(raw)
     if column.map:
         return _mapped(raw, column)
     if column.kind == "text" and column.role is not Role.FLAG:
         return pl.when(~raw.str.contains(_NUMBER_LIKE)).then(raw)
-    return _read(raw, column, column.formats or feed.formats)
+    return values.read(raw, column, column.formats or feed.formats)
 
 
 def _usable(name: str, column: Column) -> pl.Expr:
@@ -174,7 +151,7 @@ def _usable(name: str, column: Column) -> pl.Expr:
     if column.role is Role.NUMBER and column.kind in ("number", "integer"):
         return pl.when(~(value.abs().is_between(*_NUMBER_LIKE_RANGE) & (value == value.round(0)))).then(value)
     if column.kind in ("date", "datetime"):
-        return _plausible(value)
+        return values.plausible(value)
     return value
 
 
@@ -195,80 +172,3 @@ def _plain(text: pl.Expr) -> pl.Expr:
 
 def _plain_word(word: str) -> str:
     return " ".join(word.lower().split())
-
-
-def _read(raw: pl.Expr, column: Column, formats: tuple[str, ...]) -> pl.Expr:
-    match column.kind:
-        case "date":
-            return _first_that_fits(raw, formats, _date)
-        case "datetime":
-            return _first_that_fits(raw, formats, _datetime)
-        case "time":
-            layouts = column.formats or ("%H:%M:%S", "%H:%M", "%H%M")
-            return _first_that_fits(raw, layouts, _time, plausible=lambda value: value)
-        case "number":
-            number = raw.cast(pl.Float64, strict=False)
-            return pl.when(number.is_finite()).then(number)
-        case "integer":
-            number = raw.cast(pl.Float64, strict=False)
-            return pl.when(number.is_finite() & (number == number.round(0)) & (number.abs() < 2**53)).then(
-                number.cast(pl.Int64, strict=False)
-            )
-        case "text":
-            return raw.is_not_null()
-        case _:
-            lowered = raw.str.to_lowercase()
-            return (
-                pl.when(lowered.is_in(list(TRUE)))
-                .then(pl.lit(value=True))
-                .when(lowered.is_in(list(FALSE)))
-                .then(pl.lit(value=False))
-            )
-
-
-def _plausible(value: pl.Expr) -> pl.Expr:
-    return pl.when(value.dt.date().is_between(EARLIEST, LATEST)).then(value)
-
-
-def _first_that_fits(
-    raw: pl.Expr,
-    layouts: Sequence[str],
-    parse: Callable[[pl.Expr, str], pl.Expr],
-    plausible: Callable[[pl.Expr], pl.Expr] = _plausible,
-) -> pl.Expr:
-    """What the first layout makes of the text that makes anything plausible; later ones see only what is left.
-
-    Where none does, something implausible that a layout made of it, so that it can be told from what no layout reads.
-    """
-    value = parse(raw, layouts[0])
-    for layout in layouts[1:]:
-        good = plausible(value)
-        value = pl.coalesce(good, parse(pl.when(good.is_null()).then(raw), layout), value)
-    return value
-
-
-def _time(raw: pl.Expr, layout: str) -> pl.Expr:
-    return raw.str.to_time(layout, strict=False)
-
-
-def _datetime(raw: pl.Expr, layout: str) -> pl.Expr:
-    return raw.str.to_datetime(layout, strict=False, time_unit="us")
-
-
-def _date(raw: pl.Expr, layout: str) -> pl.Expr:
-    # A month and a year alone, as in HES's MYDOB, is the first of that month.
-    if "%d" not in layout:
-        raw, layout = pl.concat_str(pl.lit("01 "), raw), "%d " + layout
-    return raw.str.to_date(layout, strict=False)
-
-
-def _cast(raw: pl.Expr, column: Column) -> pl.Expr:
-    """Columns that arrive typed, as from Parquet."""
-    types: dict[str, pl.DataType | type[pl.DataType]] = {
-        "integer": pl.Int64,
-        "date": pl.Date,
-        "datetime": pl.Datetime("us"),
-        "time": pl.Time,
-        "boolean": pl.Boolean,
-    }
-    return raw.cast(types[column.kind], strict=False)

@@ -13,7 +13,7 @@ from polars.io.plugins import register_io_source
 
 from linkage.contract import DROPPED, Column, Role, Table
 from linkage.errors import InputError
-from linkage.sources import text
+from linkage.sources import text, typed
 from linkage.sources.inspect import Extract, content
 
 ROW = "_row"
@@ -132,6 +132,9 @@ def scan(extract: Extract, table: Table) -> pl.LazyFrame:
     Returns:
         A frame with `_row` (UInt32, from 1), `_malformed` (Boolean) and the contract's columns that may go on,
         as delivered: String from text files, any type from Parquet; columns the file lacks are null.
+
+    Raises:
+        InputError: A needed column is missing, or one is of a type in which no values are read.
     """
     positions = columns(extract, table)
     if extract.is_parquet:
@@ -141,13 +144,16 @@ def scan(extract: Extract, table: Table) -> pl.LazyFrame:
         frame = _plain(extract) if extract.is_plain else _streamed(extract)
         names = _places(extract)
     kept = [name for name, column in table.columns.items() if column.role not in DROPPED]
-    return frame.select(
+    frame = frame.select(
         (pl.col(ROW) + 1).cast(pl.UInt32).alias(ROW),
         *(
             pl.col(names[positions[name]]).alias(name) if name in positions else pl.lit(None, pl.String).alias(name)
             for name in kept
         ),
-    ).with_columns(pl.col(ROW).is_in(_rows(extract.malformed)).alias(MALFORMED))
+    )
+    if extract.is_parquet:
+        typed.check(frame.collect_schema(), table, extract.path.name)
+    return frame.with_columns(pl.col(ROW).is_in(_rows(extract.malformed)).alias(MALFORMED))
 
 
 def _places(extract: Extract) -> list[str]:

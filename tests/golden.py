@@ -53,6 +53,8 @@ path = "store"
 requests = "optouts/*.dat"
 answers = "optouts/answers/*.dat"
 max_not_asked = 1.0
+[optouts.practices]
+list = "practices.csv"
 [quality]
 max_invalid = 1.0
 max_malformed = 1.0
@@ -82,6 +84,7 @@ def prepare(folder: Path, feeds: Iterable[str]) -> Path:
     answer.with_suffix(".ctl").write_text(
         "<DTSControl><StatusRecord><DateTime>20261123060000</DateTime></StatusRecord></DTSControl>"
     )
+    (folder / "practices.csv").write_text("ods_code,from,to,note\nZ99008,,,does not share\n")
     Keyset.create(folder / "keys.age")
     path = folder / "linkage.toml"
     path.write_text(text)

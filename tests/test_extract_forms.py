@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import golden
 from linkage import pipeline
 from linkage.cli import demo
 
@@ -84,3 +85,19 @@ def test_the_same_is_published(
     for path in (folder / "extracts").rglob("*.csv"):
         form(path)
     assert _published(folder) == expected
+
+
+def test_the_stamp_may_stand_in_the_folder(tmp_path: Path) -> None:
+    """As some suppliers deliver: the same file names in a folder for each day, which is not a file delivered twice."""
+    plain, dated = tmp_path / "plain", tmp_path / "dated"
+    for folder in (plain, dated):
+        folder.mkdir()
+    outcome = golden.run(plain, ["tpp"])
+    path = golden.prepare(dated, ["tpp"])
+    for file in (dated / "extracts" / "tpp").glob("*.csv"):
+        name, _, stamp = file.stem.partition("_")
+        (file.parent / stamp).mkdir(exist_ok=True)
+        file.rename(file.parent / stamp / f"{name}.csv")
+    report = pipeline.run(path, now=golden.NOW)
+    assert report.tables == outcome.report.tables
+    assert report.removed == outcome.report.removed

@@ -93,7 +93,9 @@ def inspect(path: Path, feed: Feed, table: Table) -> Extract:
 
 
 def delivery(path: Path, feed: Feed) -> datetime:
-    """When an extract was delivered: the stamp in its name, or its modification time where a feed has none, UTC.
+    """When an extract was delivered: the stamp in its name, else in its folder's, UTC.
+
+    Where a feed has no stamps it is the time of modification.
 
     Raises:
         InputError: The feed's names carry a stamp and this one's cannot be read.
@@ -101,7 +103,8 @@ def delivery(path: Path, feed: Feed) -> datetime:
     if feed.delivered is None:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
     try:
-        found = re.search(feed.delivered, text.plain_name(path))
+        name = text.plain_name(path)
+        found = re.search(feed.delivered, name) or re.search(feed.delivered, f"{path.parent.name}/{name}")
     except re.error:
         raise ConfigurationError(f"{feed.name}: delivered is not a pattern", hint="correct the contract") from None
     try:
@@ -109,7 +112,7 @@ def delivery(path: Path, feed: Feed) -> datetime:
         return datetime.strptime(stamp, feed.delivered_format).replace(tzinfo=UTC)
     except (ValueError, IndexError):
         raise InputError(
-            f"{path.name}: no delivery stamp in the file's name",
+            f"{path.name}: no delivery stamp in the file's name or its folder's",
             hint=f"names of feed {feed.name} carry a date as {feed.delivered_format}; rename or remove the file",
         ) from None
 

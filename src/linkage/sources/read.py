@@ -31,7 +31,8 @@ def find(folder: Path, table: Table, where: str) -> list[Path]:
     """
     patterns = [pattern + packed for braces in table.files for pattern in _choices(braces) for packed in _PACKED]
     paths = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
-    if twice := [name for name, count in Counter(text.plain_name(path) for path in paths).items() if count > 1]:
+    plain = Counter(path.with_name(text.plain_name(path)) for path in paths)
+    if twice := [path.name for path, count in plain.items() if count > 1]:
         raise InputError(
             f"{where}: {twice[0]} was delivered both packed and as it is", hint="remove one of the two from the folder"
         )

@@ -34,10 +34,18 @@ class Keys(Section):
 
 
 class Store(Section):
-    """Where snapshots are published and how many are kept."""
+    """Where snapshots are published and how many are kept.
+
+    Attributes:
+        path: The folder.
+        keep: How many snapshots stay.
+        hold: Whether the bundle of the current snapshot is held in the private folder, so that late opt-outs and
+            replaced numbers reach its rows without the extracts.
+    """
 
     path: Path
     keep: int = Field(default=3, ge=1)
+    hold: bool = False
 
 
 class National(Section):
@@ -109,12 +117,24 @@ class Exemption(Section):
     expires: date | None = None
 
 
+class Late(Section):
+    """Opt-outs and replaced numbers that became known after a bundle was made.
+
+    Attributes:
+        max_age_days: Token lists made longer ago than this refuse to be applied; so do lists of which a register has
+            grown too old since.
+    """
+
+    max_age_days: int = Field(default=7, ge=0, le=21)
+
+
 class OptOuts(Section):
     """Everything binds unless an exemption with a reference lifts it."""
 
     national: National | None = None
     type1: Type1 = Type1()
     practices: Practices = Practices()
+    late: Late = Late()
     exemptions: tuple[Exemption, ...] = ()
 
     def exempt(self, optout: str) -> bool:

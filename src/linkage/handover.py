@@ -118,5 +118,6 @@ def _only(folder: Path, part: Part, kept: pl.DataFrame, key: str) -> Part:
     rows.sink_parquet(replacement, compression="zstd", compression_level=LEVEL)
     replacement.replace(path)
     left = pl.scan_parquet(path).select(pl.len()).collect().item()
-    removed = {**part.removed, Reason.NOTICE.value: part.kept - left} if left < part.kept else part.removed
+    notices = part.removed.get(Reason.NOTICE.value, 0) + part.kept - left
+    removed = {**part.removed, Reason.NOTICE.value: notices} if notices else part.removed
     return part.model_copy(update={"kept": left, "removed": removed, "digest": digest(path)})

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from linkage import authority
+from linkage import authority, held
 from linkage import link as linking
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
@@ -90,6 +90,34 @@ class Linked:
         return {table.name: table.rows for table in self.published}
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A bundle, and what the account tells of how it came about."""
+
+    bundle: BundleManifest
+    feeds: tuple[FeedVersion, ...]
+    inputs: tuple[Input, ...]
+    registers: tuple[RegisterFile, ...]
+    quality: tuple[ColumnCount, ...]
+    files: tuple[FileCount, ...]
+    from_held: str | None = None
+
+    @classmethod
+    def of(cls, made: SiteResult) -> Handed:
+        """What the site half made."""
+        return cls(
+            bundle=made.bundle,
+            feeds=tuple(
+                FeedVersion(feed=each.feed.name, version=each.feed.version, contract_digest=each.feed.digest)
+                for each in made.delivered
+            ),
+            inputs=tuple(_inputs(made)),
+            registers=tuple(RegisterFile.model_validate(asdict(each)) for each in _files(made)),
+            quality=tuple(ColumnCount.model_validate(asdict(each)) for file in made.quality for each in file.columns),
+            files=tuple(FileCount.model_validate(_without_columns(each)) for each in made.quality),
+        )
+
+
 @contextmanager
 def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]:
     """Hold the store and work in a folder of it that is gone afterwards, whatever happens.
@@ -118,7 +146,7 @@ def _forget_unpublished(store: Store, private: Path) -> None:
     What the current run kept stays even where somebody removed its snapshot: the roster cannot be made again.
     """
     published = {path.name for path in store.snapshots.iterdir()} | {store.current()}
-    for kept in [*private.glob("roster/*"), *private.glob("runs/*")]:
+    for kept in [path for kind in ("roster", "runs", "held", "late") for path in private.glob(f"{kind}/*")]:
         if kept.name.removesuffix(".json") not in published:
             shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
 
@@ -242,7 +270,7 @@ def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:
 
 def account(
     configuration: Configuration,
-    handed: SiteResult,
+    handed: Handed,
     linked: Linked,
     work: WorkFolder,
     now: datetime,
@@ -258,10 +286,6 @@ def account(
     exact = tuple(ExactBalance.model_validate(asdict(each)) for each in balances)
     check_balance(exact)
     shown = tuple(_shown(each) for each in balances)
-    feeds = tuple(
-        FeedVersion(feed=each.feed.name, version=each.feed.version, contract_digest=each.feed.digest)
-        for each in handed.delivered
-    )
     snapshot = SnapshotManifest(
         run_id=work.run_id,
         tool_version=version("linkage"),
@@ -272,7 +296,7 @@ def account(
         configuration_digest=configuration.digest,
         domain=handed.bundle.domain,
         key_id=handed.bundle.key_id,
-        feeds=feeds,
+        feeds=handed.feeds,
         tables=linked.published,
         balance=shown,
     )
@@ -281,15 +305,16 @@ def account(
     made = RunManifest(
         snapshot=snapshot,
         snapshot_digest=digest(path),
-        inputs=tuple(_inputs(handed)),
+        inputs=handed.inputs,
         balance=exact,
-        registers=tuple(RegisterFile.model_validate(asdict(each)) for each in _files(handed)),
+        registers=handed.registers,
         exemptions=tuple(f"{each.optout}: {each.reference}" for each in configuration.optouts.exemptions),
-        quality=tuple(ColumnCount.model_validate(asdict(each)) for file in handed.quality for each in file.columns),
-        files=tuple(FileCount.model_validate(_without_columns(each)) for each in handed.quality),
+        quality=handed.quality,
+        files=handed.files,
         stages=tuple(
             StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows) for each in progress.times
         ),
+        from_held=handed.from_held,
     )
     return compared(made, last)
 
@@ -331,10 +356,17 @@ def _inputs(handed: SiteResult) -> Iterator[Input]:
 
 
 def publish(
-    configuration: Configuration, keyset: Keyset, roster: Roster, account_: RunManifest, work: WorkFolder
+    configuration: Configuration, keep_roster: Callable[[Path], None], account_: RunManifest, work: WorkFolder
 ) -> None:
-    """Keep the roster and the exact account, then make the snapshot the current one: the switch comes last."""
-    rosters.save(roster, work.private / "roster" / work.run_id, keyset.seal)
+    """Keep the roster, the exact account and the bundle, then make the snapshot the current one: the switch comes last.
+
+    Args:
+        configuration: The purpose.
+        keep_roster: Writes the roster, encrypted, into a new folder.
+        account_: The exact account.
+        work: With the finished snapshot, and the bundle that it was made from.
+    """
+    keep_roster(work.private / "roster" / work.run_id)
     runs = work.private / "runs"
     runs.mkdir(exist_ok=True, mode=0o700)
     path = runs / f"{work.run_id}.json"
@@ -342,9 +374,12 @@ def publish(
     path.write_text(account_.model_dump_json(indent=1), encoding="utf-8")
     for kept in [path, *(work.private / "roster" / work.run_id).iterdir()]:
         switch.sync(kept)
+    if configuration.store.hold:
+        held.keep(configuration, work.folder / "bundle", work.private, work.run_id)
     switch.check(work.snapshot, account_.snapshot.tables)
     switch.publish(work.store, work.snapshot, work.run_id)
     kept_runs = switch.retain(work.store, configuration.store.keep, _expired(configuration, account_.snapshot.started))
+    held.forget(work.private, work.run_id)
     for old in work.private.glob("roster/*"):
         if old.name not in kept_runs:
             shutil.rmtree(old)

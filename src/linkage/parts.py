@@ -28,7 +28,7 @@ from linkage.sources import clean, gate, quality
 from linkage.sources.inspect import Extract
 from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import KEY_REMOVES, PERSON_REASON, People, resolve
-from linkage.withdraw import Withdrawals
+from linkage.withdrawn_records import Withdrawals
 
 REMOVED = "_removed"
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from linkage import authority, binding, bundle, config, hub, parts, rostering, site
@@ -29,6 +30,7 @@ from linkage.progress import Progress, StageTime
 from linkage.pseudonymise import Keyset
 from linkage.site import Delivery
 from linkage.sources import gate
+from linkage.sources import roster as rosters
 from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import people
 from linkage.sources.roster import Roster
@@ -119,9 +121,9 @@ def _run(
         last = last_account(work.private, work.store.current(), configuration.quality)
         handed = site_half(configuration, keyset, known, work.folder / "bundle", now, progress, rows_of(last))
         linked = hub_half(configuration, handed, work.folder, progress)
-        account = hub.account(configuration, handed, linked, work, now, progress, last)
+        account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, last)
         if publish:
-            hub.publish(configuration, keyset, handed.roster, account, work)
+            hub.publish(configuration, partial(rosters.save, handed.roster, seal=keyset.seal), account, work)
     where = work.published if publish else None
     return RunReport(
         run_id=work.run_id,

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     NATIONAL_NOT_ASKED = "national_not_asked"
     BEFORE_EARLIEST = "before_earliest"
     CODE_NOT_KEPT = "code_not_kept"
+    LATE_OPT_OUT = "late_opt_out"
     WITHDRAWN = "withdrawn"
     NOTICE = "notice"
     DUPLICATE = "duplicate"
@@ -69,6 +70,7 @@ _MEANING = {
     Reason.NATIONAL_NOT_ASKED: "the national service was not asked about the number",
     Reason.BEFORE_EARLIEST: "older than the flow asks for, or without a date",
     Reason.CODE_NOT_KEPT: "the code is not one that the flow keeps",
+    Reason.LATE_OPT_OUT: "an opt-out that became known after the bundle was made",
     Reason.WITHDRAWN: "a later delivery of the same record may not be used",
     Reason.NOTICE: "a line of a delete log, which is about a record and is none",
     Reason.DUPLICATE: "an exact copy of a record that is kept",

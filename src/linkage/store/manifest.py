@@ -178,6 +178,7 @@ class RunManifest(_Model):
     last_run: str | None = None
     changes: tuple[Change, ...] = ()
     stages: tuple[StageSeconds, ...]
+    from_held: str | None = None
 
     @property
     def read(self) -> int:

@@ -1,0 +1,225 @@
+"""Bundles that are held for linking again, and the token lists that are made for them: owner-only, apart from the store.
+
+    <private>/held/<run id>/held.json           what shaped the bundle
+    <private>/held/<run id>/bundle/             the bundle of the current snapshot, tokens and no numbers
+    <private>/late/<run id>/lists.json          what the lists are for, until when they may be used, digests
+    <private>/late/<run id>/withdrawn.parquet, moved.parquet
+    <private>/late/<run id>/roster/             the roster with what became known since, encrypted
+
+Only the bundle of the current snapshot is held: the next run holds its own, and the lists that are applied go with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from linkage import bundle
+from linkage.bundle import BundleManifest, digest
+from linkage.config import Configuration
+from linkage.errors import ConfigurationError, IntegrityError, PolicyError
+from linkage.link.withdraw import MOVED, WITHDRAWN, Lists
+from linkage.store.manifest import RegisterFile
+from linkage.store.publish import sync
+
+__all__ = ["Held", "LateLists", "copy", "find", "forget", "keep", "read_lists", "write_lists"]
+
+CLOCK_SKEW = timedelta(hours=1)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Held(_Model):
+    """A held bundle.
+
+    Attributes:
+        run_id: The run that made the snapshot from it.
+        shape: The digest of what the configuration says about the rows' shape; another one needs another bundle.
+        bundle_digest: SHA-256 of its manifest, hexadecimal; that holds the digests of its parts.
+    """
+
+    format: Literal["linkage-held/1"] = "linkage-held/1"
+    run_id: str
+    shape: str
+    bundle_digest: str
+
+
+class LateLists(_Model):
+    """What token lists are for.
+
+    Attributes:
+        bundle_digest: The held bundle whose tokens they speak of.
+        domain, key_id: As the bundle's.
+        made: When, UTC.
+        good_until: When the first register that they were made from is too old, UTC.
+        files: SHA-256 of each file, hexadecimal.
+        registers: The registers' files.
+        withdrawn, moved: How many rows each list has.
+    """
+
+    format: Literal["linkage-late/1"] = "linkage-late/1"
+    bundle_digest: str
+    domain: str
+    key_id: str
+    made: datetime
+    good_until: datetime | None
+    files: dict[str, str]
+    registers: tuple[RegisterFile, ...]
+    withdrawn: int
+    moved: int
+
+
+_Found = TypeVar("_Found", Held, LateLists)
+
+
+def shape(configuration: Configuration) -> str:
+    """The digest of everything in a configuration that a bundle's rows were made by; opt-outs are judged anew."""
+    said = configuration.model_dump(
+        mode="json", include={"flows": True, "minimise": True, "allow_test_numbers": True, "keys": {"domain"}}
+    )
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def keep(configuration: Configuration, made: Path, private: Path, run_id: str) -> None:
+    """Hold a bundle: move it into the private folder, readable by its owner only."""
+    place = private / "held" / run_id
+    place.parent.mkdir(exist_ok=True, mode=0o700)
+    place.mkdir(mode=0o700)
+    shutil.move(made, place / "bundle")
+    found = Held(run_id=run_id, shape=shape(configuration), bundle_digest=digest(place / "bundle" / "manifest.json"))
+    (place / "held.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
+    _close(place)
+
+
+def forget(private: Path, run_id: str) -> None:
+    """Remove every held bundle but one run's, and all token lists: what they said is in the bundle now."""
+    for old in private.glob("held/*"):
+        if old.name != run_id:
+            shutil.rmtree(old)
+    for old in private.glob("late/*"):
+        shutil.rmtree(old)
+
+
+def find(configuration: Configuration, private: Path, current: str | None) -> Held:
+    """The held bundle of the current snapshot.
+
+    Raises:
+        ConfigurationError: None is held, or the configuration changed since.
+        PolicyError: Others than its owner may read it.
+        IntegrityError: It is damaged.
+    """
+    hint = "set hold = true under [store] and run once over the extracts"
+    if current is None or not (private / "held" / current).is_dir():
+        raise ConfigurationError("no bundle of the current snapshot is held", hint=hint)
+    place = private / "held" / current
+    _check_closed(place)
+    found = _read(Held, place / "held.json")
+    if found.shape != shape(configuration):
+        raise ConfigurationError(
+            "the flows, the minimisation or the domain changed since the bundle was made",
+            hint="run over the extracts: a held bundle stays as it was made",
+        )
+    manifest = place / "bundle" / "manifest.json"
+    if not manifest.is_file() or digest(manifest) != found.bundle_digest:
+        raise IntegrityError(f"{current}: the held bundle was changed", hint="run over the extracts")
+    return found
+
+
+def copy(private: Path, held: Held, folder: Path) -> BundleManifest:
+    """A bundle to work on: files are linked where the volume allows, and every part is checked.
+
+    Raises:
+        IntegrityError: A part is missing or was changed.
+    """
+    shutil.copytree(private / "held" / held.run_id / "bundle", folder, copy_function=_link)
+    return bundle.read(folder)
+
+
+def write_lists(folder: Path, lists: Lists, about: LateLists) -> None:
+    """Write lists and what they are for into a new owner-only folder; the description comes last."""
+    lists.withdrawn.select(WITHDRAWN.names()).write_parquet(folder / "withdrawn.parquet")
+    lists.moved.select(MOVED.names()).write_parquet(folder / "moved.parquet")
+    files = {path.relative_to(folder).as_posix(): digest(path) for path in folder.rglob("*") if path.is_file()}
+    about = about.model_copy(update={"files": files, "withdrawn": lists.withdrawn.height, "moved": lists.moved.height})
+    (folder / "lists.json").write_text(about.model_dump_json(indent=1), encoding="utf-8")
+    _close(folder)
+
+
+def read_lists(
+    configuration: Configuration, private: Path, held: Held, manifest: BundleManifest, now: datetime
+) -> tuple[Lists, LateLists]:
+    """The lists for a held bundle.
+
+    Raises:
+        PolicyError: They are missing, too old, made for another bundle, or others than their owner may read them.
+        IntegrityError: They are damaged.
+    """
+    again = "make them again: `linkage optouts tokens`"
+    place = private / "late" / held.run_id
+    if not place.is_dir():
+        raise PolicyError("no token lists of late opt-outs were made for the held bundle", hint=again)
+    _check_closed(place)
+    about = _read(LateLists, place / "lists.json")
+    if (about.bundle_digest, about.domain, about.key_id) != (held.bundle_digest, manifest.domain, manifest.key_id):
+        raise PolicyError("the token lists were made for another bundle, domain or key", hint=again)
+    if about.made > now + CLOCK_SKEW:
+        raise PolicyError("the token lists are dated in the future", hint="check the clock of this machine")
+    limit = timedelta(days=configuration.optouts.late.max_age_days)
+    if now - about.made > limit or (about.good_until is not None and now > about.good_until):
+        raise PolicyError(
+            f"the token lists were made {(now - about.made).days} days ago: they, or a register that they were made "
+            "from, are too old",
+            hint=again,
+        )
+    for name in ("withdrawn.parquet", "moved.parquet", *about.files):
+        path = place / name
+        if about.files.get(name) is None or not path.is_file() or digest(path) != about.files[name]:
+            raise IntegrityError(f"{name}: missing from the token lists or changed since", hint=again)
+    lists = Lists(pl.read_parquet(place / "withdrawn.parquet"), pl.read_parquet(place / "moved.parquet"))
+    if (lists.withdrawn.schema, lists.moved.schema) != (WITHDRAWN, MOVED) or (
+        lists.withdrawn.height,
+        lists.moved.height,
+    ) != (about.withdrawn, about.moved):
+        raise IntegrityError("the token lists are not what was written", hint=again)
+    return lists, about
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _close(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        sync(path)
+
+
+def _check_closed(folder: Path) -> None:
+    """Refuse what others than its owner may read; Windows has other means, which the folder's owner sets."""
+    for path in [*folder.rglob("*"), folder]:
+        if os.name != "nt" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise PolicyError(
+                f"{path.name}: held bundles and token lists are for their owner only, and others may read this",
+                hint="find out who could, then run over the extracts",
+            )
+
+
+def _read(kind: type[_Found], path: Path) -> _Found:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        raise IntegrityError(f"{path.name}: missing or damaged", hint="run over the extracts") from None

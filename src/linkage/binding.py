@@ -183,6 +183,16 @@ def newest(direct: Sequence[Delivery], tells: Callable[[Table], bool]) -> dict[s
     }
 
 
+def newest_type1(direct: Sequence[Delivery]) -> Sequence[datetime]:
+    """When each table that type 1 opt-outs are read from was last delivered."""
+    return list(newest(direct, _tells_type1).values())
+
+
+def newest_sharing(direct: Sequence[Delivery]) -> Sequence[datetime]:
+    """When each table of sharing agreements was last delivered."""
+    return list(newest(direct, _tells_sharing).values())
+
+
 def sharing(configuration: Configuration, direct: Sequence[Delivery], now: datetime) -> practices.Sharing:
     """Which practices share, by the agreements in the extracts and the ICS's own list."""
     rules = configuration.optouts.practices

@@ -3,7 +3,7 @@
     <private>/held/<run id>/held.json           what shaped the bundle
     <private>/held/<run id>/bundle/             the bundle of the current snapshot, tokens and no numbers
     <private>/late/<run id>/lists.json          what the lists are for, until when they may be used, digests
-    <private>/late/<run id>/withdrawn.parquet, moved.parquet
+    <private>/late/<run id>/withdrawn.parquet, practices.parquet, moved.parquet
     <private>/late/<run id>/roster/             the roster with what became known since, encrypted
 
 Only the bundle of the current snapshot is held: the next run holds its own, and the lists that are applied go with it.
@@ -27,13 +27,14 @@ from linkage import bundle
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError
-from linkage.link.withdraw import MOVED, WITHDRAWN, Lists
+from linkage.link.withdraw import MOVED, PRACTICES, WITHDRAWN, Lists
 from linkage.store.manifest import RegisterFile
 from linkage.store.publish import sync
 
 __all__ = ["Held", "LateLists", "copy", "find", "forget", "keep", "read_lists", "write_lists"]
 
 CLOCK_SKEW = timedelta(hours=1)
+_FILES = {"withdrawn": WITHDRAWN, "practices": PRACTICES, "moved": MOVED}
 
 
 class _Model(BaseModel):
@@ -65,7 +66,6 @@ class LateLists(_Model):
         good_until: When the first register that they were made from is too old, UTC.
         files: SHA-256 of each file, hexadecimal.
         registers: The registers' files.
-        withdrawn, moved: How many rows each list has.
     """
 
     format: Literal["linkage-late/1"] = "linkage-late/1"
@@ -76,8 +76,6 @@ class LateLists(_Model):
     good_until: datetime | None
     files: dict[str, str]
     registers: tuple[RegisterFile, ...]
-    withdrawn: int
-    moved: int
 
 
 _Found = TypeVar("_Found", Held, LateLists)
@@ -148,10 +146,10 @@ def copy(private: Path, held: Held, folder: Path) -> BundleManifest:
 
 def write_lists(folder: Path, lists: Lists, about: LateLists) -> None:
     """Write lists and what they are for into a new owner-only folder; the description comes last."""
-    lists.withdrawn.select(WITHDRAWN.names()).write_parquet(folder / "withdrawn.parquet")
-    lists.moved.select(MOVED.names()).write_parquet(folder / "moved.parquet")
+    for name, schema in _FILES.items():
+        getattr(lists, name).select(schema.names()).write_parquet(folder / f"{name}.parquet")
     files = {path.relative_to(folder).as_posix(): digest(path) for path in folder.rglob("*") if path.is_file()}
-    about = about.model_copy(update={"files": files, "withdrawn": lists.withdrawn.height, "moved": lists.moved.height})
+    about = about.model_copy(update={"files": files})
     (folder / "lists.json").write_text(about.model_dump_json(indent=1), encoding="utf-8")
     _close(folder)
 
@@ -182,17 +180,14 @@ def read_lists(
             "from, are too old",
             hint=again,
         )
-    for name in ("withdrawn.parquet", "moved.parquet", *about.files):
+    for name in {*about.files, *(f"{each}.parquet" for each in _FILES)}:
         path = place / name
-        if about.files.get(name) is None or not path.is_file() or digest(path) != about.files[name]:
+        if name not in about.files or not path.is_file() or digest(path) != about.files[name]:
             raise IntegrityError(f"{name}: missing from the token lists or changed since", hint=again)
-    lists = Lists(pl.read_parquet(place / "withdrawn.parquet"), pl.read_parquet(place / "moved.parquet"))
-    if (lists.withdrawn.schema, lists.moved.schema) != (WITHDRAWN, MOVED) or (
-        lists.withdrawn.height,
-        lists.moved.height,
-    ) != (about.withdrawn, about.moved):
+    frames = {name: pl.read_parquet(place / f"{name}.parquet") for name in _FILES}
+    if any(frames[name].schema != schema for name, schema in _FILES.items()):
         raise IntegrityError("the token lists are not what was written", hint=again)
-    return lists, about
+    return Lists(**frames), about
 
 
 def _link(source: str, target: str) -> None:

@@ -8,7 +8,7 @@
     before    authority   whether the purpose's documents stand today
     site half site        the files of every flow, the roster; hide: records marked sensitive
               binding     which registers bind, and how fresh they are
-              parts       rows to the parts of a bundle; withdraw, handover: what later deliveries say of earlier ones
+              parts       rows to the parts of a bundle; withdrawn_records, handover: what later deliveries say of earlier ones
     hub half  hub         verify, settle, link, account, publish; findings: what is worth a look
 """
 

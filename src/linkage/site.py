@@ -58,8 +58,15 @@ class Delivery:
         return sum(extract.rows for name in self.feed.handed_over() for extract in self.extracts[name])
 
 
-def deliveries(configuration: Configuration, now: datetime) -> Iterator[Delivery]:
+def deliveries(
+    configuration: Configuration, now: datetime, narrowed: Callable[[Feed, Flow], Feed] = select.narrowed
+) -> Iterator[Delivery]:
     """Find and inspect the files of every flow.
+
+    Args:
+        configuration: The purpose.
+        now: Nothing can have been delivered after it, UTC.
+        narrowed: What is read of a flow's feed.
 
     Raises:
         ConfigurationError: A feed is unknown, or a pseudonymised flow does not say where opt-outs were applied.
@@ -75,7 +82,7 @@ def deliveries(configuration: Configuration, now: datetime) -> Iterator[Delivery
             )
         names.add(feed.name)
         _check_flow(flow, feed)
-        feed = select.narrowed(feed, flow)
+        feed = narrowed(feed, flow)
         folder = configuration.at(flow.path)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = pool.map(partial(_inspected, folder, feed), feed.tables)

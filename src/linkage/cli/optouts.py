@@ -49,3 +49,18 @@ def read(
             hint="the service takes up to about an hour; read the inbox again",
         )
     typer.echo("every request is answered")
+
+
+@app.command()
+def tokens(
+    configurations: Annotated[list[Path], typer.Argument(help="The linkage.toml of each purpose.")],
+) -> None:
+    """For the key holder: late opt-outs and replaced numbers become token lists for the held bundles."""
+    # The way back from tokens to numbers is in no other command's program.
+    from linkage import late  # noqa: PLC0415
+
+    for path in configurations:
+        made = late.tokens(path, datetime.now(UTC), asker())
+        until = f", good until {made.good_until:%Y-%m-%d %H:%M}" if made.good_until else ""
+        typer.echo(f"{path}: {made.withdrawn:,} people leave, {made.moved:,} tokens move{until}")
+    typer.echo("apply them with `linkage run --from-held`")

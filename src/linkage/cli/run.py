@@ -14,6 +14,7 @@ from linkage import pipeline
 from linkage.findings import Finding
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import kernel
+from linkage.relink import relink
 
 SHOWN = 12  # findings on the terminal
 ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]
@@ -45,9 +46,15 @@ def options(
         raise typer.Exit(2)
 
 
-def run(configuration: ConfigurationPath) -> None:
+def run(
+    configuration: ConfigurationPath,
+    *,
+    from_held: Annotated[
+        bool, typer.Option("--from-held", help="Link the held bundle again, with the token lists of late opt-outs.")
+    ] = False,
+) -> None:
     """Read the extracts, apply the opt-outs, tokenise, link, and publish a snapshot."""
-    report = pipeline.run(configuration, passphrase=asker())
+    report = relink(configuration) if from_held else pipeline.run(configuration, passphrase=asker())
     show(report)
     typer.echo(f"published {report.snapshot}")
 

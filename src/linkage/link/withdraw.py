@@ -17,31 +17,40 @@ from linkage.contract import Feed, Role, Table
 from linkage.link import tables
 from linkage.reasons import Reason
 
-__all__ = ["MOVED", "WITHDRAWN", "Lists", "people_columns", "withdraw"]
+__all__ = ["MOVED", "PRACTICES", "WITHDRAWN", "Lists", "people_columns", "practice_column", "withdraw"]
 
-WITHDRAWN = pl.Schema({"feed": pl.String(), "token": pl.Binary()})
+WITHDRAWN = pl.Schema({"table": pl.String(), "token": pl.Binary()})
+PRACTICES = pl.Schema({"table": pl.String(), "practice": pl.String()})
 MOVED = pl.Schema({"token": pl.Binary(), "current": pl.Binary()})
 _PLACE = ["_file", "_row"]
 
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """What the key holder says of a bundle's tokens, and of no others.
+    """What the key holder says of a bundle's tokens, and of no others; tables go by their published names.
 
     Attributes:
-        withdrawn: Who may no longer be used, by feed, as `WITHDRAWN`.
+        withdrawn: Who may no longer be used, by table, as `WITHDRAWN`.
+        practices: Whose rows may no longer be used, by table, as `PRACTICES`.
         moved: Tokens of replaced numbers, each with the token of the number that counts now, as `MOVED`.
     """
 
     withdrawn: pl.DataFrame
+    practices: pl.DataFrame
     moved: pl.DataFrame
 
     def __repr__(self) -> str:
         return f"Lists({self.withdrawn.height} withdrawn, {self.moved.height} moved)"
 
-    def of(self, feed: str) -> pl.Series:
-        """Tokens that go from one feed."""
-        return self.withdrawn.filter(pl.col("feed") == feed)["token"]
+    def of(self, table: str) -> Lists:
+        """What is said of one table."""
+        mine = pl.col("table") == table
+        return Lists(self.withdrawn.filter(mine), self.practices.filter(mine), self.moved)
+
+    @property
+    def say_nothing(self) -> bool:
+        """Whether nobody leaves and nobody moves."""
+        return not (self.withdrawn.height or self.practices.height or self.moved.height)
 
 
 def people_columns(parts: TableParts) -> tuple[str, ...]:
@@ -69,37 +78,46 @@ def withdraw(folder: Path, manifest: BundleManifest, feeds: Mapping[str, Feed], 
     return manifest.model_copy(update={"tables": tuple(made)})
 
 
+def practice_column(parts: TableParts, table: Table) -> str | None:
+    """The published column with a row's practice, by which practices that do not share are told."""
+    for column in table.with_role(Role.PRACTICE)[:1]:
+        field = tables.field_of(parts, table, column)
+        return field.name if field else None
+    return None
+
+
 def _table(folder: Path, parts: TableParts, table: Table, lists: Lists) -> TableParts:
-    out = lists.of(parts.feed)
-    if not parts.parts or table.kind != "records" or not (len(out) or lists.moved.height):
+    lists = lists.of(parts.name)
+    if not parts.parts or table.kind != "records" or lists.say_nothing:
         return parts
-    paths = [folder / part.path for part in parts.parts]
-    gone = _gone(pl.scan_parquet(paths), parts, table, out, lists.moved)
+    rows = pl.scan_parquet([folder / part.path for part in parts.parts])
+    gone = _gone(rows, parts, table, lists)
     others = people_columns(parts)[1:]
-    reached = {*gone["_file"].unique(), *_reached(pl.scan_parquet(paths), others, out, lists.moved)}
+    reached = {*gone["_file"].unique(), *_reached(rows, others, lists)}
     left = [
-        _part(folder, part, others, gone.filter(pl.col("_file") == place), out, lists.moved)
-        if place in reached
-        else part
+        _part(folder, part, others, gone.filter(pl.col("_file") == place), lists) if place in reached else part
         for place, part in enumerate(parts.parts)
     ]
     return parts.model_copy(update={"parts": tuple(left)})
 
 
-def _gone(rows: pl.LazyFrame, parts: TableParts, table: Table, out: pl.Series, moved: pl.DataFrame) -> pl.DataFrame:
+def _gone(rows: pl.LazyFrame, parts: TableParts, table: Table, lists: Lists) -> pl.DataFrame:
     """Rows to be taken out: `_file`, `_row` and `reason` (String)."""
-    keys, version = list(tables.key_columns(parts, table)), _version(parts, table)
+    keys = list(tables.key_columns(parts, table))
+    practice = practice_column(parts, table)
+    leaves = pl.col("token").is_in(lists.withdrawn["token"].implode())
+    if practice is not None:
+        leaves = leaves | pl.col(practice).is_in(lists.practices["practice"].implode())
     told = rows.select(
         *_PLACE,
         *(pl.col(key) for key in keys if key != "token"),
-        pl.col("token").alias("_own"),
         "token",
-        version.alias("_version"),
+        leaves.fill_null(value=False).alias("_leaves"),
+        _version(parts, table).alias("_version"),
         (pl.col("_file").cast(pl.Int64) * 2**32 + pl.col("_row")).alias("_order"),
     )
-    told = _follow(told, "token", moved)
-    leaving = pl.LazyFrame({"_own": out}, schema={"_own": pl.Binary})
-    first = told.join(leaving, on="_own", how="semi").collect(engine="streaming")
+    told = _follow(told, "token", lists.moved)
+    first = told.filter("_leaves").collect(engine="streaming")
     last = (
         first.lazy()
         .drop_nulls(keys)
@@ -107,7 +125,7 @@ def _gone(rows: pl.LazyFrame, parts: TableParts, table: Table, out: pl.Series, m
         .group_by(keys, maintain_order=True)
         .agg(pl.col("_version").last().alias("_last_version"), pl.col("_order").last().alias("_last_order"))
     )
-    earlier = told.join(leaving, on="_own", how="anti").join(last, on=keys, how="inner").filter(_EARLIER)
+    earlier = told.filter(~pl.col("_leaves")).join(last, on=keys, how="inner").filter(_EARLIER)
     return pl.concat(
         [
             first.select(*_PLACE, pl.lit(Reason.LATE_OPT_OUT.value).alias("reason")),
@@ -137,32 +155,26 @@ def _follow(rows: pl.LazyFrame, column: str, moved: pl.DataFrame) -> pl.LazyFram
     return joined.with_columns(pl.coalesce("_current", column).alias(column)).drop("_current")
 
 
-def _reached(rows: pl.LazyFrame, others: Sequence[str], out: pl.Series, moved: pl.DataFrame) -> list[int]:
+def _reached(rows: pl.LazyFrame, others: Sequence[str], lists: Lists) -> list[int]:
     """Files in which some token is moved, or another person is out."""
-    changed = pl.concat([moved["token"], out]).alias("token").to_frame().lazy()
+    changed = pl.concat([lists.moved["token"], lists.withdrawn["token"]])
+    tests = [("token", lists.moved["token"]), *((column, changed) for column in others)]
     found = [
-        rows.select("_file", pl.col(column).alias("token"))
-        .join(moved.lazy() if column == "token" else changed, on="token", how="semi")
-        .select(pl.col("_file").unique())
-        for column in ("token", *others)
+        rows.filter(pl.col(column).is_in(tokens.implode())).select(pl.col("_file").unique()) for column, tokens in tests
     ]
     return pl.concat(pl.collect_all(found, engine="streaming"))["_file"].unique().to_list()
 
 
-def _part(
-    folder: Path, part: Part, others: Sequence[str], gone: pl.DataFrame, out: pl.Series, moved: pl.DataFrame
-) -> Part:
+def _part(folder: Path, part: Part, others: Sequence[str], gone: pl.DataFrame, lists: Lists) -> Part:
     path = folder / part.path
     replacement = path.with_suffix(".replacement")
     rows = pl.scan_parquet(path)
     columns = rows.collect_schema().names()
     rows = rows.join(gone.lazy().select("_row"), on="_row", how="anti", maintain_order="left")
-    for column in others:
-        leaving = pl.LazyFrame({column: out, "_leaves": True}, schema={column: pl.Binary, "_leaves": pl.Boolean})
-        rows = rows.join(leaving, on=column, how="left", maintain_order="left")
-        rows = rows.with_columns(pl.when(pl.col("_leaves").is_null()).then(column).alias(column)).drop("_leaves")
+    out = lists.withdrawn["token"].implode()
+    rows = rows.with_columns(pl.when(~pl.col(column).is_in(out)).then(column).alias(column) for column in others)
     for column in ("token", *others):
-        rows = _follow(rows, column, moved)
+        rows = _follow(rows, column, lists.moved)
     rows.select(columns).sink_parquet(replacement, compression="zstd", compression_level=LEVEL)
     # The file itself may be a link to one that is held: it is replaced, never written into.
     replacement.replace(path)

@@ -1,0 +1,248 @@
+"""The key holder's step for what became known after a bundle was made: opt-outs and replaced numbers become token lists.
+
+Providers hold neither type 1 codes nor replaced numbers, and a held bundle holds no numbers at all. So whoever holds the
+key reads the registers as a run does, turns the bundle's tokens back for a moment, and writes which of them may no longer
+be used and which stand for another number now. Only a key holder's program imports this module.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from linkage import authority, binding, config, contract, held, hub, rostering, site
+from linkage.bundle import BundleManifest, TableParts
+from linkage.config import Configuration, Flow
+from linkage.contract import Feed, Table
+from linkage.errors import ConfigurationError, IntegrityError, PolicyError
+from linkage.held import LateLists
+from linkage.link.withdraw import MOVED, PRACTICES, WITHDRAWN, Lists, people_columns, practice_column
+from linkage.optouts.policy import MAY_BE_USED, VERDICTS, Policy, Standing
+from linkage.pseudonymise.reverser import KeyHolderKeyset, Reverser
+from linkage.reasons import Reason
+from linkage.site import Delivery
+from linkage.sources import roster as rosters
+from linkage.sources import select
+from linkage.sources.resolve import HOME_PRACTICE, NUMBER, People, follow, people
+from linkage.store.manifest import RegisterFile
+
+__all__ = ["Made", "tokens"]
+
+_NOT_ASKED = VERDICTS.index(Reason.NATIONAL_NOT_ASKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Token lists that were made.
+
+    Attributes:
+        run_id: The run whose bundle they are for.
+        withdrawn: How many people leave some table.
+        moved: How many tokens stand for another number now.
+        good_until: When the first register that they were made from is too old, UTC.
+    """
+
+    run_id: str
+    withdrawn: int
+    moved: int
+    good_until: datetime | None
+
+
+def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = None) -> Made:
+    """Make the token lists for the held bundle of one purpose.
+
+    Of the extracts only those are read that opt-outs, replaced numbers and sharing agreements come in.
+
+    Args:
+        path: The `linkage.toml`.
+        now: The moment that registers' ages are judged by, UTC.
+        passphrase: Asks for the keyset's passphrase.
+
+    Raises:
+        PolicyError: A register is missing, too old, or does not cover the bundle.
+        LinkageError: No bundle is held, or the keyset does not open.
+    """
+    configuration = config.load(path)
+    authority.check(configuration, now.date())
+    keys = configuration.keys
+    identity = configuration.at(keys.identity) if keys.identity else None
+    keyset = KeyHolderKeyset.open(keys.keyset, identity=identity, passphrase=passphrase, base=configuration.base)
+    with hub.working(configuration, now) as work:
+        found = held.find(configuration, work.private, work.store.current())
+        manifest = held.copy(work.private, found, work.folder / "bundle")
+        _check_key(manifest, keyset, keys.domain)
+        found_ = site.deliveries(configuration, now, informing)
+        delivered = tuple(each for each in found_ if not each.flow.optouts_applied_upstream)
+        known = hub.load_roster(configuration, keyset, work)
+        known = rostering.roster(known, delivered, binding.type1_codes(configuration))
+        who = people(known, allow_test=configuration.allow_test_numbers)
+        policy = binding.policy(configuration, delivered, known, who, now)
+        judge = Judge(configuration, policy, who, keyset.reverser(keys.domain), work.folder / "bundle")
+        lists = judge.lists(manifest, keyset)
+        about = LateLists(
+            bundle_digest=found.bundle_digest,
+            domain=manifest.domain,
+            key_id=manifest.key_id,
+            made=now,
+            good_until=min(_ends(configuration, policy, delivered), default=None),
+            files={},
+            registers=tuple(RegisterFile.model_validate(asdict(each)) for each in policy.evidence),
+        )
+        aside = work.folder / "late"
+        aside.mkdir(mode=0o700)
+        rosters.save(known, aside / "roster", keyset.seal)
+        held.write_lists(aside, lists, about)
+        _put(aside, work.private / "late" / found.run_id)
+    withdrawn = lists.withdrawn["token"].n_unique()
+    return Made(found.run_id, withdrawn, lists.moved.height, about.good_until)
+
+
+def informing(feed: Feed, flow: Flow) -> Feed:
+    """Of a feed, what tells of opt-outs, of replaced numbers and of practices; no table where none of them does."""
+    narrowed = select.narrowed(feed, flow)
+    tells = any(_tells(table) or any(c.whole_person for c in table.columns.values()) for table in feed.tables.values())
+    kept = {
+        name: table
+        for name, table in narrowed.tables.items()
+        if tells and (_tells(table) or table.roster or table.kind in ("lookup", "submissions"))
+    }
+    return narrowed.model_copy(update={"tables": kept})
+
+
+def _tells(table: Table) -> bool:
+    return bool(table.type1 or table.optout_flags or table.superseded or table.sharing)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What the tokens of a bundle are held against."""
+
+    configuration: Configuration
+    policy: Policy
+    who: People
+    reverser: Reverser
+    folder: Path
+
+    def lists(self, manifest: BundleManifest, keyset: KeyHolderKeyset) -> Lists:
+        """Who leaves each table, and who is somebody else's token now."""
+        pseudonymiser = keyset.pseudonymiser(manifest.domain)
+        withdrawn, practices, moved = [WITHDRAWN.to_frame()], [PRACTICES.to_frame()], [MOVED.to_frame()]
+        feeds = {
+            feed.name: (select.narrowed(feed, flow), flow)
+            for flow in self.configuration.flows
+            for feed in [contract.load(flow.feed, self.configuration.base)]
+        }
+        for parts in manifest.tables:
+            feed, flow = feeds[parts.feed]
+            table = feed.tables[parts.table]
+            if flow.optouts_applied_upstream or table.kind != "records" or not parts.parts:
+                continue
+            judged = self._judged(parts, feed, table)
+            name = pl.lit(parts.name).alias("table")
+            withdrawn.append(judged.filter("out").select(name, "token"))
+            left = judged.filter(~pl.col("out") & (pl.col("number") != pl.col("current")))
+            moved.append(left.select("token", pseudonymiser.person_expr("current").alias("current")))
+            practices.append(self._practices(parts, feed, table))
+        return Lists(pl.concat(withdrawn), pl.concat(practices), pl.concat(moved).unique("token"))
+
+    def _judged(self, parts: TableParts, feed: Feed, table: Table) -> pl.DataFrame:
+        """Every person token of a table: `token`, `number` and `current` (Int64) and `out` (Boolean)."""
+        columns = people_columns(parts)
+        rows = pl.scan_parquet([self.folder / part.path for part in parts.parts])
+        distinct = pl.concat([rows.select(pl.col(column).alias("token")).unique() for column in columns]).unique()
+        found = distinct.filter(pl.col("token").is_not_null()).collect(engine="streaming")["token"]
+        numbers = self.reverser.reverse(found)[0].cast(pl.Int64)
+        if numbers.null_count():
+            raise IntegrityError(
+                f"{parts.feed} {parts.table}: {numbers.null_count()} tokens of the held bundle are not this key's",
+                hint="run over the extracts",
+            )
+        frame = pl.DataFrame({"token": found, "number": numbers})
+        frame = follow(frame.lazy(), self.who.current, "number").rename({"_followed": "current"}).collect()
+        verdicts = _verdicts(frame, self.policy.standings[feed.name])
+        _check_coverage(self.configuration, parts, verdicts)
+        lost = frame["_replaced"] & frame["current"].is_null()
+        out = (verdicts < MAY_BE_USED) | lost | frame["number"].is_in(self._not_sharing(parts, feed, table).implode())
+        return frame.with_columns(out.alias("out"))
+
+    def _not_sharing(self, parts: TableParts, feed: Feed, table: Table) -> pl.Series:
+        """Numbers of people whose home practice does not share, for a table whose rows do not all say their own."""
+        nobody = pl.Series([], dtype=pl.Int64)
+        if self.policy.sharing is None or feed.setting != "primary_care" or not table.person_keys:
+            return nobody
+        column = practice_column(parts, table)
+        if column is None and table.with_role(contract.Role.PRACTICE):
+            raise PolicyError(
+                f"{parts.feed} {parts.table}: the flow leaves out the rows' practice, so practices that no longer share "
+                "cannot be found in the held bundle",
+                hint="add its column to the flow, or run over the extracts",
+            )
+        if column is not None and not self._rows(parts).select(pl.col(column).is_null().any()).collect().item():
+            return nobody
+        entries = self.who.by_namespace.get(table.columns[table.person_keys[0]].namespace or "")
+        if entries is None:
+            return nobody
+        return entries.filter(self.policy.sharing.not_sharing(pl.col(HOME_PRACTICE), feed.name))[NUMBER].drop_nulls()
+
+    def _practices(self, parts: TableParts, feed: Feed, table: Table) -> pl.DataFrame:
+        """Practices of a table's rows that do not share, as `PRACTICES`."""
+        column = practice_column(parts, table)
+        if self.policy.sharing is None or feed.setting != "primary_care" or column is None:
+            return PRACTICES.to_frame()
+        seen = self._rows(parts).select(pl.col(column).alias("practice")).unique().drop_nulls()
+        gone = seen.filter(self.policy.sharing.not_sharing(pl.col("practice"), feed.name))
+        return gone.select(pl.lit(parts.name).alias("table"), "practice").collect(engine="streaming")
+
+    def _rows(self, parts: TableParts) -> pl.LazyFrame:
+        return pl.scan_parquet([self.folder / part.path for part in parts.parts])
+
+
+def _verdicts(frame: pl.DataFrame, standing: Standing) -> pl.Series:
+    """The stricter of the verdicts on the number that a token was made from and on the one that counts now."""
+    own, current = standing.of(frame["number"]), standing.of(frame["current"])
+    return pl.select(pl.min_horizontal(own, current)).to_series()
+
+
+def _check_coverage(configuration: Configuration, parts: TableParts, verdicts: pl.Series) -> None:
+    """As for the rows of a run: a list that leaves out too many people is not the list of them."""
+    rules = configuration.optouts.national
+    unasked = int((verdicts == _NOT_ASKED).sum())
+    if rules is not None and unasked > rules.max_not_asked * len(verdicts):
+        raise PolicyError(
+            f"the national opt-out list does not cover {parts.feed} {parts.table}: {unasked} of {len(verdicts)} people "
+            "were never asked about",
+            hint="ask the service about everyone, then make the lists again: `linkage optouts request`",
+        )
+
+
+def _check_key(manifest: BundleManifest, keyset: KeyHolderKeyset, domain: str) -> None:
+    if (manifest.domain, manifest.key_id) != (domain, keyset.key_id):
+        raise ConfigurationError(
+            "the held bundle was made under another domain or key version",
+            hint="run over the extracts: one snapshot has one domain and one key",
+        )
+
+
+def _ends(configuration: Configuration, policy: Policy, delivered: Sequence[Delivery]) -> Iterator[datetime]:
+    """When each register will be too old."""
+    rules = configuration.optouts
+    if rules.national is not None:
+        days = timedelta(days=rules.national.max_age_days)
+        yield from (each.as_of + days for each in policy.evidence if each.name.startswith("national"))
+    if not rules.exempt("type1"):
+        yield from (each + timedelta(days=rules.type1.max_age_days) for each in binding.newest_type1(delivered))
+    if policy.sharing is not None:
+        yield from (each + timedelta(days=rules.practices.max_age_days) for each in binding.newest_sharing(delivered))
+
+
+def _put(aside: Path, place: Path) -> None:
+    """Put finished lists in place of older ones; a crash between leaves none, which refuses."""
+    place.parent.mkdir(exist_ok=True, mode=0o700)
+    if place.exists():
+        shutil.rmtree(place)
+    shutil.move(aside, place)

@@ -8,53 +8,32 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 
-from linkage import authority, held
+from linkage import held
 from linkage import link as linking
+from linkage.account import Handed, account
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
 from linkage.errors import IntegrityError
-from linkage.findings import compared
-from linkage.link import FeedTable, Load, Settled, suppress
+from linkage.link import Coverage, FeedTable, Load, MonthRows, Settled, SourcesPersons
 from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
 from linkage.reasons import Reason
 from linkage.sources import roster as rosters
-from linkage.sources.quality import FileQuality
 from linkage.sources.roster import Roster
 from linkage.store import publish as switch
 from linkage.store.export import export, make_text_views
 from linkage.store.layout import Store, run_id
 from linkage.store.lock import hold
-from linkage.store.manifest import (
-    ColumnCount,
-    DocumentUsed,
-    ExactBalance,
-    FeedVersion,
-    File,
-    FileCount,
-    Input,
-    PublishedTable,
-    RegisterFile,
-    RunManifest,
-    ShownBalance,
-    SnapshotManifest,
-    StageSeconds,
-    check_balance,
-)
+from linkage.store.manifest import File, PublishedTable, RunManifest
 
-if TYPE_CHECKING:
-    from linkage.optouts.registers import Evidence
-    from linkage.pipeline import SiteResult
-    from linkage.sources.select import CodeList
+__all__ = ["Handed", "Linked", "WorkFolder", "account", "link", "load_roster", "publish", "working"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,43 +58,18 @@ class WorkFolder:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """What the hub half made: rows and files of each table, and what became of every row of the bundle."""
+    """What the hub half made: rows and files of each table, what became of every row of the bundle, and who is known."""
 
     published: tuple[PublishedTable, ...]
-    settled: dict[tuple[str, str], Settled]
+    balances: tuple[Load, ...]
+    months: tuple[MonthRows, ...] = ()
+    sources: tuple[SourcesPersons, ...] = ()
+    common: tuple[Coverage, ...] = ()
 
     @property
     def tables(self) -> dict[str, int]:
         """Rows by table."""
         return {table.name: table.rows for table in self.published}
-
-
-@dataclass(frozen=True, slots=True)
-class Handed:
-    """A bundle, and what the account tells of how it came about."""
-
-    bundle: BundleManifest
-    feeds: tuple[FeedVersion, ...]
-    inputs: tuple[Input, ...]
-    registers: tuple[RegisterFile, ...]
-    quality: tuple[ColumnCount, ...]
-    files: tuple[FileCount, ...]
-    from_held: str | None = None
-
-    @classmethod
-    def of(cls, made: SiteResult) -> Handed:
-        """What the site half made."""
-        return cls(
-            bundle=made.bundle,
-            feeds=tuple(
-                FeedVersion(feed=each.feed.name, version=each.feed.version, contract_digest=each.feed.digest)
-                for each in made.delivered
-            ),
-            inputs=tuple(_inputs(made)),
-            registers=tuple(RegisterFile.model_validate(asdict(each)) for each in _files(made)),
-            quality=tuple(ColumnCount.model_validate(asdict(each)) for file in made.quality for each in file.columns),
-            files=tuple(FileCount.model_validate(_without_columns(each)) for each in made.quality),
-        )
 
 
 @contextmanager
@@ -189,8 +143,10 @@ def link(
             linking.make_event_codes(connection, tables)
             linking.make_persons(connection, tables)
             linking.make_registrations(connection, tables)
-            linking.make_load(connection, _balances(manifest, settled))
-            linking.make_coverage(connection)
+            balances = _balances(manifest, settled)
+            linking.make_load(connection, balances)
+            common = linking.make_coverage(connection)
+            months, sources = linking.count_months(connection), linking.count_sources(connection)
             linking.make_dictionary(connection, tables)
         made = _tables(settled)
         rows = sum(_count(connection, f'"{table}"') for table in made)
@@ -200,7 +156,7 @@ def link(
         linking.finish(connection)
     finally:
         connection.close()
-    return Linked(published, settled)
+    return Linked(published, tuple(balances), months, sources, common)
 
 
 def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settled]) -> list[Load]:
@@ -266,93 +222,6 @@ def _published(connection: duckdb.DuckDBPyConnection, snapshot: Path, table: str
 def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:
     row = connection.execute(f"SELECT count(*) FROM {source}").fetchone()
     return int(row[0]) if row else 0
-
-
-def account(
-    configuration: Configuration,
-    handed: Handed,
-    linked: Linked,
-    work: WorkFolder,
-    now: datetime,
-    progress: Progress,
-    last: RunManifest | None,
-) -> RunManifest:
-    """Account for the run beside the last one, and write what analysts may read of it into the snapshot.
-
-    Raises:
-        IntegrityError: Some table's rows do not add up.
-    """
-    balances = _balances(handed.bundle, linked.settled)
-    exact = tuple(ExactBalance.model_validate(asdict(each)) for each in balances)
-    check_balance(exact)
-    shown = tuple(_shown(each) for each in balances)
-    snapshot = SnapshotManifest(
-        run_id=work.run_id,
-        tool_version=version("linkage"),
-        started=now,
-        purpose=configuration.purpose.name,
-        legal_basis=configuration.purpose.legal_basis.text,
-        documents=tuple(DocumentUsed.model_validate(asdict(each)) for each in authority.documents(configuration)),
-        configuration_digest=configuration.digest,
-        domain=handed.bundle.domain,
-        key_id=handed.bundle.key_id,
-        feeds=handed.feeds,
-        tables=linked.published,
-        balance=shown,
-    )
-    path = work.snapshot / "manifest.json"
-    path.write_text(snapshot.model_dump_json(indent=1), encoding="utf-8")
-    made = RunManifest(
-        snapshot=snapshot,
-        snapshot_digest=digest(path),
-        inputs=handed.inputs,
-        balance=exact,
-        registers=handed.registers,
-        exemptions=tuple(f"{each.optout}: {each.reference}" for each in configuration.optouts.exemptions),
-        quality=handed.quality,
-        files=handed.files,
-        stages=tuple(
-            StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows) for each in progress.times
-        ),
-        from_held=handed.from_held,
-    )
-    return compared(made, last)
-
-
-def _without_columns(each: FileQuality) -> dict[str, object]:
-    return {name: value for name, value in asdict(each).items() if name != "columns"}
-
-
-def _shown(each: Load) -> ShownBalance:
-    return ShownBalance(
-        feed=each.feed,
-        table=each.table,
-        read=suppress(each.read)[0],
-        published=suppress(each.published)[0],
-        removed={reason: suppress(rows)[0] for reason, rows in sorted(each.removed.items())},
-    )
-
-
-def _files(handed: SiteResult) -> Iterator[Evidence | CodeList]:
-    """The files besides extracts that decided what is in."""
-    yield from handed.policy.evidence
-    for delivery in handed.delivered:
-        yield from delivery.selection.lists
-
-
-def _inputs(handed: SiteResult) -> Iterator[Input]:
-    for delivery in handed.delivered:
-        for name, extracts in delivery.extracts.items():
-            for extract in extracts:
-                yield Input(
-                    feed=delivery.feed.name,
-                    table=name,
-                    file=extract.path.name,
-                    bytes=extract.size,
-                    sha256=extract.digest,
-                    delivered=extract.delivered,
-                    rows=extract.rows,
-                )
 
 
 def publish(

@@ -23,7 +23,7 @@ from pathlib import Path
 from linkage import authority, binding, bundle, config, hub, parts, rostering, site
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
-from linkage.findings import Finding, last_account, rows_of, worth_a_look
+from linkage.findings import Finding, findings_of, last_account, rows_of
 from linkage.optouts.policy import Policy
 from linkage.parts import Work
 from linkage.progress import Progress, StageTime
@@ -133,7 +133,7 @@ def _run(
         read=account.read,
         removed=account.removed,
         stages=tuple(progress.times),
-        findings=tuple(worth_a_look(account, last)),
+        findings=tuple(findings_of(account)),
         warnings=warnings,
     )
 

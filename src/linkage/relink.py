@@ -58,6 +58,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         handed = hub.Handed(
             bundle=manifest,
             feeds=last.snapshot.feeds,
+            contracts=feeds,
             inputs=last.inputs,
             registers=about.registers,
             quality=last.quality,

@@ -10,8 +10,21 @@ from linkage.link.dictionary import make_dictionary
 from linkage.link.engine import connect, during, finish
 from linkage.link.events import make_event_codes, make_events
 from linkage.link.persons import make_persons, make_registrations
-from linkage.link.quality import Coverage, Load, LoadRow, RemovedRow, make_coverage, make_load, suppress
+from linkage.link.quality import (
+    Coverage,
+    Load,
+    LoadRow,
+    MonthRows,
+    RemovedRow,
+    SourcesPersons,
+    count_months,
+    count_sources,
+    make_coverage,
+    make_load,
+    read_shown,
+)
 from linkage.link.settle import Settled, settle
+from linkage.link.small_numbers import suppress, total
 from linkage.link.standing import Fall, find_falls
 from linkage.link.tables import FeedTable
 
@@ -21,11 +34,15 @@ __all__ = [
     "FeedTable",
     "Load",
     "LoadRow",
+    "MonthRows",
     "RemovedRow",
     "Settled",
+    "SourcesPersons",
     "check_no_numbers",
     "check_tokens",
     "connect",
+    "count_months",
+    "count_sources",
     "during",
     "find_falls",
     "finish",
@@ -36,6 +53,8 @@ __all__ = [
     "make_load",
     "make_persons",
     "make_registrations",
+    "read_shown",
     "settle",
     "suppress",
+    "total",
 ]

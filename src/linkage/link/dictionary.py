@@ -62,7 +62,10 @@ OWN: dict[str, dict[str, tuple[str, str]]] = {
     "load": {
         "feed": ("category", "the feed"),
         "table": ("category", "the feed's table"),
-        "read": ("number", "rows in the extracts, rounded to 5; null when 1 to 7"),
+        "read": (
+            "number",
+            "rows in the extracts, rounded to 5; null when 1 to 7, or where it would tell such a number",
+        ),
         "kept": ("number", "rows in this store, rounded to 5; null when 1 to 7"),
         "suppressed": ("flag", "true where a count is withheld"),
     },

@@ -1,7 +1,7 @@
 """What analysts may know about the making of their data: how much came, how much went, how well sources overlap.
 
-Every count goes out suppressed: 1 to 7 is not shown, anything else is rounded to the nearest 5. The exact account
-is the pipeline's run manifest, which analysts do not see.
+Every count goes out suppressed (`small_numbers`). The exact account is the pipeline's run manifest, which analysts do
+not see.
 """
 
 from __future__ import annotations
@@ -13,10 +13,21 @@ from dataclasses import dataclass
 import duckdb
 
 from linkage.link.engine import run, text
+from linkage.link.small_numbers import suppress, total
 
-__all__ = ["Coverage", "Load", "LoadRow", "RemovedRow", "make_coverage", "make_load", "suppress"]
-
-SMALLEST_SHOWN, ROUNDED_TO = 8, 5
+__all__ = [
+    "Coverage",
+    "Load",
+    "LoadRow",
+    "MonthRows",
+    "RemovedRow",
+    "SourcesPersons",
+    "count_months",
+    "count_sources",
+    "make_coverage",
+    "make_load",
+    "read_shown",
+]
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,23 @@ class RemovedRow:
 
 
 @dataclass(frozen=True)
+class MonthRows:
+    """Exactly how many rows of `event` a feed has in a month, written 2026-04; in none where they have no start."""
+
+    feed: str
+    month: str | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class SourcesPersons:
+    """Exactly how many persons are known to these feeds and no others."""
+
+    feeds: tuple[str, ...]
+    persons: int
+
+
+@dataclass(frozen=True)
 class Coverage:
     """A row of the table `coverage`: persons known to both feeds; to the feed, where both are the same."""
 
@@ -60,13 +88,6 @@ class Coverage:
     other: str
     persons: int | None
     suppressed: bool
-
-
-def suppress(count: int) -> tuple[int | None, bool]:
-    """The count as it may be shown, and whether it is withheld: 1 to 7 is, others are rounded half up to 5."""
-    if 0 < count < SMALLEST_SHOWN:
-        return None, True
-    return (2 * count + ROUNDED_TO) // (2 * ROUNDED_TO) * ROUNDED_TO, False
 
 
 def make_load(
@@ -119,10 +140,28 @@ def make_coverage(connection: duckdb.DuckDBPyConnection) -> tuple[Coverage, ...]
     return rows
 
 
+def count_months(connection: duckdb.DuckDBPyConnection) -> tuple[MonthRows, ...]:
+    """Rows of `event` by feed and month of their start."""
+    query = "SELECT feed, strftime(start, '%Y-%m') AS month, count(*) FROM event GROUP BY ALL ORDER BY ALL"
+    return tuple(MonthRows(*row) for row in run(connection, query, "counting events by month"))
+
+
+def count_sources(connection: duckdb.DuckDBPyConnection) -> tuple[SourcesPersons, ...]:
+    """Persons by the feeds that know them."""
+    query = "SELECT sources, count(*) FROM person GROUP BY sources ORDER BY sources"
+    return tuple(
+        SourcesPersons(tuple(sources), persons) for sources, persons in run(connection, query, "counting sources")
+    )
+
+
+def read_shown(load: Load) -> int | None:
+    """What may be shown of the rows read: whoever counts the published table knows that part of them exactly."""
+    return total(load.removed.values(), exactly=load.published)
+
+
 def _load_row(load: Load) -> LoadRow:
-    read, hidden_read = suppress(load.read)
-    kept, hidden_kept = suppress(load.published)
-    return LoadRow(load.feed, load.table, read, kept, hidden_read or hidden_kept)
+    read, (kept, hidden) = read_shown(load), suppress(load.published)
+    return LoadRow(load.feed, load.table, read, kept, read is None or hidden)
 
 
 def _pairs(feeds: Sequence[str]) -> list[tuple[str, str]]:

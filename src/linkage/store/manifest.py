@@ -20,6 +20,8 @@ class FeedVersion(_Model):
     feed: str
     version: int
     contract_digest: str
+    title: str = ""
+    setting: str = ""
 
 
 class File(_Model):
@@ -58,6 +60,85 @@ class DocumentUsed(_Model):
     ends: date | None
 
 
+class ColumnCounts(_Model):
+    """Cells of one column over all files of its table: with nothing in them, and invalid by reason; None: withheld."""
+
+    column: str
+    role: str
+    missing: int | None
+    invalid: dict[str, int | None]
+
+
+class TableCounts(_Model):
+    """`sources.quality.FileQuality` over all files of a feed's table; None: withheld."""
+
+    feed: str
+    table: str
+    title: str
+    rows: int | None
+    malformed: int | None
+    late: int | None
+    future: int | None
+    people: dict[str, int | None]
+    ranges: dict[str, int | None]
+    status: dict[str, int | None]
+    columns: tuple[ColumnCounts, ...]
+
+
+class Change(_Model):
+    """How a table or a column differs from the last run.
+
+    Attributes:
+        feed: The feed.
+        table: Its table.
+        column: The column, or None where it is about the table's rows.
+        what: `rows` of the table, or the share of them that is `late` or `future`; the share of a column's rows that
+            is `missing`, or of its written cells that is `invalid`.
+        before: In the last run.
+        now: In this run.
+    """
+
+    feed: str
+    table: str
+    column: str | None
+    what: Literal["rows", "late", "future", "missing", "invalid"]
+    before: float
+    now: float
+
+
+class Limit(_Model):
+    """A limit of `[quality]` that was in force: for everything, or for what a rule names."""
+
+    name: str
+    value: float
+    feed: str | None = None
+    table: str | None = None
+    column: str | None = None
+
+
+class MonthCount(_Model):
+    """Rows of `event` of one feed by the month of their start, written 2026-04; None: without one, or withheld."""
+
+    feed: str
+    month: str | None
+    rows: int | None
+
+
+class SourcesCount(_Model):
+    """Persons whom these feeds know and no others; in a snapshot without feeds: all others."""
+
+    feeds: tuple[str, ...]
+    persons: int | None
+
+
+class PairCount(_Model):
+    """Persons whom both feeds know, or the feed, where both are the same; None: withheld."""
+
+    feed: str
+    other: str
+    persons: int | None
+
+
 class SnapshotManifest(_Model):
     """What analysts may read about a snapshot."""
 
@@ -74,6 +155,13 @@ class SnapshotManifest(_Model):
     feeds: tuple[FeedVersion, ...]
     tables: tuple[PublishedTable, ...]
     balance: tuple[ShownBalance, ...]
+    quality: tuple[TableCounts, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    months: tuple[MonthCount, ...] = ()
+    sources: tuple[SourcesCount, ...] = ()
+    common: tuple[PairCount, ...] = ()
+    last_run: str | None = None
+    changes: tuple[Change, ...] = ()
 
 
 class Input(_Model):
@@ -137,24 +225,6 @@ class FileCount(_Model):
     status: dict[str, int]
 
 
-class Change(_Model):
-    """How a table or a column differs from the last run.
-
-    Attributes:
-        feed: The feed.
-        table: Its table.
-        column: The column, or None for the table's rows.
-        before: Rows of the table in the last run; for a column the share of them with nothing in it.
-        now: The same in this run.
-    """
-
-    feed: str
-    table: str
-    column: str | None
-    before: float
-    now: float
-
-
 class StageSeconds(_Model):
     """How long a stage took."""
 
@@ -175,6 +245,8 @@ class RunManifest(_Model):
     exemptions: tuple[str, ...]
     quality: tuple[ColumnCount, ...]
     files: tuple[FileCount, ...] = ()
+    months: tuple[MonthCount, ...] = ()
+    sources: tuple[SourcesCount, ...] = ()
     last_run: str | None = None
     changes: tuple[Change, ...] = ()
     stages: tuple[StageSeconds, ...]

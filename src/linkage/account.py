@@ -1,0 +1,161 @@
+"""The account that a run gives of itself: the exact one, which stays with its operators, and the one analysts may read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from linkage import authority, shown
+from linkage.bundle import BundleManifest, digest
+from linkage.config import Configuration
+from linkage.contract import Feed
+from linkage.findings import compared, rows_of, summed
+from linkage.progress import Progress
+from linkage.sources.quality import FileQuality
+from linkage.store.manifest import (
+    ColumnCount,
+    DocumentUsed,
+    ExactBalance,
+    FeedVersion,
+    FileCount,
+    Input,
+    MonthCount,
+    RegisterFile,
+    RunManifest,
+    SnapshotManifest,
+    SourcesCount,
+    StageSeconds,
+    check_balance,
+)
+
+if TYPE_CHECKING:
+    from linkage.hub import Linked, WorkFolder
+    from linkage.optouts.registers import Evidence
+    from linkage.pipeline import SiteResult
+    from linkage.sources.select import CodeList
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A bundle, and what the account tells of how it came about."""
+
+    bundle: BundleManifest
+    feeds: tuple[FeedVersion, ...]
+    contracts: Mapping[str, Feed]
+    inputs: tuple[Input, ...]
+    registers: tuple[RegisterFile, ...]
+    quality: tuple[ColumnCount, ...]
+    files: tuple[FileCount, ...]
+    from_held: str | None = None
+
+    @classmethod
+    def of(cls, made: SiteResult) -> Handed:
+        """What the site half made."""
+        return cls(
+            bundle=made.bundle,
+            feeds=tuple(_version(each.feed) for each in made.delivered),
+            contracts={each.feed.name: each.feed for each in made.delivered},
+            inputs=tuple(_inputs(made)),
+            registers=tuple(RegisterFile.model_validate(asdict(each)) for each in _files(made)),
+            quality=tuple(ColumnCount.model_validate(asdict(each)) for file in made.quality for each in file.columns),
+            files=tuple(FileCount.model_validate(_without_columns(each)) for each in made.quality),
+        )
+
+
+def account(
+    configuration: Configuration,
+    handed: Handed,
+    linked: Linked,
+    work: WorkFolder,
+    now: datetime,
+    progress: Progress,
+    last: RunManifest | None,
+) -> RunManifest:
+    """Account for the run beside the last one, and write what analysts may read of it into the snapshot.
+
+    Raises:
+        IntegrityError: Some table's rows do not add up.
+    """
+    exact = tuple(ExactBalance.model_validate(asdict(each)) for each in linked.balances)
+    check_balance(exact)
+    balance = shown.balance(linked.balances)
+    counted = summed(handed.files, handed.quality, handed.contracts)
+    quality = shown.tables(counted, balance)
+    snapshot = SnapshotManifest(
+        run_id=work.run_id,
+        tool_version=version("linkage"),
+        started=now,
+        purpose=configuration.purpose.name,
+        legal_basis=configuration.purpose.legal_basis.text,
+        documents=tuple(DocumentUsed.model_validate(asdict(each)) for each in authority.documents(configuration)),
+        configuration_digest=configuration.digest,
+        domain=handed.bundle.domain,
+        key_id=handed.bundle.key_id,
+        feeds=handed.feeds,
+        tables=linked.published,
+        balance=balance,
+        quality=quality,
+        limits=shown.limits(configuration.quality),
+        months=shown.months(linked.months),
+        sources=shown.sources(linked.sources),
+        common=shown.common(linked.common),
+        last_run=last.snapshot.run_id if last else None,
+        changes=compared(last.snapshot.quality, quality) if last else (),
+    )
+    path = work.snapshot / "manifest.json"
+    path.write_text(snapshot.model_dump_json(indent=1), encoding="utf-8")
+    made = RunManifest(
+        snapshot=snapshot,
+        snapshot_digest=digest(path),
+        inputs=handed.inputs,
+        balance=exact,
+        registers=handed.registers,
+        exemptions=tuple(f"{each.optout}: {each.reference}" for each in configuration.optouts.exemptions),
+        quality=handed.quality,
+        files=handed.files,
+        months=tuple(MonthCount.model_validate(asdict(each)) for each in linked.months),
+        sources=tuple(SourcesCount.model_validate(asdict(each)) for each in linked.sources),
+        stages=tuple(
+            StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows) for each in progress.times
+        ),
+        from_held=handed.from_held,
+    )
+    if last is None:
+        return made
+    changes = compared(summed(last.files, last.quality), counted, (rows_of(last), rows_of(made)))
+    return made.model_copy(update={"last_run": last.snapshot.run_id, "changes": changes})
+
+
+def _version(feed: Feed) -> FeedVersion:
+    return FeedVersion(
+        feed=feed.name, version=feed.version, contract_digest=feed.digest, title=feed.title, setting=feed.setting
+    )
+
+
+def _without_columns(each: FileQuality) -> dict[str, object]:
+    return {name: value for name, value in asdict(each).items() if name != "columns"}
+
+
+def _files(handed: SiteResult) -> Iterator[Evidence | CodeList]:
+    """The files besides extracts that decided what is in."""
+    yield from handed.policy.evidence
+    for delivery in handed.delivered:
+        yield from delivery.selection.lists
+
+
+def _inputs(handed: SiteResult) -> Iterator[Input]:
+    for delivery in handed.delivered:
+        for name, extracts in delivery.extracts.items():
+            for extract in extracts:
+                yield Input(
+                    feed=delivery.feed.name,
+                    table=name,
+                    file=extract.path.name,
+                    bytes=extract.size,
+                    sha256=extract.digest,
+                    delivered=extract.delivered,
+                    rows=extract.rows,
+                )

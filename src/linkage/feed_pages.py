@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from linkage.contract import DROPPED, Column, Event, Feed, Role, Table
+from linkage.contract import DROPPED, ChildCodes, Codes, Column, Event, Feed, Role, Table
 from linkage.submission import Submission
 
 _SETTINGS = {
@@ -129,8 +129,8 @@ def _facts(feed: Feed, name: str, table: Table) -> Iterator[str]:
     if table.codes:
         position = f", position {_code([table.codes.position])}" if table.codes.position else ""
         yield (
-            f"Codes of the event `{table.codes.kind}`: system `{table.codes.system}`, code `{table.codes.code}`, "
-            f"of record `{table.codes.record}`{position}"
+            f"Codes of the event `{table.codes.kind}`: {_meaning(table.codes)}system `{table.codes.system}`, "
+            f"code `{table.codes.code}`, of record `{table.codes.record}`{position}"
         )
     if table.number_status:
         yield f"State of the NHS numbers: `{table.number_status}`"
@@ -155,8 +155,14 @@ def _submission(rule: Submission) -> str:
 
 
 def _event(event: Event) -> str:
-    listed = "; ".join(f"codes of system `{codes.system}` from {_code(codes.column)}" for codes in event.codes)
+    listed = "; ".join(
+        f"codes of {_meaning(codes)}system `{codes.system}` from {_code(codes.column)}" for codes in event.codes
+    )
     return f"Becomes the event `{event.kind}`: {_words(event)}" + (f"; {listed}" if listed else "")
+
+
+def _meaning(codes: Codes | ChildCodes) -> str:
+    return f"meaning `{codes.meaning}`, " if codes.meaning else ""
 
 
 def _words(part: Iterable[tuple[str, object]]) -> str:

@@ -89,6 +89,7 @@ def deliveries(
             extracts = dict(zip(feed.tables, found, strict=True))
         for extract in chain.from_iterable(extracts.values()):
             _check_stamp(extract, now)
+        feed = select.without_idle_rosters(feed, extracts)
         selection = select.Selection.of(flow, configuration.base)
         yield Delivery(feed, flow, extracts, _lookups(feed, extracts), _active(feed, extracts), selection)
 

@@ -29,7 +29,7 @@ start_time = "admitted_at"
 end = "left"
 provider = "site"
 cost = "price"
-codes = [{ system = "icd10", column = ["code_one", "code_two"] }, { system = "opcs4", column = "code_done" }]
+codes = [{ system = "icd10", column = ["code_one", "code_two"] }, { system = "opcs4", meaning = "procedure", column = "code_done" }]
 [tables.stay.columns]
 stay = { source = "a", role = "record", namespace = "ward.stay", required = true }
 admitted = { source = "b", role = "date" }
@@ -44,7 +44,7 @@ code_done = { source = "i", role = "code" }
 [tables.finding]
 files = "*"
 primary_key = ["stay", "place"]
-codes = { record = "stay", kind = "stay", system = "snomed", code = "code", position = "place" }
+codes = { record = "stay", kind = "stay", meaning = "diagnosis", system = "snomed", code = "code", position = "place" }
 [tables.finding.columns]
 stay = { source = "a", role = "record", namespace = "ward.stay", required = true }
 place = { source = "b", role = "number", type = "integer" }
@@ -156,13 +156,13 @@ def test_code_columns_keep_their_place(connection: duckdb.DuckDBPyConnection, tm
         {"token": 3, "stay": 3, "admitted": MAY},
     ]
     assert make_event_codes(connection, ready(connection, tmp_path, stays)) == 4
-    found = connection.execute("SELECT record, position, system, code, month, feed FROM event_code").fetchall()
+    found = connection.execute("SELECT record, position, meaning, system, code, month, feed FROM event_code").fetchall()
     month = (date(2026, 5, 1), "ward")
     assert found == [
-        (token(1), 1, "icd10", "I21", *month),
-        (token(1), 2, "icd10", "E11", *month),
-        (token(1), 1, "opcs4", "K40", *month),
-        (token(2), 2, "icd10", "J45", *month),
+        (token(1), 1, None, "icd10", "I21", *month),
+        (token(1), 2, None, "icd10", "E11", *month),
+        (token(1), 1, "procedure", "opcs4", "K40", *month),
+        (token(2), 2, None, "icd10", "J45", *month),
     ]
 
 
@@ -177,11 +177,13 @@ def test_tables_of_codes_find_their_month_and_orphans_stay(
     ]
     tables = ready(connection, tmp_path, [{"token": 1, "stay": 1, "admitted": MAY}], findings)
     make_event_codes(connection, tables)
-    found = connection.execute("SELECT token, month, record, position, system, code FROM event_code").fetchall()
+    found = connection.execute(
+        "SELECT token, month, record, position, meaning, system, code FROM event_code"
+    ).fetchall()
     assert found == [
-        (token(4), None, token(99), 1, "snomed", "33"),
-        (token(1), date(2026, 5, 1), token(1), 1, "snomed", "11"),
-        (token(1), date(2026, 5, 1), token(1), 2, "snomed", "22"),
+        (token(4), None, token(99), 1, "diagnosis", "snomed", "33"),
+        (token(1), date(2026, 5, 1), token(1), 1, "diagnosis", "snomed", "11"),
+        (token(1), date(2026, 5, 1), token(1), 2, "diagnosis", "snomed", "22"),
     ]
 
 

@@ -27,6 +27,7 @@ class Layout(NamedTuple):
 
 
 LOG = Layout("InsertDeleteLog_20250401.csv", "PRIMARYKEY_ID, dmicImportLogId, dmicIsDeleted, dmicDeletedImportLogId")
+CODED = ("diagnosis", "snomed_diagnosis", "read_diagnosis", "procedure", "snomed_procedure")
 LAYOUTS: dict[str, dict[str, Layout]] = {
     "sus_apc": {
         "spell": Layout(
@@ -39,6 +40,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             spell.patient.registration.general_practice, spell.patient.residence.postcode,
             spell.patient.mother.nhs_number.value, spell.patient.mother.nhs_number.status,
             spell.patient.mother.withheld_identity_reason,
+            spell.ambulance.incident_number,
             spell.admission.date, spell.admission.time, spell.admission.method, spell.admission.source,
             spell.admission.patient_classification, spell.discharge.date, spell.discharge.time,
             spell.discharge.method, spell.discharge.destination,
@@ -63,6 +65,37 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             PRIMARYKEY_ID, EPISODES_ID, ICD_ID, ROWNUMBER_ID, code, present_on_admission
             """,
         ),
+        "snomed_diagnosis": Layout(
+            "spell.episodes.clinical_coding.diagnosis.snomed_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, EPISODES_ID, SNOMED_ID, code, sequence_number, timestamp,
+            is_data_absent, data_absent_reason, dmicImportLogId
+            """,
+        ),
+        "read_diagnosis": Layout(
+            "spell.episodes.clinical_coding.diagnosis.read_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, EPISODES_ID, READ_ID, code, dmicImportLogId
+            """,
+        ),
+        "procedure": Layout(
+            "spell.episodes.clinical_coding.procedure.opcs_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, EPISODES_ID, OPCS_ID, code, date,
+            main_operating_professional.identifier, main_operating_professional.registration_issuer,
+            responsible_anaesthetist.identifier, responsible_anaesthetist.registration_issuer,
+            dmicImportLogId
+            """,
+        ),
+        "snomed_procedure": Layout(
+            "spell.episodes.clinical_coding.procedure.snomed_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, EPISODES_ID, SNOMED_ID, code, sequence_number, timestamp,
+            main_operating_professional.identifier, main_operating_professional.registration_issuer,
+            responsible_anaesthetist.identifier, responsible_anaesthetist.registration_issuer,
+            is_data_absent, data_absent_reason, dmicImportLogId
+            """,
+        ),
         "deletion": LOG,
     },
     "sus_op": {
@@ -82,6 +115,43 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             appointment.commissioning.tariff_calculation.final_price, system.record.confidentiality_category
             """,
         ),
+        "diagnosis": Layout(
+            "appointment.clinical_coding.diagnosis.icd_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, ICD_ID, code, present_on_admission, dmicImportLogId
+            """,
+        ),
+        "snomed_diagnosis": Layout(
+            "appointment.clinical_coding.diagnosis.snomed_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, SNOMED_ID, code, sequence_number, timestamp,
+            is_data_absent, data_absent_reason, dmicImportLogId
+            """,
+        ),
+        "read_diagnosis": Layout(
+            "appointment.clinical_coding.diagnosis.read_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, READ_ID, code, dmicImportLogId
+            """,
+        ),
+        "procedure": Layout(
+            "appointment.clinical_coding.procedure.opcs_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, OPCS_ID, code, date,
+            main_operating_professional.identifier, main_operating_professional.registration_issuer,
+            responsible_anaesthetist.identifier, responsible_anaesthetist.registration_issuer,
+            dmicImportLogId
+            """,
+        ),
+        "snomed_procedure": Layout(
+            "appointment.clinical_coding.procedure.snomed_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, SNOMED_ID, code, sequence_number, timestamp,
+            main_operating_professional.identifier, main_operating_professional.registration_issuer,
+            responsible_anaesthetist.identifier, responsible_anaesthetist.registration_issuer,
+            is_data_absent, data_absent_reason, dmicImportLogId
+            """,
+        ),
         "deletion": LOG,
     },
     "ecds": {
@@ -94,6 +164,12 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             patient.gp_registration.general_practice, patient.usual_address.postcode,
             attendance.arrival.date, attendance.arrival.time, attendance.arrival.arrival_mode.code,
             attendance.arrival.attendance_category, attendance.arrival.ambulance_incident_number,
+            attendance.arrival.ambulance_care_contact_identifier,
+            attendance.initial_assessment.date, attendance.initial_assessment.time,
+            attendance.seen_for_treatment.date, attendance.seen_for_treatment.time,
+            attendance.decision_to_admit.date, attendance.decision_to_admit.time,
+            attendance.conclusion.date, attendance.conclusion.time, attendance.location.site,
+            commissioning.grouping.health_resource_group,
             attendance.departure.date, attendance.departure.time, attendance.discharge.destination.code,
             attendance.discharge.status.code, clinical.acuity.code, clinical.chief_complaint.code,
             commissioning.service_agreement.provider, commissioning.service_agreement.commissioner,
@@ -105,6 +181,26 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
             "clinical.diagnoses.snomed_20250401.csv",
             """
             PRIMARYKEY_ID, SNOMED_ID, ROWNUMBER_ID, code, sequence_number, qualifier, is_primary
+            """,
+        ),
+        "investigation": Layout(
+            "clinical.investigations.snomed_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, SNOMED_ID, code, is_code_approved, equivalent_ae_code,
+            date, time, timestamp, dmicImportLogId
+            """,
+        ),
+        "treatment": Layout(
+            "clinical.treatments.snomed_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, SNOMED_ID, code, is_code_approved, equivalent_ae_code,
+            date, time, timestamp, dmicImportLogId
+            """,
+        ),
+        "comorbidity": Layout(
+            "clinical.comorbidities_20250401.csv",
+            """
+            ROWNUMBER_ID, PRIMARYKEY_ID, COMORBIDITIES_ID, code, is_code_approved, dmicImportLogId
             """,
         ),
         "deletion": LOG,
@@ -350,6 +446,7 @@ def test_attributes_are_read_from_the_role_that_fits(name: str) -> None:
 def test_ambulance_incidents_share_a_namespace() -> None:
     assert holders("ambulance.cad_number") == {
         ("ecds", "attendance", "ambulance_incident"),
+        ("sus_apc", "spell", "ambulance_incident"),
         ("iuc111", "call", "ambulance_incident"),
         ("cad999", "incident", "incident"),
     }
@@ -379,8 +476,14 @@ def test_social_care_persons_share_a_namespace_within_the_council() -> None:
         ("emis.consultation_guid", "emis", {"consultation", "observation", "issue"}),
         ("emis.observation_guid", "emis", {"observation", "problem", "drug_record", "issue"}),
         ("emis.drug_record_guid", "emis", {"drug_record", "issue"}),
-        ("sus_apc.spell", "sus_apc", {"spell", "episode", "diagnosis", "deletion"}),
-        ("ecds.attendance", "ecds", {"attendance", "diagnosis", "deletion"}),
+        ("sus_apc.spell", "sus_apc", {"spell", "episode", *CODED, "deletion"}),
+        ("sus_apc.episode", "sus_apc", {"episode", *CODED}),
+        ("sus_op.appointment", "sus_op", {"appointment", *CODED, "deletion"}),
+        (
+            "ecds.attendance",
+            "ecds",
+            {"attendance", "diagnosis", "investigation", "treatment", "comorbidity", "deletion"},
+        ),
         ("csds.person_id", "csds", {"patient", "referral", "care_contact"}),
         ("mhsds.person_id", "mhsds", {"patient", "referral", "care_contact", "hospital_spell"}),
         ("csds.service_request", "csds", {"referral", "care_contact"}),

@@ -9,9 +9,16 @@ from linkage.submission import Submission
 
 
 class Codes(Part):
-    """Columns of an event that carry a clinical code."""
+    """Columns of an event that carry a clinical code.
+
+    Attributes:
+        system: The code system, for example `icd10`.
+        meaning: What the code says, where the system leaves it open: `diagnosis`, `procedure`, `investigation`.
+        column: The columns, in the order of the codes' positions.
+    """
 
     system: str
+    meaning: str | None = None
     column: Strings
 
 
@@ -38,6 +45,7 @@ class ChildCodes(Part):
     record: str
     kind: str
     system: str
+    meaning: str | None = None
     code: str
     position: str | None = None
 
@@ -77,7 +85,7 @@ def columns_named(part: BaseModel) -> list[str | None]:
     """The columns that one of a table's parts names; None for those it could name and does not."""
     if isinstance(part, Submission):
         return list(part.columns)
-    words = {"kind", "system", "flags", "codes"}
+    words = {"kind", "system", "meaning", "flags", "codes"}
     named = [value for field, value in part if field not in words]
     if isinstance(part, Event):
         named += [column for codes in part.codes for column in codes.column]

@@ -56,6 +56,10 @@ OWN: dict[str, dict[str, tuple[str, str]]] = {
         "month": ("date", "first day of the month of the event's start; null when the event is not there"),
         "record": ("record", "the record token of the event"),
         "position": ("number", "the code's place in the record, 1 the first"),
+        "meaning": (
+            "category",
+            "what the code says, for example diagnosis or procedure; null when the contract does not say",
+        ),
         "system": ("category", "code system, for example snomed or icd10"),
         "code": ("code", "the code"),
     },

@@ -12,7 +12,7 @@ from itertools import groupby
 
 import duckdb
 
-from linkage.contract import ChildCodes, Event
+from linkage.contract import ChildCodes, Codes, Event
 from linkage.link.engine import name, run, text
 from linkage.link.tables import FeedTable
 
@@ -38,6 +38,7 @@ EVENT_CODE = (
     ("month", "DATE"),
     ("record", "UUID"),
     ("position", "INTEGER"),
+    ("meaning", "VARCHAR"),
     ("system", "VARCHAR"),
     ("code", "VARCHAR"),
 )
@@ -76,7 +77,7 @@ def make_event_codes(connection: duckdb.DuckDBPyConnection, tables: Iterable[Fee
         TemporaryError: Memory or disk ran out.
     """
     _create(connection, "event_code", EVENT_CODE)
-    order = _ordered("month", "token", "record", "system", "position", "code")
+    order = _ordered("month", "token", "record", "meaning", "system", "position", "code")
     for feed, members in _by_feed(tables):
         parts = [rows for member in members for rows in _codes_of(member, members)]
         if parts:
@@ -132,7 +133,7 @@ def _column_codes(table: FeedTable, event: Event) -> list[str]:
     month = f"CAST(date_trunc('month', {moment(table, event.start)}) AS DATE)"
     return [
         f"SELECT token, {text(table.feed.name)} AS feed, {month} AS month, {table.sql(event.record, 'UUID')} AS record,"
-        f" CAST({position} AS INTEGER) AS position, {text(codes.system)} AS system,"
+        f" CAST({position} AS INTEGER) AS position, {_meaning(codes)} AS meaning, {text(codes.system)} AS system,"
         f" {table.sql(column, 'VARCHAR')} AS code FROM {name(table.name)}"
         f" WHERE {table.sql(column, 'VARCHAR')} IS NOT NULL"
         for codes in event.codes
@@ -151,14 +152,21 @@ def _child_codes(table: FeedTable, codes: ChildCodes, feed_tables: Sequence[Feed
     position = table.sql(codes.position, "INTEGER")
     child = (
         f"SELECT token, {text(table.feed.name)} AS feed, {record} AS record, {position} AS position,"
-        f" {text(codes.system)} AS system, {code} AS code FROM {name(table.name)} WHERE {code} IS NOT NULL"
+        f" {_meaning(codes)} AS meaning, {text(codes.system)} AS system, {code} AS code"
+        f" FROM {name(table.name)} WHERE {code} IS NOT NULL"
     )
     if not months:
-        return f"SELECT token, feed, CAST(NULL AS DATE) AS month, record, position, system, code FROM ({child})"
+        return (
+            f"SELECT token, feed, CAST(NULL AS DATE) AS month, record, position, meaning, system, code FROM ({child})"
+        )
     return (
-        "SELECT c.token, c.feed, p.month, c.record, c.position, c.system, c.code"
+        "SELECT c.token, c.feed, p.month, c.record, c.position, c.meaning, c.system, c.code"
         f" FROM ({child}) c LEFT JOIN ({months}) p ON c.record = p.record"
     )
+
+
+def _meaning(codes: Codes | ChildCodes) -> str:
+    return text(codes.meaning) if codes.meaning else "CAST(NULL AS VARCHAR)"
 
 
 def _months(parent: FeedTable, event: Event) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -117,6 +117,41 @@ def narrowed(feed: Feed, flow: Flow) -> Feed:
     of_use = {"lookup": looked_up, "deletions": logs}
     kept = {name: table for name, table in tables.items() if name in of_use.get(table.kind, tables)}
     return feed.model_copy(update={"tables": kept})
+
+
+def without_idle_rosters(feed: Feed, delivered: Mapping[str, Sized]) -> Feed:
+    """The feed, in which a roster table whose keys no other delivered table asks for reads its people from its own rows.
+
+    Args:
+        feed: The contract.
+        delivered: The files of each table, by its name.
+
+    Rosters grow with the rows that they are made of: outpatient appointments with no diagnoses beside them need none.
+    A table that says more than whose key it is keeps its own: registrations, opt-outs, or a flag about the person.
+    """
+    asked = {
+        table.columns[key].namespace
+        for name, table in feed.tables.items()
+        if delivered[name] and not table.roster
+        for key in table.person_keys
+    }
+    idle = {
+        name: _own_people(table)
+        for name, table in feed.tables.items()
+        if table.roster and not _informs(table) and table.columns[table.person_keys[0]].namespace not in asked
+    }
+    return feed.model_copy(update={"tables": {**feed.tables, **idle}}) if idle else feed
+
+
+def _informs(table: Table) -> bool:
+    whole_person = any(column.whole_person for column in table.columns.values())
+    return bool(table.registration or table.type1 or table.optout_flags or whole_person)
+
+
+def _own_people(table: Table) -> Table:
+    """The table, its key an identifier like any other."""
+    keys = {name: table.columns[name].model_copy(update={"role": Role.RECORD}) for name in table.person_keys}
+    return table.model_copy(update={"roster": False, "columns": {**table.columns, **keys}})
 
 
 def _taken(feed: Feed, name: str, table: Table, flow: Flow) -> Table | None:

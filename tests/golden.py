@@ -53,6 +53,8 @@ path = "store"
 requests = "optouts/*.dat"
 answers = "optouts/answers/*.dat"
 max_not_asked = 1.0
+[optouts.type1]
+applies_to = "primary_care"
 [optouts.practices]
 list = "practices.csv"
 [quality]

@@ -206,6 +206,11 @@ def _age(start: str, table: Table) -> pl.Expr:
     own = table.with_role(Role.BIRTH_DATE)[:1]
     birth = pl.coalesce(*own, "_birth_date")
     on = pl.col(start).dt.date() if table.columns[start].kind == "datetime" else pl.col(start)
-    before_birthday = (on.dt.month() * 100 + on.dt.day()) < (birth.dt.month() * 100 + birth.dt.day())
+    before_birthday = _day_of_year(on) < _day_of_year(birth)
     age = on.dt.year() - birth.dt.year() - before_birthday.cast(pl.Int32)
     return pl.when(age.is_between(0, 120)).then(age.cast(pl.Int16))
+
+
+def _day_of_year(day: pl.Expr) -> pl.Expr:
+    # Months are eight-bit numbers, in which 300 is 44.
+    return day.dt.month().cast(pl.Int16) * 100 + day.dt.day()

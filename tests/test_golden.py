@@ -44,7 +44,7 @@ def test_every_row_that_goes_out_has_its_reason(feed: str, outcome: golden.Outco
     listed = golden.removed(feed)
     at_site = [(file, row, reason) for file, row, reason, _ in listed if reason not in COUNTED]
     assert sorted(outcome.reasons) == sorted(at_site)
-    tables = contract.load(feed).records()
+    tables = contract.load(feed).handed_over()
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for file, _, reason, why in listed:
         (owner,) = [name for name, table in tables.items() if any(PurePath(file).match(each) for each in table.files)]

@@ -324,7 +324,7 @@ def test_a_file_in_two_packings_is_refused(tmp_path: Path) -> None:
     """Nobody can say which of the two counts."""
     Form().write(tmp_path, ROWS)
     Form(packed=".gz").write(tmp_path, ROWS)
-    with pytest.raises(InputError, match=r"visit_1.csv was delivered both packed and as it is"):
+    with pytest.raises(InputError, match=r"visit_1.csv was delivered in two forms"):
         read.find(tmp_path, Form().contract.tables["visit"], "test")
 
 

@@ -25,11 +25,13 @@ import pyarrow.parquet as pq
 from linkage.contract import Feed, Table
 from linkage.errors import ConfigurationError, InputError
 from linkage.layout import Layout
-from linkage.sources import text
+from linkage.sources import batches, text
+from linkage.sources.batches import Batches
 from linkage.sources.text import Packing
 
 QUOTE = 0x22
 NEWLINE = 0x0A
+TYPED = (".parquet", *batches.SUFFIXES)
 UNREADABLE = "ask the sender for the file again, or correct its permissions"
 
 
@@ -48,6 +50,7 @@ class Extract:
         layout: How its text is written.
         packed: What it is packed in.
         ragged: Whether blank lines follow its last row.
+        batches: Its rows, where they come as Arrow's batches and not as text or Parquet.
     """
 
     path: Path
@@ -60,6 +63,7 @@ class Extract:
     layout: Layout
     packed: Packing | None = None
     ragged: bool = False
+    batches: Batches | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -76,7 +80,7 @@ def inspect(path: Path, feed: Feed, table: Table) -> Extract:
     """Look at one extract.
 
     Args:
-        path: A text file, packed or not, or Parquet.
+        path: A text file, packed or not, or Parquet, or a file of Arrow's.
         feed: Its contract: where the delivery stamp stands in the file's name.
         table: The contract's table: with the feed's, how its text is written.
 
@@ -87,6 +91,8 @@ def inspect(path: Path, feed: Feed, table: Table) -> Extract:
     try:
         if path.suffix.lower() == ".parquet":
             return _inspect_parquet(path, delivered)
+        if path.suffix.lower() in batches.SUFFIXES:
+            return _inspect_arrow(path, delivered)
         return _inspect_text(path, feed.layout(table), table, delivered)
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror})", hint=UNREADABLE) from None
@@ -104,7 +110,9 @@ def delivery(path: Path, feed: Feed) -> datetime:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
     try:
         name = text.plain_name(path)
-        found = re.search(feed.delivered, name) or re.search(feed.delivered, f"{path.parent.name}/{name}")
+        names = (name, as_text_file(name))
+        places = (*names, *(f"{path.parent.name}/{each}" for each in names))
+        found = next(filter(None, (re.search(feed.delivered, place) for place in places)), None)
     except re.error:
         raise ConfigurationError(f"{feed.name}: delivered is not a pattern", hint="correct the contract") from None
     try:
@@ -117,6 +125,12 @@ def delivery(path: Path, feed: Feed) -> datetime:
         ) from None
 
 
+def as_text_file(name: str) -> str:
+    """What a file of typed columns would be called as the CSV file that contracts speak of."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}.csv" if f"{dot}{suffix}".lower() in TYPED else name
+
+
 def _inspect_parquet(path: Path, delivered: datetime) -> Extract:
     try:
         metadata = pq.read_metadata(path)
@@ -125,6 +139,13 @@ def _inspect_parquet(path: Path, delivered: datetime) -> Extract:
         # The reader's own message can quote bytes of the file.
         raise InputError(f"{path.name}: not a readable Parquet file", hint=UNREADABLE) from None
     return Extract(path, header, delivered, metadata.num_rows, (), path.stat().st_size, _digest(path), Layout())
+
+
+def _inspect_arrow(path: Path, delivered: datetime) -> Extract:
+    file = batches.ArrowFile.of(path)
+    header, rows = tuple(file.schema.names), batches.count(file, path.name)
+    size = path.stat().st_size
+    return Extract(path, header, delivered, rows, (), size, _digest(path), Layout(), batches=file)
 
 
 def _inspect_text(path: Path, layout: Layout, table: Table, delivered: datetime) -> Extract:

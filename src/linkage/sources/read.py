@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from linkage.contract import DROPPED, Column, Role, Table
 from linkage.errors import InputError
-from linkage.sources import text, typed
-from linkage.sources.inspect import Extract, content
+from linkage.sources import batches, text, typed
+from linkage.sources.batches import ROW, numbered
+from linkage.sources.inspect import TYPED, Extract, as_text_file, content
 
-ROW = "_row"
 MALFORMED = "_malformed"
 
 _PACKED = ("", *text.SUFFIXES)
@@ -24,17 +23,18 @@ _LIKE_A_NAME = re.compile(r"[A-Za-z][\w .:()/-]{0,120}")
 
 
 def find(folder: Path, table: Table, where: str) -> list[Path]:
-    """The files of one table, in the order of their names; packed ones carry one more suffix.
+    """The files of one table, in the order of their names; packed ones carry one more suffix, typed ones another.
 
     Raises:
         InputError: There is none and the contract does not call the table optional, or one came in two forms.
     """
-    patterns = [pattern + packed for braces in table.files for pattern in _choices(braces) for packed in _PACKED]
+    patterns = [form for braces in table.files for pattern in _choices(braces) for form in _forms(pattern)]
     paths = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
-    plain = Counter(path.with_name(text.plain_name(path)) for path in paths)
+    plain = Counter(path.with_name(as_text_file(text.plain_name(path))) for path in paths)
     if twice := [path.name for path, count in plain.items() if count > 1]:
         raise InputError(
-            f"{where}: {twice[0]} was delivered both packed and as it is", hint="remove one of the two from the folder"
+            f"{where}: {twice[0]} was delivered in two forms, such as packed and as it is",
+            hint="remove one of the two from the folder",
         )
     if not paths and not table.optional:
         raise InputError(
@@ -42,6 +42,12 @@ def find(folder: Path, table: Table, where: str) -> list[Path]:
             hint="check the flow's path and that the extract was delivered",
         )
     return paths
+
+
+def _forms(pattern: str) -> list[str]:
+    """What a file is called as text, packed, and where the pattern is for CSV files also with typed columns."""
+    stem = pattern.removesuffix(".csv")
+    return [pattern + packed for packed in _PACKED] + [stem + each for each in TYPED if stem != pattern]
 
 
 def _choices(pattern: str) -> list[str]:
@@ -132,7 +138,7 @@ def scan(extract: Extract, table: Table) -> pl.LazyFrame:
 
     Returns:
         A frame with `_row` (UInt32, from 1), `_malformed` (Boolean) and the contract's columns that may go on,
-        as delivered: String from text files, any type from Parquet; columns the file lacks are null.
+        as delivered: String from text files, any type from typed ones; columns the file lacks are null.
 
     Raises:
         InputError: A needed column is missing, or one is of a type in which no values are read.
@@ -142,7 +148,7 @@ def scan(extract: Extract, table: Table) -> pl.LazyFrame:
         frame = pl.scan_parquet(extract.path, row_index_name=ROW)
         names = list(extract.header)
     else:
-        frame = _plain(extract) if extract.is_plain else _streamed(extract)
+        frame = _frame(extract)
         names = _places(extract)
     kept = [name for name, column in table.columns.items() if column.role not in DROPPED]
     frame = frame.select(
@@ -152,9 +158,15 @@ def scan(extract: Extract, table: Table) -> pl.LazyFrame:
             for name in kept
         ),
     )
-    if extract.is_parquet:
+    if extract.is_parquet or extract.batches:
         typed.check(frame.collect_schema(), table, extract.path.name)
     return frame.with_columns(pl.col(ROW).is_in(_rows(extract.malformed)).alias(MALFORMED))
+
+
+def _frame(extract: Extract) -> pl.LazyFrame:
+    if extract.batches:
+        return batches.scan(extract.batches, extract.path.name)
+    return _plain(extract) if extract.is_plain else _streamed(extract)
 
 
 def _places(extract: Extract) -> list[str]:
@@ -163,10 +175,12 @@ def _places(extract: Extract) -> list[str]:
 
 def _plain(extract: Extract) -> pl.LazyFrame:
     """Text that the reader takes from the file itself."""
-    return _parsed(extract, extract.path, skip_lines=1 if extract.layout.header else 0)
+    return _parsed(extract, extract.path, skip_lines=1 if extract.layout.header else 0, row_index_name=ROW)
 
 
-def _parsed(extract: Extract, source: Path | bytes, *, skip_lines: int = 0, offset: int = 0) -> pl.LazyFrame:
+def _parsed(
+    extract: Extract, source: Path | bytes, *, skip_lines: int = 0, row_index_name: str | None = None
+) -> pl.LazyFrame:
     return pl.scan_csv(
         source,
         has_header=False,
@@ -174,8 +188,7 @@ def _parsed(extract: Extract, source: Path | bytes, *, skip_lines: int = 0, offs
         separator=extract.layout.delimiter,
         quote_char=extract.layout.quote or None,
         schema=dict.fromkeys(_places(extract), pl.String),
-        row_index_name=ROW,
-        row_index_offset=offset,
+        row_index_name=row_index_name,
         extra_columns="ignore",
         missing_columns="insert",
         glob=False,
@@ -185,25 +198,12 @@ def _parsed(extract: Extract, source: Path | bytes, *, skip_lines: int = 0, offs
 def _streamed(extract: Extract) -> pl.LazyFrame:
     """Text that is unpacked and transcoded on its way, in blocks of whole records."""
 
-    def blocks(
-        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
-    ) -> Iterator[pl.DataFrame]:
-        asked = _places(extract) if with_columns is None else with_columns
-        needed = [*asked, *([] if predicate is None else predicate.meta.root_names())]
-        rows = 0
+    def frames(asked: list[str]) -> Iterator[pl.DataFrame]:
         for block in text.records(content(extract), extract.layout.quote, extract.path.name):
-            frame = _parsed(extract, block, offset=rows).select(list(dict.fromkeys([ROW, *needed]))).collect()
-            if n_rows is not None:
-                frame = frame.head(n_rows - rows)
-            rows += frame.height
-            if predicate is not None:
-                frame = frame.filter(predicate)
-            yield frame if with_columns is None else frame.select(with_columns)
-            if n_rows is not None and rows >= n_rows:
-                return
+            # Without any column the reader would not say how many rows there are.
+            yield _parsed(extract, block).select(asked or _places(extract)[:1]).collect()
 
-    schema = {ROW: pl.UInt32(), **dict.fromkeys(_places(extract), pl.String())}
-    return register_io_source(blocks, schema=schema, is_pure=True)
+    return numbered(frames, dict.fromkeys(_places(extract), pl.String()))
 
 
 def _rows(rows: Sequence[int]) -> pl.Series:

@@ -1,0 +1,176 @@
+"""Rows as Arrow record batches, read one after another: files in Arrow's own formats, and tables of databases.
+
+Memory does not grow with the rows: a batch is taken when the one before it has gone, and is cut where it is large. A batch is
+checked whole before anything reads it, since offsets and characters that are wrong would be read as something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+import pyarrow as pa
+from polars.io.plugins import register_io_source
+from pyarrow import ipc
+
+from linkage.errors import InputError
+
+ROW = "_row"
+PIECE = 1 << 16
+SUFFIXES = (".arrow", ".arrows", ".feather", ".ipc")
+_FILE, _FEATHER_1 = b"ARROW1", b"FEA1"
+
+Frames = Callable[[list[str]], Iterator[pl.DataFrame]]
+
+
+class Batches(Protocol):
+    """Rows that can be read as often as they are needed."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+
+    def read(self, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        """All rows of the columns at these places (from 0, ascending)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowFile:
+    """A file in Arrow's file or stream format.
+
+    Attributes:
+        path: The file.
+        schema: Its columns.
+        is_stream: Whether it is a stream, which has no list of its batches at the end.
+    """
+
+    path: Path
+    schema: pa.Schema
+    is_stream: bool
+
+    @classmethod
+    def of(cls, path: Path) -> ArrowFile:
+        """Find out which format a file is in, by its content.
+
+        Raises:
+            InputError: It is in neither.
+        """
+        with path.open("rb") as file:
+            start = file.read(len(_FILE))
+        if start.startswith(_FEATHER_1):
+            raise InputError(
+                f"{path.name}: a Feather file of version 1, which readers give up", hint="ask for Feather version 2"
+            )
+        with _not_readable(path), pa.memory_map(str(path)) as source:
+            if start == _FILE:
+                return cls(path, ipc.open_file(source).schema, is_stream=False)
+            return cls(path, ipc.open_stream(source).schema, is_stream=True)
+
+    def read(self, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
+        """All rows of the columns at these places."""
+        options = ipc.IpcReadOptions(included_fields=list(places))
+        with _not_readable(self.path), pa.memory_map(str(self.path)) as source:
+            if self.is_stream:
+                yield from ipc.open_stream(source, options=options)
+                return
+            reader = ipc.open_file(source, options=options)
+            for place in range(reader.num_record_batches):
+                yield reader.get_batch(place)
+
+
+@contextmanager
+def _not_readable(path: Path) -> Iterator[None]:
+    # The reader's own message can quote bytes of the file.
+    try:
+        yield
+    except (pa.ArrowException, ValueError, OSError):
+        raise InputError(
+            f"{path.name}: not a readable Arrow file", hint="ask the sender for the file again: it may be cut short"
+        ) from None
+
+
+def count(batches: Batches, where: str) -> int:
+    """How many rows there are, each batch being read and checked.
+
+    Raises:
+        InputError: A batch contradicts itself or is cut short.
+    """
+    return sum(batch.num_rows for batch in _checked(batches, range(len(batches.schema)), where))
+
+
+def scan(batches: Batches, where: str) -> pl.LazyFrame:
+    """Read lazily.
+
+    Returns:
+        `_row` (UInt32, from 0) and the columns by their places: `c0`, `c1` and so on. Dictionaries are decoded.
+    """
+    names = [f"c{place}" for place in range(len(batches.schema))]
+    schema = _types(batches.schema, where)
+
+    def frames(asked: list[str]) -> Iterator[pl.DataFrame]:
+        # Without any column a batch would not say how many rows it has.
+        places = sorted(names.index(name) for name in asked) or [0]
+        for batch in _checked(batches, places, where):
+            columns = {names[place]: _decoded(column) for place, column in zip(places, batch.columns, strict=True)}
+            table = pa.RecordBatch.from_pydict(columns)
+            for start in range(0, batch.num_rows, PIECE):
+                yield pl.DataFrame(table.slice(start, PIECE))
+
+    return numbered(frames, dict(zip(names, schema.values(), strict=True)))
+
+
+def numbered(frames: Frames, schema: dict[str, pl.DataType]) -> pl.LazyFrame:
+    """A lazy frame of what is made as it is read, with its rows numbered in `_row` (UInt32, from 0).
+
+    Args:
+        frames: Gives the columns asked for, frame by frame.
+        schema: All columns.
+    """
+
+    def blocks(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        asked = [ROW, *schema] if with_columns is None else with_columns
+        needed = dict.fromkeys([*asked, *([] if predicate is None else predicate.meta.root_names())])
+        rows = 0
+        for frame in frames([name for name in needed if name != ROW]):
+            if n_rows is not None and rows >= n_rows:
+                return
+            block = frame.with_row_index(ROW, rows).head(frame.height if n_rows is None else n_rows - rows)
+            rows += block.height
+            yield (block if predicate is None else block.filter(predicate)).select(asked)
+
+    return register_io_source(blocks, schema={ROW: pl.UInt32(), **schema}, is_pure=True)
+
+
+def _checked(batches: Batches, places: Sequence[int], where: str) -> Iterator[pa.RecordBatch]:
+    for batch in batches.read(places):
+        try:
+            batch.validate(full=True)
+        except (pa.ArrowException, ValueError):
+            raise InputError(
+                f"{where}: a batch of rows contradicts itself", hint="ask the sender for the file again"
+            ) from None
+        yield batch
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _types(schema: pa.Schema, where: str) -> dict[str, pl.DataType]:
+    made: dict[str, pl.DataType] = {}
+    for place, each in enumerate(schema):
+        kind = each.type.value_type if pa.types.is_dictionary(each.type) else each.type
+        try:
+            made[f"c{place}"] = pl.Series(pa.array([], kind)).dtype
+        except Exception:  # Polars panics over some types, and a panic is not an Exception of its own
+            raise InputError(
+                f"{where}: column {each.name!r} is of type {kind}, which cannot be read",
+                hint="ask for text, numbers, dates or Booleans",
+            ) from None
+    return made

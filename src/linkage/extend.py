@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from linkage import numbered
 from linkage.errors import ConfigurationError
 
 CHANGES = {"add", "remove"}
@@ -61,9 +62,11 @@ def resolve(text: Text, find: Find, check: Callable[[dict[str, Any], str], objec
 
 def _resolve(text: Text, find: Find, check: Callable[[dict[str, Any], str], object], chain: tuple[str, ...]) -> Whole:
     try:
-        content = tomllib.loads(text.content)
+        content = numbered.written_out(tomllib.loads(text.content))
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{text.where}: not a TOML file: {error}", hint="correct the line it names") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{text.where}: {error}", hint=PAGE) from None
     digest = hashlib.sha256(text.content.encode())
     name = content.get("extends")
     if name is None:

@@ -88,17 +88,18 @@ def deliveries(
             found = pool.map(partial(_inspected, folder, feed), feed.tables)
             extracts = dict(zip(feed.tables, found, strict=True))
         for extract in chain.from_iterable(extracts.values()):
-            _check_stamp(extract, now)
+            _check_stamp(extract, feed, now)
         feed = select.without_idle_rosters(feed, extracts)
         selection = select.Selection.of(flow, configuration.base)
         yield Delivery(feed, flow, extracts, _lookups(feed, extracts), _active(feed, extracts), selection)
 
 
-def _check_stamp(extract: Extract, now: datetime) -> None:
+def _check_stamp(extract: Extract, feed: Feed, now: datetime) -> None:
     """Refuse a stamp in the future: the latest delivery of a record decides, so it would decide for good."""
     if extract.delivered > now + STAMP_AHEAD:
         raise InputError(
-            f"{extract.path.name}: the delivery stamp in its name lies in the future",
+            f"{extract.path.name}: the {'delivery stamp in its name' if feed.delivered else 'time of its modification'}"
+            " lies in the future",
             hint="check the clock of this machine and of the sender; rename or remove the file",
         )
 

@@ -26,185 +26,8 @@ class Layout(NamedTuple):
         return " ".join(self.header.split()).split(", ")
 
 
-LOG = Layout("InsertDeleteLog_20250401.csv", "PRIMARYKEY_ID, dmicImportLogId, dmicIsDeleted, dmicDeletedImportLogId")
 CODED = ("diagnosis", "snomed_diagnosis", "read_diagnosis", "procedure", "snomed_procedure")
 LAYOUTS: dict[str, dict[str, Layout]] = {
-    "sus_apc": {
-        "spell": Layout(
-            "spell_20250401.csv",
-            """
-            PRIMARYKEY_ID, spell.hospital_provider_spell_number, spell.patient.identity.nhs_number.value,
-            spell.patient.identity.nhs_number.status, spell.patient.identity.local_patient_identifier.value,
-            spell.patient.identity.birth_date, spell.patient.identity.gender,
-            spell.patient.identity.ethnic_category, spell.patient.identity.withheld_identity_reason,
-            spell.patient.registration.general_practice, spell.patient.residence.postcode,
-            spell.patient.mother.nhs_number.value, spell.patient.mother.nhs_number.status,
-            spell.patient.mother.withheld_identity_reason,
-            spell.ambulance.incident_number,
-            spell.admission.date, spell.admission.time, spell.admission.method, spell.admission.source,
-            spell.admission.patient_classification, spell.discharge.date, spell.discharge.time,
-            spell.discharge.method, spell.discharge.destination,
-            spell.commissioning.service_agreement.provider,
-            spell.commissioning.service_agreement.commissioner, spell.commissioning.grouping.core_hrg,
-            spell.commissioning.tariff_calculation.final_price, system.record.confidentiality_category,
-            system.interchange.received_date
-            """,
-        ),
-        "episode": Layout(
-            "spell.episodes_20250401.csv",
-            """
-            PRIMARYKEY_ID, EPISODES_ID, ROWNUMBER_ID, number, start_date, end_date,
-            care_professional.main_specialty, care_professional.treatment_function,
-            patient.identity.withheld_identity_reason, patient.mother.withheld_identity_reason,
-            system.record.confidentiality_category
-            """,
-        ),
-        "diagnosis": Layout(
-            "spell.episodes.clinical_coding.diagnosis.icd_20250401.csv",
-            """
-            PRIMARYKEY_ID, EPISODES_ID, ICD_ID, ROWNUMBER_ID, code, present_on_admission
-            """,
-        ),
-        "snomed_diagnosis": Layout(
-            "spell.episodes.clinical_coding.diagnosis.snomed_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, EPISODES_ID, SNOMED_ID, code, sequence_number, timestamp,
-            is_data_absent, data_absent_reason, dmicImportLogId
-            """,
-        ),
-        "read_diagnosis": Layout(
-            "spell.episodes.clinical_coding.diagnosis.read_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, EPISODES_ID, READ_ID, code, dmicImportLogId
-            """,
-        ),
-        "procedure": Layout(
-            "spell.episodes.clinical_coding.procedure.opcs_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, EPISODES_ID, OPCS_ID, code, date,
-            main_operating_professional.identifier, main_operating_professional.registration_issuer,
-            responsible_anaesthetist.identifier, responsible_anaesthetist.registration_issuer,
-            dmicImportLogId
-            """,
-        ),
-        "snomed_procedure": Layout(
-            "spell.episodes.clinical_coding.procedure.snomed_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, EPISODES_ID, SNOMED_ID, code, sequence_number, timestamp,
-            main_operating_professional.identifier, main_operating_professional.registration_issuer,
-            responsible_anaesthetist.identifier, responsible_anaesthetist.registration_issuer,
-            is_data_absent, data_absent_reason, dmicImportLogId
-            """,
-        ),
-        "deletion": LOG,
-    },
-    "sus_op": {
-        "appointment": Layout(
-            "appointment_20250401.csv",
-            """
-            PRIMARYKEY_ID, appointment.identifier, appointment.patient.identity.nhs_number.value,
-            appointment.patient.identity.nhs_number.status, appointment.patient.identity.birth_date,
-            appointment.patient.identity.gender, appointment.patient.identity.ethnic_category,
-            appointment.patient.identity.withheld_identity_reason,
-            appointment.patient.registration.general_practice, appointment.patient.residence.postcode,
-            appointment.date, appointment.time, appointment.first_attendance, appointment.attended_or_dna,
-            appointment.outcome, appointment.consultation_medium,
-            appointment.care_professional.main_specialty, appointment.care_professional.treatment_function,
-            appointment.commissioning.service_agreement.provider,
-            appointment.commissioning.service_agreement.commissioner,
-            appointment.commissioning.tariff_calculation.final_price, system.record.confidentiality_category
-            """,
-        ),
-        "diagnosis": Layout(
-            "appointment.clinical_coding.diagnosis.icd_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, ICD_ID, code, present_on_admission, dmicImportLogId
-            """,
-        ),
-        "snomed_diagnosis": Layout(
-            "appointment.clinical_coding.diagnosis.snomed_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, SNOMED_ID, code, sequence_number, timestamp,
-            is_data_absent, data_absent_reason, dmicImportLogId
-            """,
-        ),
-        "read_diagnosis": Layout(
-            "appointment.clinical_coding.diagnosis.read_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, READ_ID, code, dmicImportLogId
-            """,
-        ),
-        "procedure": Layout(
-            "appointment.clinical_coding.procedure.opcs_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, OPCS_ID, code, date,
-            main_operating_professional.identifier, main_operating_professional.registration_issuer,
-            responsible_anaesthetist.identifier, responsible_anaesthetist.registration_issuer,
-            dmicImportLogId
-            """,
-        ),
-        "snomed_procedure": Layout(
-            "appointment.clinical_coding.procedure.snomed_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, SNOMED_ID, code, sequence_number, timestamp,
-            main_operating_professional.identifier, main_operating_professional.registration_issuer,
-            responsible_anaesthetist.identifier, responsible_anaesthetist.registration_issuer,
-            is_data_absent, data_absent_reason, dmicImportLogId
-            """,
-        ),
-        "deletion": LOG,
-    },
-    "ecds": {
-        "attendance": Layout(
-            "emergency_care_20250401.csv",
-            """
-            PRIMARYKEY_ID, attendance.unique_identifier, patient.nhs_number.value,
-            patient.nhs_number.status, patient.birth_date, patient.stated_gender, patient.ethnic_category,
-            patient.withheld_identity_reason,
-            patient.gp_registration.general_practice, patient.usual_address.postcode,
-            attendance.arrival.date, attendance.arrival.time, attendance.arrival.arrival_mode.code,
-            attendance.arrival.attendance_category, attendance.arrival.ambulance_incident_number,
-            attendance.arrival.ambulance_care_contact_identifier,
-            attendance.initial_assessment.date, attendance.initial_assessment.time,
-            attendance.seen_for_treatment.date, attendance.seen_for_treatment.time,
-            attendance.decision_to_admit.date, attendance.decision_to_admit.time,
-            attendance.conclusion.date, attendance.conclusion.time, attendance.location.site,
-            commissioning.grouping.health_resource_group,
-            attendance.departure.date, attendance.departure.time, attendance.discharge.destination.code,
-            attendance.discharge.status.code, clinical.acuity.code, clinical.chief_complaint.code,
-            commissioning.service_agreement.provider, commissioning.service_agreement.commissioner,
-            commissioning.national_pricing.final_price, attendance.location.department_type,
-            system.record.confidentiality_category
-            """,
-        ),
-        "diagnosis": Layout(
-            "clinical.diagnoses.snomed_20250401.csv",
-            """
-            PRIMARYKEY_ID, SNOMED_ID, ROWNUMBER_ID, code, sequence_number, qualifier, is_primary
-            """,
-        ),
-        "investigation": Layout(
-            "clinical.investigations.snomed_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, SNOMED_ID, code, is_code_approved, equivalent_ae_code,
-            date, time, timestamp, dmicImportLogId
-            """,
-        ),
-        "treatment": Layout(
-            "clinical.treatments.snomed_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, SNOMED_ID, code, is_code_approved, equivalent_ae_code,
-            date, time, timestamp, dmicImportLogId
-            """,
-        ),
-        "comorbidity": Layout(
-            "clinical.comorbidities_20250401.csv",
-            """
-            ROWNUMBER_ID, PRIMARYKEY_ID, COMORBIDITIES_ID, code, is_code_approved, dmicImportLogId
-            """,
-        ),
-        "deletion": LOG,
-    },
     "csds": {
         "patient": Layout(
             "CYP001MPI_20250401.csv",
@@ -382,7 +205,9 @@ def test_a_file_belongs_to_one_table_and_carries_its_stamp(name: str, table: str
     file = LAYOUTS[name][table].file
     owners = [t for t, spec in feed.tables.items() if any(PurePath(file).match(p) for p in spec.files)]
     assert owners == [table]
-    assert feed.delivered
+    if feed.delivered is None:
+        assert name.startswith("hes_")  # what is published once has no stamp
+        return
     stamp = re.search(feed.delivered, file)
     assert stamp
     assert datetime.strptime(stamp[1], feed.delivered_format).year in (2025, 2026)
@@ -390,7 +215,8 @@ def test_a_file_belongs_to_one_table_and_carries_its_stamp(name: str, table: str
 
 @pytest.mark.parametrize("name", shipped())
 def test_no_pseudonym_is_read_as_a_number(name: str) -> None:
-    assert not [s for c in columns_of(name).values() for s in c.source if "pseudo" in s.casefold()]
+    columns = [column for column in columns_of(name).values() if column.role is not Role.PSEUDONYM]
+    assert not [source for column in columns for source in column.source if "pseudo" in source.casefold()]
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -406,7 +232,7 @@ def test_every_row_finds_its_person(name: str) -> None:
     records = load(name).records()
     keys = {t.columns[key].namespace for t in records.values() if t.roster for key in t.person_keys}
     for table_name, table in records.items():
-        assert bool(table.subjects) or len(table.person_keys) == 1, table_name
+        assert bool(table.subjects or table.pseudonyms) or len(table.person_keys) == 1, table_name
         assert bool(table.subjects and table.person_keys) == table.roster, table_name
         assert {table.columns[key].namespace for key in table.person_keys} <= keys, table_name
 
@@ -446,6 +272,7 @@ def test_attributes_are_read_from_the_role_that_fits(name: str) -> None:
 def test_ambulance_incidents_share_a_namespace() -> None:
     assert holders("ambulance.cad_number") == {
         ("ecds", "attendance", "ambulance_incident"),
+        ("ecds_flat", "attendance", "ambulance_incident"),
         ("sus_apc", "spell", "ambulance_incident"),
         ("iuc111", "call", "ambulance_incident"),
         ("cad999", "incident", "incident"),

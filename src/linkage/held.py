@@ -191,6 +191,10 @@ def read_lists(
 
 
 def _link(source: str, target: str) -> None:
+    # Parts are only ever replaced; a manifest is written into, so it is a copy.
+    if not source.endswith(".parquet"):
+        shutil.copyfile(source, target)
+        return
     try:
         os.link(source, target)
     except OSError:

@@ -100,8 +100,8 @@ def _forget_unpublished(store: Store, private: Path) -> None:
     What the current run kept stays even where somebody removed its snapshot: the roster cannot be made again.
     """
     published = {path.name for path in store.snapshots.iterdir()} | {store.current()}
-    for kept in [path for kind in ("roster", "runs", "held", "late") for path in private.glob(f"{kind}/*")]:
-        if kept.name.removesuffix(".json") not in published:
+    for kept in [path for kind in ("roster", "runs", "reports", "held", "late") for path in private.glob(f"{kind}/*")]:
+        if kept.stem not in published:
             shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
 
 

@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from linkage.cli import demo, feeds, keys, optouts, purposes, run
+from linkage.cli import demo, feeds, keys, optouts, purposes, report, run
 from linkage.errors import LinkageError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 run.register(app)
 demo.register(app)
+report.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(feeds.app, name="feeds")
 app.add_typer(optouts.app, name="optouts")

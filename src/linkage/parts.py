@@ -23,7 +23,7 @@ from linkage.progress import Stage
 from linkage.pseudonymise import Pseudonymiser
 from linkage.pseudonymise.minimise import Minimiser, outputs, with_areas
 from linkage.reasons import Reason
-from linkage.site import HIDDEN, INACTIVE, Delivery, cleaned, flagged, reading
+from linkage.site import HIDDEN, INACTIVE, Delivery, cleaned, flagged, is_pseudonymised, reading
 from linkage.sources import clean, gate, quality
 from linkage.sources.inspect import Extract
 from linkage.sources.quality import FileQuality
@@ -70,7 +70,7 @@ def prepare(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Laz
 def decide(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.LazyFrame:
     """Find each row's person and give the row a reason (`_removed`, String) or none."""
     frame = resolve(frame, table, work.who, allow_test=work.policy.allow_test_numbers)
-    direct = table.kind == "records" and not table.pseudonyms
+    direct = table.kind == "records" and not is_pseudonymised(feed)
     frame = (
         apply(frame, feed, table, work.policy)
         if direct

@@ -17,14 +17,17 @@ from linkage.sources.roster import BY_NUMBER, ENTRIES, FLAGS, SEARCHED, SUPERSED
 
 def roster(known: Roster, delivered: Sequence[Delivery], codes: Codes) -> Roster:
     """Bring the roster up to date with what was delivered."""
-    entries, type1_records, replaced, flags, searched = [], [], [], [], []
+    entries, replaced, flags, searched = [], [], [], []
+    type1_records: list[pl.DataFrame] = []
     for delivery in delivered:
         for name, table in delivery.feed.tables.items():
             for extract in delivery.extracts[name]:
                 if table.roster:
                     entries.append(_entries(delivery, table, extract))
                 if table.type1:
+                    seen = pl.concat([known.type1, *type1_records])
                     type1_records.append(_type1(delivery, table, table.type1, extract, codes))
+                    type1_records.append(_taken_back(delivery, table, table.type1, extract, codes, seen))
                     searched.append(_searched(f"{delivery.feed.name} {name}", extract, codes))
                 if table.superseded:
                     replaced.append(_superseded(delivery, table, extract))
@@ -88,6 +91,30 @@ def _type1(delivery: Delivery, table: Table, places: Type1, extract: Extract, co
                 .collect(engine="streaming")
             )
     return pl.concat(found)
+
+
+def _taken_back(
+    delivery: Delivery, table: Table, places: Type1, extract: Extract, codes: Codes, seen: pl.DataFrame
+) -> pl.DataFrame:
+    """Records that held a type 1 code when last seen and hold none here: changed, or deleted by a row that says no more.
+
+    Such a row may even lack the person, so a record is known by its own name.
+    """
+    seen = seen.filter(pl.col("namespace") == table.columns[table.person_keys[0]].namespace)
+    seen = seen.unique(["key", "record"], keep="last", maintain_order=True)
+    if seen.is_empty():
+        return TYPE1.to_frame()
+    names = [places.record, *places.code]
+    holds = [plain(pl.col(name)).is_in(codes.all()).fill_null(value=False) for name in places.code]
+    with reading(extract, delivery.feed):
+        rows = cleaned(delivery, narrow(table, names), extract).filter(~pl.any_horizontal(holds))
+        found = (
+            rows.select(record=pl.col(places.record))
+            .unique()
+            .join(seen.lazy(), on="record")
+            .collect(engine="streaming")
+        )
+    return found.with_columns(deleted=pl.lit(value=True), delivered=_stamp(extract)).select(TYPE1.names())
 
 
 def _searched(table: str, extract: Extract, codes: Codes) -> pl.DataFrame:

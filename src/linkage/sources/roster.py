@@ -85,9 +85,11 @@ class Roster:
     def with_entries(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take what roster tables say; for each key the latest delivery counts, whole.
 
-        A key that one delivery gives two numbers is ambiguous and has none.
+        A key that one delivery gives two numbers is ambiguous and has none. A deletion may come without the number: then
+        the key keeps the one it had, since an opt-out found under it still binds on the person's other records.
         """
-        entries = _latest(pl.concat([self.entries, *deliveries]), ["namespace", "key"])
+        delivered = pl.concat([self.entries, *deliveries])
+        entries = _latest(delivered, ["namespace", "key"])
         group = entries.group_by("namespace", "key", maintain_order=True)
         numbers = pl.col("number").drop_nulls().n_unique()
         merged = group.agg(
@@ -103,7 +105,7 @@ class Roster:
             pl.col("whole_person").any(),
             pl.col("delivered").last(),
         )
-        return replace(self, entries=merged.select(ENTRIES.names()).cast(ENTRIES))
+        return replace(self, entries=_known_by(delivered, merged.select(ENTRIES.names()).cast(ENTRIES)))
 
     def with_type1(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take type 1 codes; for each record the latest delivered version counts."""
@@ -151,6 +153,29 @@ class Roster:
         # Whatever still moves after that many steps goes round in a circle.
         ends = ~pl.col("current").is_in(step["superseded"].implode())
         return found.select("superseded", pl.when(ends).then("current").alias("current"))
+
+
+def _known_by(delivered: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
+    """The entries, those that were deleted without a number with the one that they had, and whether they were sensitive."""
+    keys = ["namespace", "key"]
+    bare = merged.filter((pl.col("removes") == Reason.DELETED.value) & pl.col("number").is_null())
+    before = delivered.join(bare, on=keys, how="semi").filter(pl.col("number").is_not_null())
+    if before.is_empty():
+        return merged
+    known = (
+        _latest(before, keys)
+        .group_by(keys)
+        .agg(
+            pl.when(pl.col("number").n_unique() == 1).then(pl.col("number").first()).alias("_had"),
+            pl.col("whole_person").any().alias("_was_sensitive"),
+        )
+    )
+    joined = merged.join(known, on=keys, how="left", maintain_order="left")
+    return joined.with_columns(
+        pl.coalesce("number", "_had").alias("number"),
+        pl.when(pl.col("_had").is_null()).then("reason").alias("reason"),
+        pl.col("whole_person") | pl.col("_was_sensitive").fill_null(value=False),
+    ).select(ENTRIES.names())
 
 
 def _latest(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:

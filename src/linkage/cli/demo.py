@@ -64,6 +64,7 @@ postcodes = "reference/onspd.csv"
 """
 
 FLOWS = ("emis", "sus_apc", "sus_op", "ecds", "csds", "mhsds", "cld", "iuc111", "cad999", "pds")
+FLAT_FLOWS = ("sus_apc_flat", "sus_op_flat", "ecds_flat")
 
 
 def register(app: typer.Typer) -> None:
@@ -75,9 +76,10 @@ def demo(
     directory: Annotated[Path, typer.Argument(help="Where to put it: a new folder.")] = Path("demo"),
     people: Annotated[int, typer.Option(min=100, help="How many people to make up.")] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed makes other people.")] = 1,
+    flat: Annotated[bool, typer.Option("--flat", help="The third hospital delivers flat extracts.")] = False,
 ) -> None:
     """Make up an ICS, run everything on it, and say where the result is."""
-    make(directory, people, seed)
+    make(directory, people, seed, flat=flat)
     report = pipeline.run(directory / "linkage.toml")
     show(report)
     typer.echo(f"\nThe linked data: {_near(report.snapshot)}")
@@ -88,7 +90,7 @@ def demo(
         typer.echo(f"\n  {query}")
 
 
-def make(directory: Path, people: int, seed: int) -> None:
+def make(directory: Path, people: int, seed: int, *, flat: bool = False) -> None:
     """Make up an ICS with its configuration and key; a folder that holds anything is refused."""
     if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
         raise ConfigurationError(f"{directory} is there already", hint="name a new folder, or remove that one")
@@ -98,8 +100,8 @@ def make(directory: Path, people: int, seed: int) -> None:
         def advance(done: int, _: int) -> None:
             stage.advance(done - stage.rows)
 
-        made = synthetic.make(directory, people=people, seed=seed, progress=advance)
-    (directory / "linkage.toml").write_text(text(), encoding="utf-8")
+        made = synthetic.make(directory, people=people, seed=seed, progress=advance, flat=flat)
+    (directory / "linkage.toml").write_text(text(FLOWS + FLAT_FLOWS if flat else FLOWS), encoding="utf-8")
     (directory / "keys").mkdir()
     Keyset.create(directory / "keys" / "ics.age")
     typer.echo(f"made up {made.people:,} people and {made.rows:,} rows in {directory}")
@@ -111,8 +113,8 @@ def _near(path: Path | None) -> Path:
     return path.relative_to(here) if path and path.is_relative_to(here) else path or Path()
 
 
-def text() -> str:
+def text(flows: tuple[str, ...] = FLOWS) -> str:
     """The demo's configuration."""
     return CONFIGURATION + "".join(
-        f'\n[[flows]]\nfeed = "{feed}"\npath = "extracts/{feed}"\nagreement = "DEMO-DSA-1"\n' for feed in FLOWS
+        f'\n[[flows]]\nfeed = "{feed}"\npath = "extracts/{feed}"\nagreement = "DEMO-DSA-1"\n' for feed in flows
     )

@@ -1,4 +1,4 @@
-"""SUS admitted patient care: spells, their episodes, and the diagnoses of those."""
+"""SUS admitted patient care: spells, their episodes, and the diagnoses and procedures of those."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from linkage.synthetic import demographics, marks
+from linkage.synthetic import demographics, flat, marks
 from linkage.synthetic.admissions import Admissions
 from linkage.synthetic.columns import dates, labels, ordinals, pounds, prefixed, times, where
 from linkage.synthetic.conditions import CONDITIONS, how_many
 from linkage.synthetic.defects import PersonColumn, number_column, number_status, stand_ins
 from linkage.synthetic.draws import Draws, Flags, Ints
+from linkage.synthetic.flat import Children
 from linkage.synthetic.marks import NOBODY, Marks
 from linkage.synthetic.places import COMMISSIONER, HOSPITALS
 from linkage.synthetic.world import MAIN_AGE, Chunk
@@ -21,6 +22,10 @@ _MAIN_DIAGNOSES = (
     "J189", "N390", "R074", "I214", "S720", "K802", "H269", "K409", "D124", "M171", "R104", "A419", "J440", "I639",
 )  # fmt: skip
 _OTHER_DIAGNOSES = ("Z867", "Z921", "R296", "Z720", "E876", "D649", "Z501", "R32X")
+# OPCS-4, by admissions' kind: nothing is done to a baby.
+_PROCEDURES = ("C751", "G451", "H221", "W371", "T202", "J183", "U051", "X403", "W241", "K634", "R249")
+_FIRST_PROCEDURE, _LAST_PROCEDURE = np.array([0, 6, 0, 10]), np.array([5, 9, 0, 10])
+_SITES = ("Z942", "Z943", "Z941")
 _SPECIALTIES = ("300", "100", "110", "430", "320", "340", "420", "502")
 _HRGS = ("DZ11K", "LA04H", "EB10C", "HE11D", "FD05A", "BZ34C", "NZ30C", "WH07C")
 _METHODS = ("11", "21", "82", "31")
@@ -28,12 +33,14 @@ _METHODS = ("11", "21", "82", "31")
 
 @dataclass(frozen=True)
 class AdmittedCare:
-    """The three tables, and the log of what was inserted and deleted."""
+    """The four tables, the log of what was inserted and deleted, and what is delivered flat instead."""
 
     spells: pl.DataFrame
     episodes: pl.DataFrame
     diagnoses: pl.DataFrame
+    procedures: pl.DataFrame
     log: pl.DataFrame
+    flat: pl.DataFrame
 
 
 def admitted_care(chunk: Chunk, admissions: Admissions) -> AdmittedCare:
@@ -42,33 +49,44 @@ def admitted_care(chunk: Chunk, admissions: Admissions) -> AdmittedCare:
     owner = admissions.owner
     number = number_column(chunk, draws, owner)
     withheld = demographics.withheld(draws, number.plain, chunk.floor)
-    spells = _deleted(chunk, _spells(chunk, draws, admissions, number, withheld))
-    log = _log(spells)
-    episodes, parent = _episodes(chunk, admissions, spells)
-    diagnoses, grandparent = _diagnoses(chunk, admissions, episodes, parent)
+    away = flat.elsewhere(chunk.world, admissions.hospital)
+    here = ~away
+    spells = _deleted(chunk, _spells(chunk, draws, admissions, number, withheld), here)
+    log = _log(spells.filter(here))
+    episodes = _episodes(chunk, admissions, spells)
+    diagnoses = _diagnoses(chunk, admissions, episodes)
+    procedures = _procedures(chunk, admissions, episodes)
+    wide = flat.episodes(chunk, spells, episodes, diagnoses, procedures, away)
 
-    same = draws.some(marks.plain_rows(spells), 0.02, chunk.floor)
+    same = draws.some(marks.plain_rows(spells) & here, 0.02, chunk.floor)
     spells = marks.plant(spells, same)
-    right = _correctable(spells)
+    right = _correctable(spells) & here
     wrong = draws.some(right, 0.01, chunk.floor)
     spells = marks.plant(spells, wrong)
     method = "spell.discharge.method"
     changed = pl.when(pl.col(method) == "1").then(pl.lit("2")).otherwise(pl.lit("1"))
     second = marks.corrected(marks.sent_again(spells, wrong), **{method: changed})
-    spells = pl.concat([spells, marks.sent_again(spells, same), second])
+    spells = pl.concat([spells.filter(here), marks.sent_again(spells, same), second])
     again = np.zeros(len(owner), dtype=np.bool_)
     again[np.concatenate([same, wrong])] = True
     return AdmittedCare(
         marks.with_copies(spells, draws, 0.002, chunk.floor),
-        _children(episodes, again[parent], draws, chunk.floor),
-        _children(diagnoses, again[grandparent], draws, chunk.floor),
+        _children(episodes, here, again, draws, chunk.floor),
+        _children(_of_spells(diagnoses, episodes), here, again, draws, chunk.floor),
+        _children(_of_spells(procedures, episodes), here, again, draws, chunk.floor),
         log,
+        wide,
     )
 
 
-def _deleted(chunk: Chunk, spells: pl.DataFrame) -> pl.DataFrame:
+def _of_spells(children: Children, episodes: Children) -> Children:
+    """The children of episodes as the children of those episodes' spells."""
+    return Children(children.frame, episodes.parent[children.parent])
+
+
+def _deleted(chunk: Chunk, spells: pl.DataFrame, here: Flags) -> pl.DataFrame:
     """The spells, some of which the later delivery's log deletes."""
-    rows = chunk.draws("deleted_spells").some(marks.plain_rows(spells), 0.005, chunk.floor)
+    rows = chunk.draws("deleted_spells").some(marks.plain_rows(spells) & here, 0.005, chunk.floor)
     return marks.plant(spells, rows, **{marks.GONE: pl.lit(marks.code("deleted"), pl.Int64)})
 
 
@@ -89,9 +107,9 @@ def _correctable(spells: pl.DataFrame) -> Flags:
     return np.asarray(marks.plain_rows(spells) & method, dtype=np.bool_)
 
 
-def _children(frame: pl.DataFrame, again: Flags, draws: Draws, floor: int) -> pl.DataFrame:
-    rows = np.flatnonzero(again)
-    frame = marks.plant(frame, rows)
+def _children(children: Children, here: Flags, again: Flags, draws: Draws, floor: int) -> pl.DataFrame:
+    rows = np.flatnonzero(again[children.parent][here[children.parent]])
+    frame = marks.plant(children.where(here), rows)
     return marks.with_copies(pl.concat([frame, marks.sent_again(frame, rows)]), draws, 0.001, floor)
 
 
@@ -153,7 +171,7 @@ def _spells(chunk: Chunk, draws: Draws, admissions: Admissions, number: PersonCo
     )  # fmt: skip
 
 
-def _episodes(chunk: Chunk, admissions: Admissions, spells: pl.DataFrame) -> tuple[pl.DataFrame, Ints]:
+def _episodes(chunk: Chunk, admissions: Admissions, spells: pl.DataFrame) -> Children:
     draws = chunk.draws("episodes")
     counts = 1 + draws.pick(len(spells), (82, 14, 4))
     counts = np.where(admissions.discharge == admissions.day, 1, counts)
@@ -178,12 +196,12 @@ def _episodes(chunk: Chunk, admissions: Admissions, spells: pl.DataFrame) -> tup
             "dmicImportLogId": "7100",
         }
     )
-    return frame, parent
+    return Children(frame, parent)
 
 
-def _diagnoses(chunk: Chunk, admissions: Admissions, episodes: pl.DataFrame, parent: Ints) -> tuple[pl.DataFrame, Ints]:
+def _diagnoses(chunk: Chunk, admissions: Admissions, parents: Children) -> Children:
     """A main diagnosis, then the person's long-term conditions, then what else the coder found."""
-    draws = chunk.draws("diagnoses")
+    draws, (episodes, parent) = chunk.draws("diagnoses"), parents
     counts = 1 + draws.pick(len(episodes), (20, 22, 20, 16, 12, 10))
     episode = np.repeat(np.arange(len(episodes), dtype=np.int64), counts)
     spell, nth = parent[episode], ordinals(counts)
@@ -206,7 +224,31 @@ def _diagnoses(chunk: Chunk, admissions: Admissions, episodes: pl.DataFrame, par
             "dmicImportLogId": "7100",
         }
     )
-    return frame, spell
+    return Children(frame, episode)
+
+
+def _procedures(chunk: Chunk, admissions: Admissions, parents: Children) -> Children:
+    """A procedure and mostly where on the body, for planned stays and births, and some emergencies."""
+    draws, (episodes, parent) = chunk.draws("procedures"), parents
+    kind = admissions.kind[parent]
+    likely = np.array([0.9, 0.3, 0.0, 1.0])[kind]
+    counts = np.where(draws.chance(len(episodes), likely), 1 + draws.pick(len(episodes), (35, 50, 15)), 0)
+    episode = np.repeat(np.arange(len(episodes), dtype=np.int64), counts)
+    nth = ordinals(counts)
+    main = draws.between(_FIRST_PROCEDURE[kind[episode]], _LAST_PROCEDURE[kind[episode]])
+    site = len(_PROCEDURES) + draws.whole(len(episode), 0, len(_SITES) - 1)
+    frame = _inherited(episodes, episode).on(
+        {
+            "PRIMARYKEY_ID": episodes["PRIMARYKEY_ID"].gather(episode),
+            "EPISODES_ID": episodes["EPISODES_ID"].gather(episode),
+            "OPCS_ID": nth + 1,
+            "ROWNUMBER_ID": nth + 1,
+            "code": labels(np.where(nth == 0, main, site), (*_PROCEDURES, *_SITES)),
+            "date": episodes["start_date"].gather(episode),
+            "dmicImportLogId": "7100",
+        }
+    )
+    return Children(frame, episode)
 
 
 def _inherited(parents: pl.DataFrame, parent: Ints) -> Marks:

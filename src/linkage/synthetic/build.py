@@ -18,7 +18,7 @@ from linkage.synthetic.mental_health import mental_health
 from linkage.synthetic.mergers import mergers
 from linkage.synthetic.observations import observations
 from linkage.synthetic.optouts import write_optouts
-from linkage.synthetic.outpatients import appointments
+from linkage.synthetic.outpatients import outpatients
 from linkage.synthetic.prescribing import issues
 from linkage.synthetic.primary_care import patients, write_practices
 from linkage.synthetic.social_care import social_care
@@ -50,12 +50,14 @@ def make(
     seed: int = 1,
     as_of: dt.date | None = None,
     progress: Callable[[int, int], None] | None = None,
+    flat: bool = False,
 ) -> MadeUpIcs:
     """Write a made-up ICS below ``directory`` and say what was written.
 
     ``as_of`` is the day the deliveries are counted back from, today in UTC unless given. ``progress`` is called with
-    the number of people done and to do. Raises ValueError for fewer than 100 people or a negative seed, and
-    FileExistsError where ``directory`` already holds a made-up ICS: old deliveries would mix with new ones.
+    the number of people done and to do. With ``flat`` the third hospital delivers flat extracts. Raises ValueError for
+    fewer than 100 people or a negative seed, and FileExistsError where ``directory`` already holds a made-up ICS: old
+    deliveries would mix with new ones.
     """
     if people < MINIMUM_PEOPLE:
         raise ValueError(f"a made-up ICS has at least {MINIMUM_PEOPLE} people")
@@ -65,7 +67,7 @@ def make(
         if (directory / folder).exists():
             raise FileExistsError(f"{directory / folder} exists already")
     as_of = as_of or dt.datetime.now(dt.UTC).date()
-    world = make_world(people, seed, as_of)
+    world = make_world(people, seed, as_of, flat)
     with Extracts(directory, world) as extracts:
         write_practices(world, extracts)
         extracts.add_reference(tables.MERGER, mergers(world), Delivery.MAIN)
@@ -85,7 +87,7 @@ def _write_chunk(chunk: Chunk, extracts: Extracts) -> None:
     extracts.add(tables.PATIENT, patients(chunk))
     extracts.add(tables.OBSERVATION, observations(chunk))
     extracts.add(tables.ISSUE, issues(chunk))
-    extracts.add(tables.APPOINTMENT, appointments(chunk))
+    _write_outpatients(chunk, extracts)
     extracts.add(tables.SOCIAL_CARE, social_care(chunk))
     _write_urgent(chunk, extracts)
     community = community_care(chunk)
@@ -99,6 +101,15 @@ def _write_chunk(chunk: Chunk, extracts: Extracts) -> None:
     extracts.add(tables.MENTAL_SPELL, mental.spells)
 
 
+def _write_outpatients(chunk: Chunk, extracts: Extracts) -> None:
+    care = outpatients(chunk)
+    extracts.add(tables.APPOINTMENT, care.appointments)
+    extracts.add(tables.APPOINTMENT_ICD, care.diagnoses)
+    extracts.add(tables.APPOINTMENT_OPCS, care.procedures)
+    if chunk.world.flat:
+        extracts.add(tables.APPOINTMENT_FLAT, care.flat)
+
+
 def _write_urgent(chunk: Chunk, extracts: Extracts) -> None:
     """111, 999, emergency care and admissions tell of the same journeys."""
     journeys = make_journeys(chunk)
@@ -107,8 +118,14 @@ def _write_urgent(chunk: Chunk, extracts: Extracts) -> None:
     emergency = emergency_care(chunk, journeys)
     extracts.add(tables.EMERGENCY, emergency.attendances)
     extracts.add(tables.EMERGENCY_DIAGNOSIS, emergency.diagnoses)
+    extracts.add(tables.EMERGENCY_INVESTIGATION, emergency.investigations)
+    extracts.add(tables.EMERGENCY_TREATMENT, emergency.treatments)
     admitted = admitted_care(chunk, make_admissions(chunk, journeys))
     extracts.add(tables.SPELL, admitted.spells)
     extracts.add(tables.EPISODE, admitted.episodes)
     extracts.add(tables.ICD, admitted.diagnoses)
+    extracts.add(tables.OPCS, admitted.procedures)
+    if chunk.world.flat:
+        extracts.add(tables.EMERGENCY_FLAT, emergency.flat)
+        extracts.add(tables.EPISODE_FLAT, admitted.flat)
     extracts.add_reference(tables.SPELL_LOG, admitted.log, Delivery.LATER)

@@ -1,4 +1,4 @@
-"""ECDS: emergency attendances and their diagnoses."""
+"""ECDS: emergency attendances, their diagnoses, investigations and treatments."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from linkage.synthetic import demographics, marks
+from linkage.synthetic import demographics, flat, marks
 from linkage.synthetic.columns import dates, labels, ordinals, pounds, prefixed, times, where
 from linkage.synthetic.defects import number_column, number_status, required_dates
 from linkage.synthetic.draws import Flags, Ints
+from linkage.synthetic.flat import Children
 from linkage.synthetic.journeys import Journeys, call_numbers
 from linkage.synthetic.marks import Marks
 from linkage.synthetic.places import COMMISSIONER, HOSPITALS
@@ -22,15 +23,20 @@ _DIAGNOSES = (
     "195967001", "233604007", "68566005", "22298006", "230690007", "312608009", "125605004", "74400008",
     "396275006", "13645005", "84114007", "386661006", "91302008", "271594007",
 )  # fmt: skip
+_INVESTIGATIONS = ("399208008", "29303009", "26604007", "252167001", "167252002", "16254007", "165320004")
+_TREATMENTS = ("266712008", "243132000", "182833002", "225358003", "274474001", "288185004")
 _HOME, _WARD = "306689006", "306706006"
 
 
 @dataclass(frozen=True)
 class EmergencyCare:
-    """The two tables."""
+    """The four tables, and what is delivered flat instead."""
 
     attendances: pl.DataFrame
     diagnoses: pl.DataFrame
+    investigations: pl.DataFrame
+    treatments: pl.DataFrame
+    flat: pl.DataFrame
 
 
 def emergency_care(chunk: Chunk, journeys: Journeys) -> EmergencyCare:
@@ -80,9 +86,19 @@ def emergency_care(chunk: Chunk, journeys: Journeys) -> EmergencyCare:
             "patient.age_at_arrival": demographics.age_on(world, owner, journeys.day),
         }
     )
-    children = _diagnoses(chunk, frame, diagnoses)
-    copied = marks.with_copies(frame, draws, 0.002, chunk.floor)
-    return EmergencyCare(copied, marks.with_copies(children, draws, 0.002, chunk.floor))
+    coded = diagnoses > 0
+    codes = {
+        "diagnosis": _diagnoses(chunk, frame, diagnoses),
+        "investigation": _done(chunk, frame, "investigations", _INVESTIGATIONS, coded),
+        "treatment": _done(chunk, frame, "treatments", _TREATMENTS, coded),
+    }
+    away = flat.elsewhere(world, journeys.hospital)
+    here = ~away
+    copied = marks.with_copies(frame.filter(here), draws, 0.002, chunk.floor)
+    diagnosed, looked_into, treated = (
+        marks.with_copies(each.where(here), draws, 0.002, chunk.floor) for each in codes.values()
+    )
+    return EmergencyCare(copied, diagnosed, looked_into, treated, flat.attendances(chunk, frame, codes, away))
 
 
 def _incidents(journeys: Journeys, by_ambulance: Flags) -> pl.Series | None:
@@ -91,15 +107,11 @@ def _incidents(journeys: Journeys, by_ambulance: Flags) -> pl.Series | None:
     return where(by_ambulance, call_numbers(journeys, journeys.call))
 
 
-def _diagnoses(chunk: Chunk, attendances: pl.DataFrame, counts: Ints) -> pl.DataFrame:
+def _diagnoses(chunk: Chunk, attendances: pl.DataFrame, counts: Ints) -> Children:
     draws = chunk.draws("emergency_diagnoses")
     parent = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     position = ordinals(counts) + 1
-    return Marks(
-        owner=attendances[marks.OWNER].to_numpy()[parent],
-        reason=attendances[marks.REASON].to_numpy()[parent],
-        sensitive=attendances[marks.SENSITIVE].to_numpy()[parent],
-    ).on(
+    frame = _inherited(attendances, parent).on(
         {
             "PRIMARYKEY_ID": attendances["PRIMARYKEY_ID"].gather(parent),
             "SNOMED_ID": position,
@@ -110,4 +122,35 @@ def _diagnoses(chunk: Chunk, attendances: pl.DataFrame, counts: Ints) -> pl.Data
             "is_primary": labels((position == 1).astype(np.int64), ("false", "true")),
             "dmicImportLogId": "7100",
         }
+    )
+    return Children(frame, parent)
+
+
+def _done(chunk: Chunk, attendances: pl.DataFrame, name: str, names: tuple[str, ...], coded: Flags) -> Children:
+    """What was looked into or treated: nothing where nothing was diagnosed, up to three things else."""
+    draws = chunk.draws(f"emergency_{name}")
+    counts = np.where(coded, draws.pick(len(coded), (35, 40, 17, 8)), 0)
+    parent = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    place = ordinals(counts) + 1
+    frame = _inherited(attendances, parent).on(
+        {
+            "PRIMARYKEY_ID": attendances["PRIMARYKEY_ID"].gather(parent),
+            "SNOMED_ID": place,
+            "ROWNUMBER_ID": place,
+            "code": labels(draws.whole(len(parent), 0, len(names) - 1), names),
+            "is_code_approved": "true",
+            "date": attendances["attendance.departure.date"].gather(parent),
+            "time": attendances["attendance.departure.time"].gather(parent),
+            "dmicImportLogId": "7100",
+        }
+    )
+    return Children(frame, parent)
+
+
+def _inherited(attendances: pl.DataFrame, parent: Ints) -> Marks:
+    """The children of an attendance that cannot be linked or is withheld share its fate."""
+    return Marks(
+        owner=attendances[marks.OWNER].to_numpy()[parent],
+        reason=attendances[marks.REASON].to_numpy()[parent],
+        sensitive=attendances[marks.SENSITIVE].to_numpy()[parent],
     )

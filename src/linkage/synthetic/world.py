@@ -29,6 +29,7 @@ class World:
     places: Places
     population: Population
     rates: Rates
+    flat: bool = False  # whether the third hospital's extracts are flat
 
     @property
     def today(self) -> int:
@@ -98,10 +99,10 @@ class Chunk:
         return np.minimum(low, high), high
 
 
-def make_world(people: int, seed: int, as_of: dt.date) -> World:
+def make_world(people: int, seed: int, as_of: dt.date, flat: bool = False) -> World:
     """Draw the places, the population and how much care each person uses."""
     floor = 3 if people >= 2_000 else 1
     today = (as_of - dt.date(1970, 1, 1)).days
     places = make_places(Draws(seed, "places"), people)
     population = make_people(seed, people, today, places, floor)
-    return World(seed, as_of, people, floor, places, population, make_rates(population, today))
+    return World(seed, as_of, people, floor, places, population, make_rates(population, today), flat)

@@ -27,6 +27,8 @@ MAY_SEE_NUMBERS = (
     "nhs_number.py",
 )
 MAY_OPEN_DATABASES = ("link", "store", "hub.py")
+# Feeds that are delivered as tables of a database: this one module reads them, and has no statement that writes.
+READS_DATABASES = "sources/database.py"
 
 
 def _modules() -> list[Path]:
@@ -64,10 +66,10 @@ def test_few_places_may_see_an_nhs_number() -> None:
 
 
 def test_only_the_hub_opens_databases() -> None:
-    """DuckDB never runs where numbers are."""
+    """A database never runs where numbers are, but to read what was delivered in one."""
     for path in _modules():
-        if "duckdb" in {name.split(".")[0] for name in _imports(path)}:
-            assert _room(path) in MAY_OPEN_DATABASES, path
+        if {"duckdb", "arrow_odbc"} & {name.split(".")[0] for name in _imports(path)}:
+            assert _room(path) in MAY_OPEN_DATABASES or path == SOURCE / READS_DATABASES, path
 
 
 def test_checks_are_not_asserts_and_nothing_prints() -> None:

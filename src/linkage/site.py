@@ -24,7 +24,7 @@ from linkage.errors import ConfigurationError, InputError, LinkageError, Tempora
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.minimise import Minimiser, read_areas
 from linkage.reasons import Reason
-from linkage.sources import clean, read, select
+from linkage.sources import clean, read, select, tables
 from linkage.sources.inspect import Extract, inspect
 from linkage.sources.select import Selection
 
@@ -82,10 +82,11 @@ def deliveries(
             )
         names.add(feed.name)
         _check_flow(flow, feed)
+        _check_tables(flow, feed)
         feed = narrowed(feed, flow)
-        folder = configuration.at(flow.path)
+        stamp = tables.delivered(flow.database, configuration.base) if flow.database else None
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = pool.map(partial(_inspected, folder, feed), feed.tables)
+            found = pool.map(partial(_inspected, configuration, flow, stamp, feed), feed.tables)
             extracts = dict(zip(feed.tables, found, strict=True))
         for extract in chain.from_iterable(extracts.values()):
             _check_stamp(extract, feed, now)
@@ -132,18 +133,43 @@ def is_pseudonymised(feed: Feed) -> bool:
     return any(table.pseudonyms for table in feed.tables.values())
 
 
-def _inspected(folder: Path, feed: Feed, name: str) -> tuple[Extract, ...]:
-    table = feed.tables[name]
+def _check_tables(flow: Flow, feed: Feed) -> None:
+    """A misspelt table of a database must not be one that is silently looked for in the folder."""
+    for name in flow.database.tables if flow.database else ():
+        if name not in feed.tables:
+            raise ConfigurationError(
+                f"flow {feed.name}: database.tables: the feed has no table {name!r}",
+                hint=f"one of {', '.join(feed.tables)}",
+            )
+
+
+def _inspected(
+    configuration: Configuration, flow: Flow, stamp: datetime | None, feed: Feed, name: str
+) -> tuple[Extract, ...]:
+    table, source = feed.tables[name], flow.database
+    if source and stamp and name in source.tables:
+        return (_with_rows(tables.inspect(name, source, configuration.base, table, stamp), table),)
+    if flow.path is None:
+        if not table.optional:
+            raise ConfigurationError(
+                f"flow {feed.name}: no table of the database is named for {name}",
+                hint="name it under database.tables, or give the flow the path of a folder with its files",
+            )
+        return ()
     found = []
-    for path in read.find(folder, table, f"{feed.name} {name}"):
+    for path in read.find(configuration.at(flow.path), table, f"{feed.name} {name}"):
         extract = inspect(path, feed, table)
         read.columns(extract, table)
-        if not extract.rows and not table.optional:
-            raise InputError(
-                f"{path.name}: a header and no rows", hint="ask the sender whether the extract is complete"
-            )
-        found.append(extract)
+        found.append(_with_rows(extract, table))
     return tuple(sorted(found, key=lambda extract: (extract.delivered, extract.path.name)))
+
+
+def _with_rows(extract: Extract, table: Table) -> Extract:
+    if not extract.rows and not table.optional:
+        raise InputError(
+            f"{extract.path.name}: a header and no rows", hint="ask the sender whether the extract is complete"
+        )
+    return extract
 
 
 @contextmanager

@@ -109,18 +109,17 @@ def scan(batches: Batches, where: str) -> pl.LazyFrame:
         `_row` (UInt32, from 0) and the columns by their places: `c0`, `c1` and so on. Dictionaries are decoded.
     """
     names = [f"c{place}" for place in range(len(batches.schema))]
-    schema = _types(batches.schema, where)
 
     def frames(asked: list[str]) -> Iterator[pl.DataFrame]:
         # Without any column a batch would not say how many rows it has.
         places = sorted(names.index(name) for name in asked) or [0]
         for batch in _checked(batches, places, where):
-            columns = {names[place]: _decoded(column) for place, column in zip(places, batch.columns, strict=True)}
+            columns = {names[place]: decoded(column) for place, column in zip(places, batch.columns, strict=True)}
             table = pa.RecordBatch.from_pydict(columns)
             for start in range(0, batch.num_rows, PIECE):
                 yield pl.DataFrame(table.slice(start, PIECE))
 
-    return numbered(frames, dict(zip(names, schema.values(), strict=True)))
+    return numbered(frames, dict(zip(names, types(batches.schema), strict=True)))
 
 
 def numbered(frames: Frames, schema: dict[str, pl.DataType]) -> pl.LazyFrame:
@@ -158,19 +157,20 @@ def _checked(batches: Batches, places: Sequence[int], where: str) -> Iterator[pa
         yield batch
 
 
-def _decoded(column: pa.Array) -> pa.Array:
+def decoded(column: pa.Array) -> pa.Array:
+    """The column without a dictionary."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
-def _types(schema: pa.Schema, where: str) -> dict[str, pl.DataType]:
-    made: dict[str, pl.DataType] = {}
-    for place, each in enumerate(schema):
+def types(schema: pa.Schema) -> list[pl.DataType]:
+    """The types as Polars has them, Object for one that it does not read."""
+    made: list[pl.DataType] = []
+    for each in schema:
         kind = each.type.value_type if pa.types.is_dictionary(each.type) else each.type
         try:
-            made[f"c{place}"] = pl.Series(pa.array([], kind)).dtype
-        except Exception:  # Polars panics over some types, and a panic is not an Exception of its own
-            raise InputError(
-                f"{where}: column {each.name!r} is of type {kind}, which cannot be read",
-                hint="ask for text, numbers, dates or Booleans",
-            ) from None
+            made.append(pl.Series(pa.array([], kind)).dtype)
+        except BaseException as error:  # a panic of the reader is not an Exception
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            made.append(pl.Object())
     return made

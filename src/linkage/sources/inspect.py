@@ -40,13 +40,13 @@ class Extract:
     """One delivered file of one table.
 
     Attributes:
-        path: The file.
+        path: The file; for a database the name of its table.
         header: Its column names as delivered.
         delivered: When it was delivered, UTC.
         rows: Its data rows (records, not lines).
         malformed: Numbers (from 1) of the rows with too few or too many fields, ascending.
         size: Bytes, as delivered.
-        digest: SHA-256 of the file as delivered, hexadecimal.
+        digest: SHA-256 of the file as delivered, hexadecimal; for a database of what was asked and found.
         layout: How its text is written.
         packed: What it is packed in.
         ragged: Whether blank lines follow its last row.
@@ -73,7 +73,7 @@ class Extract:
     @property
     def is_parquet(self) -> bool:
         """Whether the file is Parquet rather than text."""
-        return self.path.suffix.lower() == ".parquet"
+        return self.batches is None and self.path.suffix.lower() == ".parquet"
 
 
 def inspect(path: Path, feed: Feed, table: Table) -> Extract:

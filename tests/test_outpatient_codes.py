@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,32 @@ def test_a_mark_on_the_appointment_hides_its_codes(ics: SmallIcs) -> None:
     assert report.tables["sus_op_diagnosis"] == 1
     assert report.tables["sus_op_appointment"] == 3
     assert report.removed["sensitive"] == 3
+
+
+LETTERS = """
+name = "letters"
+setting = "acute"
+[tables.letter]
+files = "letters.csv"
+primary_key = "letter"
+[tables.letter.columns]
+letter = { source = "letter", role = "record", namespace = "letters.letter", required = true }
+appointment = { source = "appointment", role = "person_key", namespace = "sus_op.appointment", required = true }
+"""
+
+
+def test_another_feed_may_ask_whose_appointment_it_was(ics: SmallIcs) -> None:
+    """Its rows find their person as codes do."""
+    (ics.folder / "letters.toml").write_text(LETTERS)
+    (ics.folder / "letters").mkdir()
+    path = ics.folder / "letters" / "letters.csv"
+    path.write_text("letter,appointment\nl1,1\nl2,99\n")
+    os.utime(path, (NOW.timestamp(), NOW.timestamp()))
+    with ics.configuration.open("a") as file:
+        file.write('[[flows]]\nfeed = "letters.toml"\npath = "letters"\n')
+    report = ics.run()
+    assert report.tables["letters_letter"] == 1
+    assert report.removed["person_unknown"] == 1
 
 
 def test_appointments_alone_need_no_roster(ics: SmallIcs) -> None:

@@ -73,8 +73,8 @@ def deliveries(
         InputError: A file is missing, unreadable, lacks a required column or is stamped in the future.
     """
     names: set[str] = set()
-    for flow in configuration.flows:
-        feed = contract.load(flow.feed, configuration.base)
+    feeds = [contract.load(flow.feed, configuration.base) for flow in configuration.flows]
+    for flow, feed in zip(configuration.flows, feeds, strict=True):
         if feed.name in names:
             raise ConfigurationError(
                 f"two flows deliver feed {feed.name}: their tables would have one name",
@@ -90,7 +90,8 @@ def deliveries(
             extracts = dict(zip(feed.tables, found, strict=True))
         for extract in chain.from_iterable(extracts.values()):
             _check_stamp(extract, feed, now)
-        feed = select.without_idle_rosters(feed, extracts)
+        asked = {key for other in feeds if other.name != feed.name for key in select.asked_for(other)}
+        feed = select.without_idle_rosters(feed, extracts, asked)
         selection = select.Selection.of(flow, configuration.base)
         yield Delivery(feed, flow, extracts, _lookups(feed, extracts), _active(feed, extracts), selection)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Collection, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -119,22 +119,28 @@ def narrowed(feed: Feed, flow: Flow) -> Feed:
     return feed.model_copy(update={"tables": kept})
 
 
-def without_idle_rosters(feed: Feed, delivered: Mapping[str, Sized]) -> Feed:
+def asked_for(feed: Feed, delivered: Mapping[str, Sized] | None = None) -> set[str | None]:
+    """Namespaces of the keys by which tables of a feed find their people; with `delivered` only of those that have files."""
+    return {
+        table.columns[key].namespace
+        for name, table in feed.tables.items()
+        if not table.roster and (delivered is None or delivered[name])
+        for key in table.person_keys
+    }
+
+
+def without_idle_rosters(feed: Feed, delivered: Mapping[str, Sized], elsewhere: Collection[str | None] = ()) -> Feed:
     """The feed, in which a roster table whose keys no other delivered table asks for reads its people from its own rows.
 
     Args:
         feed: The contract.
         delivered: The files of each table, by its name.
+        elsewhere: Namespaces of keys that tables of other feeds ask for.
 
     Rosters grow with the rows that they are made of: outpatient appointments with no diagnoses beside them need none.
     A table that says more than whose key it is keeps its own: registrations, opt-outs, or a flag about the person.
     """
-    asked = {
-        table.columns[key].namespace
-        for name, table in feed.tables.items()
-        if delivered[name] and not table.roster
-        for key in table.person_keys
-    }
+    asked = asked_for(feed, delivered).union(elsewhere)
     idle = {
         name: _own_people(table)
         for name, table in feed.tables.items()

@@ -25,6 +25,7 @@ _DIAGNOSES = (
 )  # fmt: skip
 _INVESTIGATIONS = ("399208008", "29303009", "26604007", "252167001", "167252002", "16254007", "165320004")
 _TREATMENTS = ("266712008", "243132000", "182833002", "225358003", "274474001", "288185004")
+_HRGS = ("VB11Z", "VB09Z", "VB08Z", "VB07Z")
 _HOME, _WARD = "306689006", "306706006"
 
 
@@ -44,7 +45,6 @@ def emergency_care(chunk: Chunk, journeys: Journeys) -> EmergencyCare:
     world, draws, owner = chunk.world, chunk.draws("emergency"), journeys.owner
     rows, ids = len(owner), chunk.ids(len(owner))
     stay = draws.whole(rows, 40, 420) * 60
-    left = journeys.second + stay
     number = number_column(chunk, draws, owner)
     diagnoses = draws.pick(rows, (22, 48, 20, 10))
     arrival = required_dates(chunk, draws, dates(journeys.day), number.plain & (diagnoses == 0))
@@ -71,8 +71,12 @@ def emergency_care(chunk: Chunk, journeys: Journeys) -> EmergencyCare:
             ),
             "attendance.arrival.attendance_category": labels(draws.pick(rows, (94, 6)), ("1", "2")),
             "attendance.arrival.ambulance_incident_number": _incidents(journeys, by_ambulance),
-            "attendance.departure.date": dates(journeys.day + left // 86_400),
-            "attendance.departure.time": times(left % 86_400),
+            "attendance.arrival.ambulance_care_contact_identifier": where(by_ambulance, prefixed("CC", ids, 10)),
+            **_moment("initial_assessment", journeys, stay // 10),
+            **_moment("seen_for_treatment", journeys, stay // 3),
+            **_moment("decision_to_admit", journeys, stay // 2, journeys.admitted),
+            **_moment("conclusion", journeys, stay - 300),
+            **_moment("departure", journeys, stay),
             "attendance.discharge.destination.code": labels(journeys.admitted.astype(np.int64), (_HOME, _WARD)),
             "attendance.discharge.status.code": "182992009",
             "clinical.acuity.code": labels(draws.pick(rows, (2, 15, 45, 30, 8)), _ACUITY),
@@ -80,6 +84,8 @@ def emergency_care(chunk: Chunk, journeys: Journeys) -> EmergencyCare:
             "commissioning.service_agreement.provider": labels(journeys.hospital, HOSPITALS),
             "commissioning.service_agreement.commissioner": COMMISSIONER,
             "commissioning.national_pricing.final_price": pounds(draws.whole(rows, 8_500, 46_000)),
+            "attendance.location.site": labels(journeys.hospital, [f"{hospital}01" for hospital in HOSPITALS]),
+            "commissioning.grouping.health_resource_group": labels(draws.pick(rows, (30, 30, 25, 15)), _HRGS),
             "attendance.location.department_type": labels(draws.pick(rows, (78, 4, 18)), ("01", "02", "03")),
             "system.record.confidentiality_category": None,
             "system.record.version": "1",
@@ -99,6 +105,13 @@ def emergency_care(chunk: Chunk, journeys: Journeys) -> EmergencyCare:
         marks.with_copies(each.where(here), draws, 0.002, chunk.floor) for each in codes.values()
     )
     return EmergencyCare(copied, diagnosed, looked_into, treated, flat.attendances(chunk, frame, codes, away))
+
+
+def _moment(what: str, journeys: Journeys, after: Ints, keep: Flags | None = None) -> dict[str, pl.Series]:
+    """Date and time of something that happened some seconds after the arrival."""
+    at = journeys.second + after
+    day = dates(journeys.day + at // 86_400, keep)
+    return {f"attendance.{what}.date": day, f"attendance.{what}.time": times(at % 86_400, keep)}
 
 
 def _incidents(journeys: Journeys, by_ambulance: Flags) -> pl.Series | None:

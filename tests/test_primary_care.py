@@ -25,10 +25,11 @@ class GpExtract:
     observations: dict[str, list[str]] = field(default_factory=lambda: {BULK: [], DELTA: []})
 
     def patient(
-        self, guid: str, number: str, stamp: str = BULK, practice: str = "{P1}", flags: str = "false,false"
-    ) -> None:
-        """A patient row; flags are SpineSensitive and DummyType."""
-        self.patients[stamp].append(f"{guid},{practice},{number},F,1950-02-03,2001-01-01,,QX11AA,{flags},false,false")
+        self, guid: str, number: str, stamp: str = BULK, practice: str = "{P1}", flags: str = "false,false",
+        registered: str = "2001-01-01,",
+    ) -> None:  # fmt: skip
+        """A patient row; flags are SpineSensitive and DummyType, and the registration's first and last day."""
+        self.patients[stamp].append(f"{guid},{practice},{number},F,1950-02-03,{registered},QX11AA,{flags},false,false")
 
     def observation(
         self, key: str, guid: str, code: str, on: str = "2026-01-02", stamp: str = BULK, flags: str = "false,false",
@@ -132,11 +133,14 @@ def test_type_1(ics: SmallIcs, case: tuple[list[tuple[str, str, str, str]], bool
 
 def test_practices_that_do_not_share(ics: SmallIcs) -> None:
     """Disabled agreements, no agreement, and the ICS's own list; hospital rows stay."""
-    (ics.folder / "list.csv").write_text("ods_code,from,to,note\nZ99001,2026-01-01,2026-11-23,over\nZ99009,,,\n")
+    (ics.folder / "list.csv").write_text(
+        "not_sharing_ods_code,from,to,note\nZ99001,,2025-12-31,over\nZ99009,,,\nend,2,2026-11-20\n"
+    )
     ics.replace('[[flows]]\nfeed = "sus_op"', '[optouts.practices]\nlist = "list.csv"\n[[flows]]\nfeed = "sus_op"')
     extract = GpExtract()
     for practice in ("{P1}", "{P2}", "{P3}"):
-        extract.patient(f"{{A{practice[2]}}}", ALLOWED, practice=practice)
+        registered = "2010-01-01," if practice == "{P1}" else "2001-01-01,2009-12-31"
+        extract.patient(f"{{A{practice[2]}}}", ALLOWED, practice=practice, registered=registered)
         extract.observation(f"{{O{practice[2]}}}", f"{{A{practice[2]}}}", ASTHMA, practice=practice)
     report = _run(ics, extract)
     assert _kept(report) == 1

@@ -6,27 +6,28 @@ An opt-out binds on every feed unless an exemption with its document's reference
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-import numpy as np
 import polars as pl
 
+from linkage import recorded
 from linkage.bundle import TableParts
 from linkage.config import Configuration
 from linkage.contract import Feed, Table
 from linkage.errors import PolicyError
-from linkage.optouts import ages, practices
+from linkage.optouts import ages, lists, practices, restricted
 from linkage.optouts.national import NationalAnswers
+from linkage.optouts.own import Own
 from linkage.optouts.policy import VERDICTS, Policy, Standing, combine
-from linkage.optouts.registers import Flagged, Numbers, Register, distinct
-from linkage.optouts.type1 import Type1Dissents
+from linkage.optouts.registers import Evidence, Register, followed
+from linkage.optouts.restricted import Restricted
 from linkage.optouts.type1_codes import Codes
 from linkage.optouts.type1_codes import codes as read_codes
 from linkage.reasons import Reason
 from linkage.site import Delivery, is_pseudonymised, small
-from linkage.sources.resolve import People, follow
-from linkage.sources.roster import BY_NUMBER, Roster
+from linkage.sources.resolve import People
+from linkage.sources.roster import Roster
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +48,82 @@ def policy(
         PolicyError: A register that binds is missing, too old, or not believable.
     """
     direct = [delivery for delivery in delivered if not is_pseudonymised(delivery.feed)]
-    bound = bindings(configuration, direct, known, who)
+    shares, listed = (None, ()) if configuration.optouts.exempt("practices") else sharing(configuration, direct, now)
+    shares, bound = bindings(configuration, direct, known, who, shares)
     feeds = {delivery.feed.name: delivery.feed for delivery in direct}
     groups = {name: tuple(each.name for each in bound if each.on(feed)) for name, feed in feeds.items()}
-    said = {each.name: each.register.read(now) for each in bound if any(each.on(feed) for feed in feeds.values())}
+    binding = [each for each in bound if any(each.on(feed) for feed in feeds.values())]
+    replaced = who.current.drop_nulls()
+    pairs = replaced["superseded"].to_numpy(), replaced["current"].to_numpy()
+    said = {each.name: followed(each.register.read(now), *pairs) for each in binding}
     made: dict[tuple[str, ...], Standing] = {
         names: combine([said[name] for name in names]) for names in set(groups.values())
     }
-    exempt = configuration.optouts.exempt("practices")
+    restricted, codes = restricted_codes(configuration, now)
     return Policy(
         standings={name: made[names] for name, names in groups.items()},
-        sharing=None if exempt else sharing(configuration, direct, now),
+        sharing=shares,
+        restricted=restricted,
         allow_test_numbers=configuration.allow_test_numbers,
-        evidence=tuple(evidence for each in said.values() for evidence in each.evidence),
+        evidence=(*(evidence for each in said.values() for evidence in each.evidence), *listed, *codes),
     )
 
 
 def bindings(
-    configuration: Configuration, direct: Sequence[Delivery], known: Roster, who: People
-) -> tuple[Binding, ...]:
-    """Every register of people that binds on some feed."""
+    configuration: Configuration,
+    direct: Sequence[Delivery],
+    known: Roster,
+    who: People,
+    shares: practices.Sharing | None,
+) -> tuple[practices.Sharing | None, tuple[Binding, ...]]:
+    """Every register of people that binds on some feed; and which practices share, with those who left one."""
     rules = configuration.optouts
     found = [
-        Binding("sensitive", Flagged(Reason.SENSITIVE, _sensitive(known, who)), _everywhere),
-        Binding("objections", Flagged(Reason.LOCAL_OBJECTION, _flagged(known, who, "objection")), _everywhere),
+        Binding("sensitive", recorded.sensitive(known, who), _everywhere),
+        Binding("objections", recorded.flagged(Reason.LOCAL_OBJECTION, "objection", known, who), _everywhere),
+        *_kept_here(configuration),
     ]
+    if shares is not None:
+        left = recorded.leavers(shares, known, who)
+        if rules.exempt("practices_moved"):
+            shares = replace(shares, leavers=left)
+        else:
+            found.append(Binding("practices", practices.MovedAway(practices.numbers_of(left)), _gp))
     if not rules.exempt("type1"):
-        everything = rules.type1.applies_to == "everything"
-        found.append(Binding("type1", _type1(configuration, direct, known, who), _everywhere if everything else _gp))
+        told = newest(direct, _tells_type1)
+        register = recorded.type1(rules.type1, type1_codes(configuration), told, known, who)
+        found.append(Binding("type1", register, _everywhere if rules.type1.applies_to == "everything" else _gp))
     if direct and not rules.exempt("national"):
-        if rules.national is None:
-            raise PolicyError(
-                "no national opt-out list is configured",
-                hint="add [optouts.national], or an exemption with its document's reference",
-            )
-        answers = NationalAnswers(rules.national, configuration.base, rules.exempt("national_other_nations"))
-        found.append(Binding("national", answers, _everywhere))
-        # A flag of the GP system can only add to those whom the service's list leaves out.
-        flags = Flagged(Reason.NATIONAL_OPT_OUT, _flagged(known, who, "national"))
-        found.append(Binding("national_flags", flags, _everywhere))
-    return tuple(found)
+        found += _national(configuration, recorded.flagged(Reason.NATIONAL_OPT_OUT, "national", known, who))
+    return shares, tuple(found)
+
+
+def _national(configuration: Configuration, flags: Register) -> Iterator[Binding]:
+    rules = configuration.optouts
+    if rules.national is None:
+        raise PolicyError(
+            "no national opt-out list is configured",
+            hint="add [optouts.national], or an exemption with its document's reference",
+        )
+    answers = NationalAnswers(rules.national, configuration.base, rules.exempt("national_other_nations"))
+    yield Binding("national", answers, _everywhere)
+    # A flag of the GP system can only add to those whom the service's list leaves out.
+    yield Binding("national_flags", flags, _everywhere)
+
+
+def _kept_here(configuration: Configuration) -> Iterator[Binding]:
+    """Registers that the ICS keeps itself: lists, and classes of its own."""
+    rules = configuration.optouts
+    for name, listed, header, reason in (
+        ("listed_sensitive", rules.sensitive, lists.SENSITIVE, Reason.SENSITIVE),
+        ("listed_objections", rules.objections, lists.OBJECTING, Reason.LOCAL_OBJECTION),
+    ):
+        if listed:
+            register = lists.ListedPeople(configuration.at(listed.list), header, reason, listed.max_age_days)
+            yield Binding(name, register, _everywhere)
+    for place, each in enumerate(rules.registers):
+        where = _everywhere if each.applies_to == "everything" else _gp
+        yield Binding(f"own_{place}", Own(each, configuration.base), where)
 
 
 def _everywhere(feed: Feed) -> bool:
@@ -97,72 +134,19 @@ def _gp(feed: Feed) -> bool:
     return feed.setting == "primary_care"
 
 
-def _sensitive(known: Roster, who: People) -> Numbers:
-    flagged = known.entries.lazy().filter("whole_person")
-    return _array(follow(flagged, who.current, "number").select("_followed").collect()["_followed"])
-
-
-def _flagged(known: Roster, who: People, optout: str) -> Numbers:
-    """Current numbers of the people whom a flag of this kind says to be out."""
-    rows = known.flags.filter((pl.col("optout") == optout) & pl.col("out")).select("namespace", "key")
-    by_number = (
-        rows.filter(pl.col("namespace") == BY_NUMBER).select(pl.col("key").cast(pl.Int64).alias("number")).lazy()
-    )
-    direct = follow(by_number, who.current, "number").collect()
-    # A replaced number stays out beside the current one: rows may still carry it.
-    return distinct(
-        _array(direct["_followed"]),
-        _array(direct["number"]),
-        _array(rows.join(_keys(who), on=["namespace", "key"])["_number"]),
-    )
-
-
 def type1_codes(configuration: Configuration) -> Codes:
     """The codes of type 1 opt-outs that count for this purpose."""
     local = configuration.optouts.type1.codes
     return read_codes(configuration.at(local) if local else None)
 
 
-def _type1(configuration: Configuration, direct: Sequence[Delivery], known: Roster, who: People) -> Type1Dissents:
-    codes = type1_codes(configuration)
-    records = known.type1.filter(~pl.col("deleted") & pl.col("code").is_in(codes.all()))
-    joined = records.join(_keys(who), on=["namespace", "key"], how="inner")
-    newest_ = newest(direct, _tells_type1)
-    return Type1Dissents(
-        records=joined.select(
-            pl.col("_number").alias("number"),
-            pl.col("code").is_in(sorted(codes.withdrawal)).alias("withdrawal"),
-            "date",
-        ),
-        flagged=_flagged(known, who, "type1"),
-        newest=newest_,
-        max_age_days=configuration.optouts.type1.max_age_days,
-        missed=tuple(each for each in _missed(known, codes) if each[0] in newest_),
-    )
-
-
-def _keys(who: People) -> pl.DataFrame:
-    """Every key with its current number: `namespace`, `key` (String) and `_number` (Int64)."""
-    parts = [part.select(pl.lit(name).alias("namespace"), "key", "_number") for name, part in who.by_namespace.items()]
-    return (
-        pl.concat(parts)
-        if parts
-        else pl.DataFrame(schema={"namespace": pl.String, "key": pl.String, "_number": pl.Int64})
-    )
-
-
-def _missed(known: Roster, codes: Codes) -> Iterator[tuple[str, str]]:
-    """Tables and codes for which some earlier delivery, now only on the roster, was not searched."""
-    for (table,), rows in known.searched.group_by("table", maintain_order=True):
-        oldest = rows["oldest"].min()
-        searched = dict(rows.select("code", "oldest").iter_rows())
-        for code in codes.all():
-            if code not in codes.redelivered and searched.get(code) != oldest:
-                yield str(table), code
-
-
-def _array(column: pl.Series) -> Numbers:
-    return distinct(column.drop_nulls().to_numpy().astype(np.int64))
+def restricted_codes(configuration: Configuration, now: datetime) -> tuple[Restricted, tuple[Evidence, ...]]:
+    """Codes whose rows do not go on, and the list that says so."""
+    rules = configuration.optouts.restricted
+    if rules is None:
+        return Restricted(), ()
+    kept = lists.read(configuration.at(rules.list), restricted.HEADER, rules.max_age_days, now)
+    return Restricted.of(kept), (kept.evidence,)
 
 
 def _tells_type1(table: Table) -> bool:
@@ -193,8 +177,10 @@ def newest_sharing(direct: Sequence[Delivery]) -> Sequence[datetime]:
     return list(newest(direct, _tells_sharing).values())
 
 
-def sharing(configuration: Configuration, direct: Sequence[Delivery], now: datetime) -> practices.Sharing:
-    """Which practices share, by the agreements in the extracts and the ICS's own list."""
+def sharing(
+    configuration: Configuration, direct: Sequence[Delivery], now: datetime
+) -> tuple[practices.Sharing, tuple[Evidence, ...]]:
+    """Which practices share, by the agreements in the extracts and the ICS's own list; and that list, for the account."""
     rules = configuration.optouts.practices
     ages.check(newest(direct, _tells_sharing), "sharing agreements", rules.max_age_days, now)
     agreed = {}
@@ -207,28 +193,43 @@ def sharing(configuration: Configuration, direct: Sequence[Delivery], now: datet
                 agreed[delivery.feed.name] = practices.agreements(
                     rows.select(practice=table.sharing.practice, shares=shares, delivered="_delivered")
                 )
-    listed = practices.read_list(configuration.at(rules.list), now.date()) if rules.list else frozenset()
-    return practices.Sharing(agreed, listed)
+    if rules.list is None:
+        return practices.Sharing(agreed, frozenset()), ()
+    kept = lists.read(configuration.at(rules.list), practices.HEADER, rules.max_age_days, now)
+    return practices.Sharing(agreed, *practices.listed(kept, now.date())), (kept.evidence,)
 
 
 def check_coverage(configuration: Configuration, made: Sequence[TableParts]) -> None:
-    """Refuse when the national list does not cover a table: too many of its people were never asked about.
+    """Refuse when the registers cannot be those of the people in a table.
 
     Raises:
-        PolicyError: Names the feed, the table and the share.
+        PolicyError: Too many of a table's people were never asked about, or a list that the ICS keeps names too many of
+            them; says the feed, the table and the share.
     """
-    rules = configuration.optouts.national
-    if rules is None:
-        return
-    not_taken = (Reason.PRACTICE_NOT_SHARING, Reason.BEFORE_EARLIEST, Reason.CODE_NOT_KEPT)
+    rules = configuration.optouts
+    not_taken = (Reason.BEFORE_EARLIEST, Reason.CODE_NOT_KEPT)
     decided = [reason.value for reason in (*VERDICTS, *not_taken)]
+    limits = {Reason.NATIONAL_NOT_ASKED: rules.national.max_not_asked} if rules.national else {}
+    limits |= {Reason.LOCAL_OBJECTION: rules.objections.max_share} if rules.objections else {}
+    limits |= {Reason.SENSITIVE: rules.sensitive.max_share} if rules.sensitive else {}
     for table in made:
-        unasked = sum(part.removed.get(Reason.NATIONAL_NOT_ASKED.value, 0) for part in table.parts)
         # Every row of a person with a usable number counts, whatever else removed it.
         people = sum(part.kept + sum(part.removed.get(reason, 0) for reason in decided) for part in table.parts)
-        if unasked > rules.max_not_asked * people:
-            raise PolicyError(
-                f"the national opt-out list does not cover {table.feed} {table.table}: {unasked} of {people} rows are "
-                "of people who were never asked about",
-                hint="ask the service about everyone in the flow, then run again: `linkage optouts request`",
-            )
+        for reason, limit in limits.items():
+            rows = sum(part.removed.get(reason.value, 0) for part in table.parts)
+            if rows > limit * people:
+                raise _not_of_these_people(reason, table, limit)
+
+
+def _not_of_these_people(reason: Reason, table: TableParts, limit: float) -> PolicyError:
+    where = f"{table.feed} {table.table}"
+    if reason is Reason.NATIONAL_NOT_ASKED:
+        return PolicyError(
+            f"the national opt-out list does not cover {where}: more than {limit:.0%} of its rows are of people who were "
+            "never asked about",
+            hint="ask the service about everyone in the flow, then run again: `linkage optouts request`",
+        )
+    return PolicyError(
+        f"{where}: more than {limit:.0%} of its rows are removed as {reason.value}, too many for the list to be believed",
+        hint="it may be a list of those who may be used; correct it, or raise max_share with a reason",
+    )

@@ -94,12 +94,55 @@ class Practices(Section):
     """Practices that do not share.
 
     Attributes:
-        list: A CSV file `ods_code,from,to,note` kept by the ICS, on top of the sharing agreements in the extracts.
-        max_age_days: Agreements delivered longer ago than this refuse the run.
+        list: A list `not_sharing_ods_code,from,to,note` kept by the ICS, on top of the sharing agreements in the extracts.
+        max_age_days: Agreements delivered longer ago than this, or a list not known to be complete since, refuse the run.
     """
 
     list: Path | None = None
     max_age_days: int = Field(default=35, ge=0)
+
+
+class ListedPeople(Section):
+    """People on a list that the ICS keeps, whatever the reason.
+
+    Attributes:
+        list: The list, readable by its owner only.
+        max_age_days: A list not known to be complete for longer than this refuses the run.
+        max_share: The largest believable share of a table's rows that it removes; above it the list is taken for
+            something else (a list of those who may be used) and the run is refused.
+    """
+
+    list: Path
+    max_age_days: int = Field(default=35, ge=0)
+    max_share: float = Field(default=0.1, ge=0, le=1)
+
+
+class Restricted(Section):
+    """Codes whose records the law restricts.
+
+    Attributes:
+        list: A list `restricted_code,note` kept by the ICS; a code that ends in % stands for all that begin so.
+        max_age_days: A list not known to be complete for longer than this refuses the run.
+    """
+
+    list: Path
+    max_age_days: int = Field(default=366, ge=0)
+
+
+class OwnRegister(Section):
+    """A register that the ICS wrote itself: a class with one method.
+
+    Attributes:
+        file: The Python file that the class is in.
+        name: The class.
+        settings: What it is made with, besides `base`, the folder of the configuration.
+        applies_to: `everything` that is known of the person, or `primary_care` only.
+    """
+
+    file: Path
+    name: str = Field(pattern=r"^[A-Za-z_]\w*$")
+    settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    applies_to: Literal["everything", "primary_care"] = "everything"
 
 
 class Exemption(Section):
@@ -107,12 +150,13 @@ class Exemption(Section):
 
     Attributes:
         optout: What is lifted; `national_other_nations` lifts the national opt-out for numbers issued in Scotland and
-            Ireland only, about which the service may not know.
+            Ireland only, about which the service may not know; `practices_moved` lets in what was recorded of people
+            before they left a practice that shares for one that does not.
         reference: The document.
         expires: The last day on which it does.
     """
 
-    optout: Literal["national", "national_other_nations", "type1", "practices"]
+    optout: Literal["national", "national_other_nations", "type1", "practices", "practices_moved"]
     reference: str = Field(min_length=3)
     expires: date | None = None
 
@@ -129,12 +173,23 @@ class Late(Section):
 
 
 class OptOuts(Section):
-    """Everything binds unless an exemption with a reference lifts it."""
+    """Everything binds unless an exemption with a reference lifts it.
+
+    Attributes:
+        objections: People who objected to the ICS itself.
+        sensitive: People whose record is sensitive for a reason that no source marks.
+        restricted: Codes whose records the law restricts; a row with one of them is removed.
+        registers: Registers of the ICS's own.
+    """
 
     national: National | None = None
     type1: Type1 = Type1()
     practices: Practices = Practices()
     late: Late = Late()
+    objections: ListedPeople | None = None
+    sensitive: ListedPeople | None = None
+    restricted: Restricted | None = None
+    registers: tuple[OwnRegister, ...] = ()
     exemptions: tuple[Exemption, ...] = ()
 
     def exempt(self, optout: str) -> bool:

@@ -22,6 +22,7 @@ from linkage.contract import Feed, Table
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError
 from linkage.held import LateLists
 from linkage.link.withdraw import MOVED, PRACTICES, WITHDRAWN, Lists, people_columns, practice_column
+from linkage.optouts.lists import OBJECTING, SENSITIVE
 from linkage.optouts.policy import MAY_BE_USED, VERDICTS, Policy, Standing
 from linkage.pseudonymise.reverser import KeyHolderKeyset, Reverser
 from linkage.reasons import Reason
@@ -102,9 +103,9 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
     return Made(found.run_id, withdrawn, lists.moved.height, about.good_until)
 
 
-def informing(feed: Feed, flow: Flow) -> Feed:
+def informing(feed: Feed, flow: Flow, *, by_codes: bool = False) -> Feed:
     """Of a feed, what tells of opt-outs, of replaced numbers and of practices; no table where none of them does."""
-    narrowed = select.narrowed(feed, flow)
+    narrowed = select.narrowed(feed, flow, by_codes=by_codes)
     tells = any(_tells(table) or any(c.whole_person for c in table.columns.values()) for table in feed.tables.values())
     kept = {
         name: table
@@ -115,7 +116,7 @@ def informing(feed: Feed, flow: Flow) -> Feed:
 
 
 def _tells(table: Table) -> bool:
-    return bool(table.type1 or table.optout_flags or table.superseded or table.sharing)
+    return bool(table.type1 or table.optout_flags or table.superseded or table.sharing or table.registration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,10 @@ def _ends(configuration: Configuration, policy: Policy, delivered: Sequence[Deli
         yield from (each.as_of + days for each in policy.evidence if each.name.startswith("national"))
     if not rules.exempt("type1"):
         yield from (each + timedelta(days=rules.type1.max_age_days) for each in binding.newest_type1(delivered))
+    for name, listed in ((OBJECTING[0], rules.objections), (SENSITIVE[0], rules.sensitive)):
+        if listed:
+            own = timedelta(days=listed.max_age_days + 1)
+            yield from (each.as_of + own for each in policy.evidence if each.name == name)
     if policy.sharing is not None:
         yield from (each + timedelta(days=rules.practices.max_age_days) for each in binding.newest_sharing(delivered))
 

@@ -80,7 +80,7 @@ def decide(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Lazy
     if feed.unlinked == "keep":
         person = pl.lit(None, pl.String)
     test, own = Reason.TEST_PATIENT.value, flagged(table)
-    hidden = pl.when(pl.col(HIDDEN)).then(pl.lit(Reason.SENSITIVE.value))
+    hidden = pl.when(pl.col(HIDDEN) | work.policy.restricted.holds(table)).then(pl.lit(Reason.SENSITIVE.value))
     flags = pl.coalesce(pl.when(own == test).then(pl.lit(test)), hidden, own, pl.col(KEY_REMOVES))
     not_here = [test, Reason.DELETED.value]
     return frame.with_columns(

@@ -7,38 +7,36 @@ from collections.abc import Sequence
 import polars as pl
 
 from linkage import nhs_number
-from linkage.contract import Role, Table, Type1
-from linkage.optouts.type1_codes import Codes, plain
-from linkage.site import INACTIVE, Delivery, cleaned, flagged, narrow, reading, small, whole_person
+from linkage.contract import Registration, Role, Table
+from linkage.optouts.type1_codes import Codes
+from linkage.reasons import Reason
+from linkage.site import INACTIVE, Delivery, cleaned, flagged, narrow, reading, small, stamp, whole_person
 from linkage.sources import clean
 from linkage.sources.inspect import Extract
-from linkage.sources.roster import BY_NUMBER, ENTRIES, FLAGS, SEARCHED, SUPERSEDED, TYPE1, Roster
+from linkage.sources.roster import BY_NUMBER, ENTRIES, FLAGS, REGISTRATIONS, SEARCHED, SUPERSEDED, Roster
+from linkage.type1_search import Type1Search
 
 
 def roster(known: Roster, delivered: Sequence[Delivery], codes: Codes) -> Roster:
     """Bring the roster up to date with what was delivered."""
-    entries, replaced, flags, searched = [], [], [], []
-    type1_records: list[pl.DataFrame] = []
+    entries, type1_records, replaced, flags, searched, registered = [], [known.type1], [], [], [], []
     for delivery in delivered:
         for name, table in delivery.feed.tables.items():
             for extract in delivery.extracts[name]:
                 if table.roster:
                     entries.append(_entries(delivery, table, extract))
                 if table.type1:
-                    seen = pl.concat([known.type1, *type1_records])
-                    type1_records.append(_type1(delivery, table, table.type1, extract, codes))
-                    type1_records.append(_taken_back(delivery, table, table.type1, extract, codes, seen))
+                    search = Type1Search(delivery, table, table.type1, extract, codes)
+                    type1_records.append(search.find(pl.concat(type1_records)))
                     searched.append(_searched(f"{delivery.feed.name} {name}", extract, codes))
                 if table.superseded:
                     replaced.append(_superseded(delivery, table, extract))
                 if table.optout_flags:
                     flags += _flags(delivery, table, extract)
+                if table.registration:
+                    registered.append(_registrations(delivery, table, table.registration, extract))
     known = known.with_entries(entries).with_type1(type1_records).with_superseded(replaced)
-    return known.with_flags(flags).with_searched(searched)
-
-
-def _stamp(extract: Extract) -> pl.Expr:
-    return pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us"))
+    return known.with_flags(flags).with_searched(searched).with_registrations(registered)
 
 
 def _entries(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
@@ -60,83 +58,39 @@ def _entries(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame
                 practice=pl.col(practice[0]) if practice else pl.lit(None),
                 removes=flagged(part),
                 whole_person=whole_person(part),
-                delivered=_stamp(extract),
+                delivered=stamp(extract),
             )
             .cast(ENTRIES)
             .collect(engine="streaming")
         )
 
 
-def _type1(delivery: Delivery, table: Table, places: Type1, extract: Extract, codes: Codes) -> pl.DataFrame:
-    """Rows with a type 1 code: one for each of the row's code columns that holds one."""
-    key = table.person_keys[0]
-    names = [places.record, key, *places.code, places.date, *([places.deleted] if places.deleted else [])]
-    deleted = pl.col(places.deleted).fill_null(value=False) if places.deleted else pl.lit(value=False)
-    found = []
-    with reading(extract, delivery.feed):
-        rows = cleaned(delivery, narrow(table, names), extract)
-        for name in places.code:
-            found.append(
-                rows.filter(plain(pl.col(name)).is_in(codes.all()))
-                .select(
-                    namespace=pl.lit(table.columns[key].namespace),
-                    key=pl.col(key),
-                    record=pl.col(places.record),
-                    code=plain(pl.col(name)),
-                    date=pl.col(places.date),
-                    deleted=deleted,
-                    delivered=_stamp(extract),
-                )
-                .cast(TYPE1)
-                .collect(engine="streaming")
-            )
-    return pl.concat(found)
-
-
-def _taken_back(
-    delivery: Delivery, table: Table, places: Type1, extract: Extract, codes: Codes, seen: pl.DataFrame
-) -> pl.DataFrame:
-    """Records that held a type 1 code when last seen and hold none here: changed, or deleted by a row that says no more.
-
-    Such a row may even lack the person, so a record is known by its own name.
-    """
-    seen = seen.filter(pl.col("namespace") == table.columns[table.person_keys[0]].namespace)
-    seen = seen.unique(["key", "record"], keep="last", maintain_order=True)
-    if seen.is_empty():
-        return TYPE1.to_frame()
-    names = [places.record, *places.code]
-    holds = [plain(pl.col(name)).is_in(codes.all()).fill_null(value=False) for name in places.code]
-    with reading(extract, delivery.feed):
-        rows = cleaned(delivery, narrow(table, names), extract).filter(~pl.any_horizontal(holds))
-        found = (
-            rows.select(record=pl.col(places.record))
-            .unique()
-            .join(seen.lazy(), on="record")
-            .collect(engine="streaming")
-        )
-    return found.with_columns(deleted=pl.lit(value=True), delivered=_stamp(extract)).select(TYPE1.names())
-
-
 def _searched(table: str, extract: Extract, codes: Codes) -> pl.DataFrame:
-    return pl.select(table=pl.lit(table), code=pl.lit(pl.Series(codes.all())), oldest=_stamp(extract)).cast(SEARCHED)
+    return pl.select(table=pl.lit(table), code=pl.lit(pl.Series(codes.all())), oldest=stamp(extract)).cast(SEARCHED)
+
+
+def _person(table: Table) -> tuple[str, str, pl.Expr]:
+    """How a table's rows name their person: the column, the namespace, and the key (String) as the roster has it."""
+    if table.person_keys:
+        name = table.person_keys[0]
+        return name, table.columns[name].namespace or "", pl.col(name)
+    name = table.subjects[0]
+    parsed = nhs_number.parse_expr(name, integer=table.columns[name].kind == "integer")
+    return name, BY_NUMBER, parsed.struct.field("number").cast(pl.String)
 
 
 def _flags(delivery: Delivery, table: Table, extract: Extract) -> list[pl.DataFrame]:
     """For each opt-out flag and person: whether some row says that they are out; what cannot be read says so too."""
-    who = table.person_keys[0] if table.person_keys else table.subjects[0]
+    who, namespace, key = _person(table)
     part = narrow(table, [who, *table.optout_flags])
-    if table.person_keys:
-        namespace, key = table.columns[who].namespace or "", pl.col(who)
-    else:
-        parsed = nhs_number.parse_expr(who, integer=table.columns[who].kind == "integer")
-        namespace, key = BY_NUMBER, parsed.struct.field("number").cast(pl.String)
     found = []
     with reading(extract, delivery.feed):
-        rows = cleaned(delivery, part, extract).filter(~pl.col("_malformed"))
+        rows = cleaned(delivery, part, extract)
         for name in table.optout_flags:
             column = table.columns[name]
             says = (pl.col(name) == pl.lit(column.out_when)).fill_null(value=False) | pl.col(name + clean.INVALID)
-            frame = rows.select(key=key, out=says).filter(pl.col("key").is_not_null())
+            # A broken row cannot take a no back.
+            frame = rows.filter(~pl.col("_malformed")).select(key=key, out=says).filter(pl.col("key").is_not_null())
             people = frame.group_by("key").agg(pl.col("out").any()).collect(engine="streaming")
             found.append(
                 people.select(
@@ -144,10 +98,34 @@ def _flags(delivery: Delivery, table: Table, extract: Extract) -> list[pl.DataFr
                     key="key",
                     optout=pl.lit(column.optout),
                     out="out",
-                    delivered=_stamp(extract),
+                    delivered=stamp(extract),
                 ).cast(FLAGS)
             )
     return found
+
+
+def _registrations(delivery: Delivery, table: Table, places: Registration, extract: Extract) -> pl.DataFrame:
+    who, namespace, key = _person(table)
+    dates = [places.start, *filter(None, [places.end])]
+    flags = [name for name in table.with_role(Role.FLAG) if table.columns[name].removes]
+    part = narrow(table, [who, places.practice, *dates, *flags])
+    with reading(extract, delivery.feed):
+        rows = cleaned(delivery, part, extract).filter(~pl.col("_malformed") & ~pl.col(INACTIVE))
+        return (
+            rows.select(
+                feed=pl.lit(delivery.feed.name),
+                namespace=pl.lit(namespace),
+                key=key,
+                practice=pl.col(places.practice),
+                start=pl.col(places.start),
+                end=pl.col(places.end) if places.end else pl.lit(None, pl.Date),
+                deleted=(flagged(part) == Reason.DELETED.value).fill_null(value=False),
+                delivered=stamp(extract),
+            )
+            .filter(pl.col("key").is_not_null())
+            .cast(REGISTRATIONS)
+            .collect(engine="streaming")
+        )
 
 
 def _superseded(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:

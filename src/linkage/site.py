@@ -59,14 +59,14 @@ class Delivery:
 
 
 def deliveries(
-    configuration: Configuration, now: datetime, narrowed: Callable[[Feed, Flow], Feed] = select.narrowed
+    configuration: Configuration, now: datetime, narrowed: Callable[..., Feed] = select.narrowed
 ) -> Iterator[Delivery]:
     """Find and inspect the files of every flow.
 
     Args:
         configuration: The purpose.
         now: Nothing can have been delivered after it, UTC.
-        narrowed: What is read of a flow's feed.
+        narrowed: What is read of a flow's feed, as `select.narrowed`.
 
     Raises:
         ConfigurationError: A feed is unknown, or a pseudonymised flow does not say where opt-outs were applied.
@@ -83,7 +83,7 @@ def deliveries(
         names.add(feed.name)
         _check_flow(flow, feed)
         _check_tables(flow, feed)
-        feed = narrowed(feed, flow)
+        feed = narrowed(feed, flow, by_codes=configuration.optouts.restricted is not None)
         stamp = tables.delivered(flow.database, configuration.base) if flow.database else None
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = pool.map(partial(_inspected, configuration, flow, stamp, feed), feed.tables)
@@ -217,8 +217,13 @@ def cleaned(delivery: Delivery, table: Table, extract: Extract) -> pl.LazyFrame:
 def small(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
     """The clean rows of one file in memory, with `_delivered`: for tables that only inform, such as lookups."""
     with reading(extract, delivery.feed):
-        stamp = pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us")).alias("_delivered")
-        return cleaned(delivery, table, extract).with_columns(stamp).collect(engine="streaming")
+        rows = cleaned(delivery, table, extract).with_columns(stamp(extract).alias("_delivered"))
+        return rows.collect(engine="streaming")
+
+
+def stamp(extract: Extract) -> pl.Expr:
+    """When a file was delivered (Datetime[us], UTC)."""
+    return pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us"))
 
 
 def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[str, pl.DataFrame]:

@@ -156,6 +156,11 @@ class Table(Part):
         return self.with_role(Role.PSEUDONYM)
 
     @property
+    def dated(self) -> str | None:
+        """The column by which a row is older or newer: its event's start, or that of its month."""
+        return self.event.start if self.event else self.month
+
+    @property
     def optout_flags(self) -> tuple[str, ...]:
         """Columns that tell of an opt-out of the row's person."""
         return tuple(name for name, column in self.columns.items() if column.optout)

@@ -6,6 +6,7 @@ import polars as pl
 
 from linkage.contract import Feed, Role, Table
 from linkage.optouts.policy import MAY_BE_USED, VERDICTS, Policy, Standing
+from linkage.optouts.practices import Sharing
 from linkage.reasons import Reason
 
 OPTOUT_REASON = "_optout_reason"
@@ -30,16 +31,31 @@ def apply(frame: pl.LazyFrame, feed: Feed, table: Table, policy: Policy) -> pl.L
         _worst("_number", "_given", standing).alias("_verdict"),
         *(_worst(name, f"{name}_given", standing).alias(f"{name}_verdict") for name in table.others),
     )
-    by_person = {reason: pl.col("_verdict") == place for place, reason in enumerate(VERDICTS)}
-    rules = [(by_person[Reason.SENSITIVE], Reason.SENSITIVE)]
+    rules = {reason: pl.col("_verdict") == place for place, reason in enumerate(VERDICTS)}
     if policy.sharing is not None and feed.setting == "primary_care":
-        practice = pl.coalesce(*table.with_role(Role.PRACTICE)[:1], "_practice")
-        rules.append((policy.sharing.not_sharing(practice, feed.name), Reason.PRACTICE_NOT_SHARING))
-    rules += [(by_person[reason], reason) for reason in VERDICTS if reason is not Reason.SENSITIVE]
+        rules[Reason.PRACTICE_NOT_SHARING] |= _by_practice(policy.sharing, feed, table)
     return frame.with_columns(
-        pl.coalesce(pl.when(condition).then(pl.lit(reason.value)) for condition, reason in rules).alias(OPTOUT_REASON),
+        pl.coalesce(pl.when(condition).then(pl.lit(reason.value)) for reason, condition in rules.items()).alias(
+            OPTOUT_REASON
+        ),
         *(pl.when(pl.col(f"{name}_verdict") == MAY_BE_USED).then(name).alias(name) for name in table.others),
     )
+
+
+def _by_practice(sharing: Sharing, feed: Feed, table: Table) -> pl.Expr:
+    """Whether the practice keeps a row out: it does not share, did not on the row's day, or the person had left by then."""
+    practice = pl.coalesce(*table.with_role(Role.PRACTICE)[:1], "_practice")
+    out = sharing.not_sharing(practice, feed.name)
+    if table.dated is None:
+        return out
+    day = pl.col(table.dated)
+    if table.columns[table.dated].kind == "datetime":
+        day = day.dt.date()
+    if sharing.periods:
+        out |= sharing.was_not_sharing(practice, day)
+    if sharing.leavers.height:
+        out |= sharing.after_leaving("_number", day)
+    return out
 
 
 def _worst(number: str, given: str, standing: Standing) -> pl.Expr:

@@ -17,11 +17,13 @@ from linkage import nhs_number
 from linkage.optouts.lookup import Lookup
 from linkage.optouts.practices import Sharing
 from linkage.optouts.registers import Evidence, Numbers, Said, distinct
+from linkage.optouts.restricted import Restricted
 from linkage.reasons import Reason
 
 # In the order of precedence: of two verdicts the smaller one counts.
 VERDICTS = (
     Reason.SENSITIVE,
+    Reason.PRACTICE_NOT_SHARING,
     Reason.LOCAL_OBJECTION,
     Reason.TYPE1_OPT_OUT,
     Reason.NATIONAL_OPT_OUT,
@@ -70,12 +72,14 @@ class Policy:
     Attributes:
         standings: Standing of people, by feed.
         sharing: Practices that share, or None where that is exempt.
+        restricted: Codes whose rows do not go on, whoever's they are.
         allow_test_numbers: Whether numbers of the test range are people.
         evidence: The registers' files.
     """
 
     standings: Mapping[str, Standing]
     sharing: Sharing | None
+    restricted: Restricted = field(default_factory=Restricted)
     allow_test_numbers: bool = False
     evidence: tuple[Evidence, ...] = ()
 

@@ -7,7 +7,7 @@ those, and the reason for everybody else. `policy.py` brings any number of both 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from linkage.reasons import Reason
 
-__all__ = ["NONE", "Evidence", "Flagged", "Numbers", "Register", "Said", "distinct"]
+__all__ = ["NONE", "Evidence", "Flagged", "Numbers", "Register", "Said", "distinct", "followed"]
 
 Numbers = npt.NDArray[np.int64]
 NONE: Numbers = np.array([], dtype=np.int64)
@@ -81,6 +81,20 @@ class Register(Protocol):
             PolicyError: It is missing, damaged, too old or not believable; nothing is released then.
         """
         ...
+
+
+def followed(said: Said, replaced: Numbers, current: Numbers) -> Said:
+    """The same, where whoever said no under a number that was replaced has said so under the current one too.
+
+    Args:
+        said: What a register says.
+        replaced: Numbers that were replaced.
+        current: For each the one that counts now.
+    """
+    if not len(replaced):
+        return said
+    out = {reason: distinct(numbers, current[np.isin(replaced, numbers)]) for reason, numbers in said.out.items()}
+    return replace(said, out=out)
 
 
 def distinct(*parts: Numbers) -> Numbers:

@@ -50,7 +50,28 @@ TYPE1 = pl.Schema(
 SUPERSEDED = pl.Schema({"superseded": _NUMBER, "current": _NUMBER, "delivered": STAMP})
 FLAGS = pl.Schema({"namespace": _TEXT, "key": _TEXT, "optout": _TEXT, "out": _FLAG, "delivered": STAMP})
 SEARCHED = pl.Schema({"table": _TEXT, "code": _TEXT, "oldest": STAMP})
-_PARTS = {"entries": ENTRIES, "type1": TYPE1, "superseded": SUPERSEDED, "flags": FLAGS, "searched": SEARCHED}
+CLAIMS = pl.Schema({"namespace": _TEXT, "key": _TEXT, "number": _NUMBER, "delivered": STAMP})
+REGISTRATIONS = pl.Schema(
+    {
+        "feed": _TEXT,
+        "namespace": _TEXT,
+        "key": _TEXT,
+        "practice": _TEXT,
+        "start": _DATE,
+        "end": _DATE,
+        "deleted": _FLAG,
+        "delivered": STAMP,
+    }
+)
+_PARTS = {
+    "entries": ENTRIES,
+    "type1": TYPE1,
+    "superseded": SUPERSEDED,
+    "flags": FLAGS,
+    "searched": SEARCHED,
+    "claims": CLAIMS,
+    "registrations": REGISTRATIONS,
+}
 BY_NUMBER = ""  # the namespace of people who are known by their number
 _HOPS = 32
 
@@ -61,11 +82,13 @@ class Roster:
 
     Attributes:
         entries: One row for each key: its number as delivered (Int64) or the reason it has none.
-        type1: One row for each type 1 code recorded, latest version.
+        type1: One row for each type 1 code recorded, latest version; one that holds no such code any more counts as deleted.
         superseded: One row for each replaced number.
         flags: One row for each person and kind of opt-out that a flag column told of, latest delivery; where the namespace
             is `BY_NUMBER` the key is an NHS number.
         searched: For each table with type 1 codes and each code: the oldest delivery that was searched for it.
+        claims: The numbers of each ambiguous key: what it says of an opt-out is said of all of them.
+        registrations: One row for each registration with a practice, latest version; a key as in `flags`.
     """
 
     entries: pl.DataFrame
@@ -73,6 +96,8 @@ class Roster:
     superseded: pl.DataFrame
     flags: pl.DataFrame
     searched: pl.DataFrame
+    claims: pl.DataFrame
+    registrations: pl.DataFrame
 
     def __repr__(self) -> str:
         return f"Roster({self.entries.height} keys, {self.superseded.height} replaced numbers)"
@@ -105,13 +130,25 @@ class Roster:
             pl.col("whole_person").any(),
             pl.col("delivered").last(),
         )
-        return replace(self, entries=_known_by(delivered, merged.select(ENTRIES.names()).cast(ENTRIES)))
+        ambiguous = merged.filter(pl.col("reason") == Reason.PERSON_AMBIGUOUS.value)
+        said = pl.concat([self.claims, entries.select(CLAIMS.names()).filter(pl.col("number").is_not_null())])
+        claims = said.join(ambiguous, on=["namespace", "key", "delivered"], how="semi").unique(maintain_order=True)
+        return replace(self, entries=_known_by(delivered, merged.select(ENTRIES.names()).cast(ENTRIES)), claims=claims)
 
     def with_type1(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
-        """Take type 1 codes; for each record the latest delivered version counts."""
+        """Take type 1 codes; for each record the latest delivered version counts, and every row without a record."""
         keys = ["namespace", "key", "record"]
         rows = pl.concat([self.type1, *deliveries])
-        return replace(self, type1=_latest(rows, keys).unique(maintain_order=True))
+        named = _latest(rows.filter(pl.col("record").is_not_null()), keys)
+        return replace(
+            self, type1=pl.concat([named, rows.filter(pl.col("record").is_null())]).unique(maintain_order=True)
+        )
+
+    def with_registrations(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
+        """Take registrations; of one that began with one practice on one day the latest delivered version counts."""
+        keys = ["feed", "namespace", "key", "practice", "start"]
+        rows = _latest(pl.concat([self.registrations, *deliveries]), keys)
+        return replace(self, registrations=rows.unique(maintain_order=True))
 
     def with_superseded(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take replaced numbers; for each the latest delivery counts."""

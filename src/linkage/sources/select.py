@@ -77,7 +77,7 @@ class Selection:
         if columns := deciding(name, table, self.codes):
             listed = pl.any_horizontal(pl.col(each).is_in(sorted(self._listed(name, each))) for each in columns)
             reasons.insert(0, _unless(listed, Reason.CODE_NOT_KEPT))
-        if self.earliest and (day := dated(table)):
+        if self.earliest and (day := table.dated):
             late = pl.col(day).dt.date() if table.columns[day].kind == "datetime" else pl.col(day)
             reasons.insert(0, _unless(late >= self.earliest, Reason.BEFORE_EARLIEST))
         flags = [each for each in table.with_role(Role.FLAG) if table.columns[each].removes == "deleted"]
@@ -95,13 +95,13 @@ def deciding(name: str, table: Table, codes: Iterable[str]) -> list[str]:
     return [each for each in table.columns if {each, f"{name}.{each}"} & set(codes)]
 
 
-def dated(table: Table) -> str | None:
-    """The column by which a row of a table is older or newer: its event's start, or that of its month."""
-    return table.event.start if table.event else table.month
-
-
-def narrowed(feed: Feed, flow: Flow) -> Feed:
+def narrowed(feed: Feed, flow: Flow, *, by_codes: bool = False) -> Feed:
     """The feed with what the flow takes of it and what is decided by.
+
+    Args:
+        feed: The contract.
+        flow: What is asked for.
+        by_codes: Whether some codes decide about a row in whatever column they stand.
 
     Raises:
         ConfigurationError: The flow names a table or column that the feed does not have; says the nearest.
@@ -109,7 +109,11 @@ def narrowed(feed: Feed, flow: Flow) -> Feed:
     _check(feed, flow)
     if not flow.tables and not flow.columns:
         return feed
-    tables = {name: found for name, table in feed.tables.items() if (found := _taken(feed, name, table, flow))}
+    tables = {
+        name: found
+        for name, table in feed.tables.items()
+        if (found := _taken(feed, name, table, flow, by_codes=by_codes))
+    }
     looked_up = {
         (column.lookup or "").partition(".")[0] for table in tables.values() for column in table.columns.values()
     }
@@ -160,13 +164,13 @@ def _own_people(table: Table) -> Table:
     return table.model_copy(update={"roster": False, "columns": {**table.columns, **keys}})
 
 
-def _taken(feed: Feed, name: str, table: Table, flow: Flow) -> Table | None:
+def _taken(feed: Feed, name: str, table: Table, flow: Flow, *, by_codes: bool) -> Table | None:
     """One table of the feed as the flow takes it; None where it is neither asked for nor informs."""
     if table.kind != "records":
         return table
-    codes = deciding(name, table, flow.keep)
+    codes = deciding(name, table, flow.keep) + list(table.with_role(Role.CODE) if by_codes else ())
     if flow.tables and name not in flow.tables:
-        informs = table.roster or table.type1 or table.optout_flags
+        informs = table.roster or table.type1 or table.optout_flags or table.registration
         return table.model_copy(update={"kind": "informs", "columns": _with(table, (), codes)}) if informs else None
     if name not in flow.columns:
         return table

@@ -94,4 +94,6 @@ def _control(name: str, when: dt.datetime) -> bytes:
 def _practices(world: World) -> bytes:
     since = world.as_of - dt.timedelta(days=400)
     practice = world.places.practices[LISTED_PRACTICE]
-    return f"ods_code,from,to,note\n{practice},{since},,partners declined to share\n".encode()
+    return (
+        f"not_sharing_ods_code,from,to,note\n{practice},{since},,partners declined to share\nend,1,{world.as_of}\n"
+    ).encode()

@@ -1,0 +1,94 @@
+"""What the roster knows of people who said no, as registers: flags, type 1 codes, and practices that they moved to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from linkage.config import Type1
+from linkage.optouts import practices
+from linkage.optouts.practices import Sharing
+from linkage.optouts.registers import Flagged, Numbers, distinct
+from linkage.optouts.type1 import Type1Dissents
+from linkage.optouts.type1_codes import Codes
+from linkage.reasons import Reason
+from linkage.sources.resolve import People, follow
+from linkage.sources.roster import BY_NUMBER, Roster
+
+
+def owners(known: Roster, who: People) -> pl.DataFrame:
+    """Every key with its current number: `namespace`, `key` (String) and `number` (Int64, null where it has none).
+
+    An ambiguous key stands for each of its numbers: whichever of the people said no, none of them is used.
+    """
+    parts = [
+        part.select(pl.lit(name).alias("namespace"), "key", pl.col("_number").alias("number"))
+        for name, part in who.by_namespace.items()
+    ]
+    claims = follow(known.claims.lazy(), who.current, "number").select(
+        "namespace", "key", pl.col("_followed").alias("number")
+    )
+    return pl.concat([*parts, claims.collect()]).filter(pl.col("number").is_not_null())
+
+
+def sensitive(known: Roster, who: People) -> Flagged:
+    """People whose source marks their whole record sensitive."""
+    marked = known.entries.filter("whole_person").select("namespace", "key")
+    numbers = known.entries.filter("whole_person")["number"]
+    return Flagged(Reason.SENSITIVE, distinct(_array(numbers), _numbers(marked, known, who)))
+
+
+def flagged(reason: Reason, optout: str, known: Roster, who: People) -> Flagged:
+    """People whom a flag of this kind says to be out."""
+    rows = known.flags.filter((pl.col("optout") == optout) & pl.col("out")).select("namespace", "key")
+    return Flagged(reason, _numbers(rows, known, who))
+
+
+def type1(rules: Type1, codes: Codes, newest: Mapping[str, datetime], known: Roster, who: People) -> Type1Dissents:
+    """Type 1 opt-outs, by code and by flag; `newest` says when each table that tells of them was last delivered."""
+    records = known.type1.filter(~pl.col("deleted") & pl.col("code").is_in(codes.all()))
+    joined = records.join(owners(known, who), on=["namespace", "key"], how="inner")
+    return Type1Dissents(
+        records=joined.select("number", pl.col("code").is_in(sorted(codes.withdrawal)).alias("withdrawal"), "date"),
+        flagged=flagged(Reason.TYPE1_OPT_OUT, "type1", known, who).numbers,
+        newest=newest,
+        max_age_days=rules.max_age_days,
+        missed=tuple(each for each in _missed(known, codes) if each[0] in newest),
+    )
+
+
+def leavers(sharing: Sharing, known: Roster, who: People) -> pl.DataFrame:
+    """People who moved to a practice that does not share (`practices.LEAVERS`)."""
+    found = []
+    for (feed,), rows in known.registrations.filter(~pl.col("deleted")).group_by("feed", maintain_order=True):
+        shares = ~sharing.not_sharing(pl.col("practice"), str(feed))
+        by_key = rows.join(owners(known, who), on=["namespace", "key"], how="inner")
+        by_number = rows.filter(pl.col("namespace") == BY_NUMBER).with_columns(number=pl.col("key").cast(pl.Int64))
+        followed = follow(by_number.lazy(), who.current, "number").with_columns(number="_followed")
+        for part in (by_key.lazy(), followed):
+            found.append(part.select("number", "start", "end", shares=shares).collect())
+    return practices.moved(pl.concat(found)) if found else practices.LEAVERS.to_frame()
+
+
+def _numbers(keys: pl.DataFrame, known: Roster, who: People) -> Numbers:
+    """The numbers of some `namespace` and `key`."""
+    by_number = keys.filter(pl.col("namespace") == BY_NUMBER)["key"].cast(pl.Int64)
+    by_key = keys.join(owners(known, who), on=["namespace", "key"])["number"]
+    return distinct(_array(by_number), _array(by_key))
+
+
+def _missed(known: Roster, codes: Codes) -> Iterator[tuple[str, str]]:
+    """Tables and codes for which some earlier delivery, now only on the roster, was not searched."""
+    for (table,), rows in known.searched.group_by("table", maintain_order=True):
+        oldest = rows["oldest"].min()
+        searched = dict(rows.select("code", "oldest").iter_rows())
+        for code in codes.all():
+            if code not in codes.redelivered and searched.get(code) != oldest:
+                yield str(table), code
+
+
+def _array(column: pl.Series) -> Numbers:
+    return column.drop_nulls().to_numpy().astype(np.int64)

@@ -88,7 +88,9 @@ def prepare(folder: Path, feeds: Iterable[str]) -> Path:
     answer.with_suffix(".ctl").write_text(
         "<DTSControl><StatusRecord><DateTime>20261123060000</DateTime></StatusRecord></DTSControl>"
     )
-    (folder / "practices.csv").write_text("ods_code,from,to,note\nZ99008,,,does not share\n")
+    (folder / "practices.csv").write_text(
+        "not_sharing_ods_code,from,to,note\nZ99008,,,does not share\nend,1,2026-11-20\n"
+    )
     Keyset.create(folder / "keys.age")
     path = folder / "linkage.toml"
     path.write_text(text)

@@ -203,7 +203,7 @@ class Merge:
 
 MERGES = (
     Merge("the current one said no", ((REPLACED, OTHER),), (OTHER,), (ALLOWED, THIRD)),
-    Merge("the replaced one said no", ((REPLACED, OTHER),), (REPLACED,), (ALLOWED, OTHER, THIRD)),
+    Merge("the replaced one said no", ((REPLACED, OTHER),), (REPLACED,), (ALLOWED, THIRD)),
     Merge("a chain that ends at one who said no", ((REPLACED, OTHER), (OTHER, THIRD)), (THIRD,), (ALLOWED,)),
     Merge("a chain", ((REPLACED, OTHER), (OTHER, THIRD)), (), (ALLOWED, THIRD)),
     Merge("a circle", ((REPLACED, OTHER), (OTHER, REPLACED)), (), (ALLOWED, THIRD)),

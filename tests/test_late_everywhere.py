@@ -105,8 +105,10 @@ class Ics:
                 file.write(",".join(line.get(name.strip('"'), "") for name in header) + "\n")
 
     def leaves(self, practice: str) -> None:
-        with (self.folder / "optouts" / "practices.csv").open("a") as file:
-            file.write(f"{practice},,,left\n")
+        path = self.folder / "optouts" / "practices.csv"
+        *lines, end = path.read_text().splitlines()
+        lines.append(f"{practice},,,left")
+        path.write_text("\n".join([*lines, f"end,{len(lines) - 1},{end.rpartition(',')[2]}", ""]))
 
 
 def _people(frame: pl.DataFrame) -> set[bytes]:

@@ -19,19 +19,22 @@ from linkage.sources.resolve import People, follow
 from linkage.sources.roster import BY_NUMBER, Roster
 
 
-def owners(known: Roster, who: People) -> pl.DataFrame:
-    """Every key with its current number: `namespace`, `key` (String) and `number` (Int64, null where it has none).
-
-    An ambiguous key stands for each of its numbers: whichever of the people said no, none of them is used.
-    """
+def owners(who: People) -> pl.DataFrame:
+    """Every key with its current number: `namespace`, `key` (String) and `number` (Int64)."""
     parts = [
         part.select(pl.lit(name).alias("namespace"), "key", pl.col("_number").alias("number"))
         for name, part in who.by_namespace.items()
     ]
+    nobody = pl.DataFrame(schema={"namespace": pl.String, "key": pl.String, "number": pl.Int64})
+    return pl.concat([nobody, *parts]).filter(pl.col("number").is_not_null())
+
+
+def speakers(known: Roster, who: People) -> pl.DataFrame:
+    """The same, and an ambiguous key for each of its numbers: whichever of the people said no, none of them is used."""
     claims = follow(known.claims.lazy(), who.current, "number").select(
         "namespace", "key", pl.col("_followed").alias("number")
     )
-    return pl.concat([*parts, claims.collect()]).filter(pl.col("number").is_not_null())
+    return pl.concat([owners(who), claims.collect()]).filter(pl.col("number").is_not_null())
 
 
 def sensitive(known: Roster, who: People) -> Flagged:
@@ -50,7 +53,7 @@ def flagged(reason: Reason, optout: str, known: Roster, who: People) -> Flagged:
 def type1(rules: Type1, codes: Codes, newest: Mapping[str, datetime], known: Roster, who: People) -> Type1Dissents:
     """Type 1 opt-outs, by code and by flag; `newest` says when each table that tells of them was last delivered."""
     records = known.type1.filter(~pl.col("deleted") & pl.col("code").is_in(codes.all()))
-    joined = records.join(owners(known, who), on=["namespace", "key"], how="inner")
+    joined = records.join(speakers(known, who), on=["namespace", "key"], how="inner")
     return Type1Dissents(
         records=joined.select("number", pl.col("code").is_in(sorted(codes.withdrawal)).alias("withdrawal"), "date"),
         flagged=flagged(Reason.TYPE1_OPT_OUT, "type1", known, who).numbers,
@@ -65,7 +68,7 @@ def leavers(sharing: Sharing, known: Roster, who: People) -> pl.DataFrame:
     found = []
     for (feed,), rows in known.registrations.filter(~pl.col("deleted")).group_by("feed", maintain_order=True):
         shares = ~sharing.not_sharing(pl.col("practice"), str(feed))
-        by_key = rows.join(owners(known, who), on=["namespace", "key"], how="inner")
+        by_key = rows.join(owners(who), on=["namespace", "key"], how="inner")
         by_number = rows.filter(pl.col("namespace") == BY_NUMBER).with_columns(number=pl.col("key").cast(pl.Int64))
         followed = follow(by_number.lazy(), who.current, "number").with_columns(number="_followed")
         for part in (by_key.lazy(), followed):
@@ -76,7 +79,7 @@ def leavers(sharing: Sharing, known: Roster, who: People) -> pl.DataFrame:
 def _numbers(keys: pl.DataFrame, known: Roster, who: People) -> Numbers:
     """The numbers of some `namespace` and `key`."""
     by_number = keys.filter(pl.col("namespace") == BY_NUMBER)["key"].cast(pl.Int64)
-    by_key = keys.join(owners(known, who), on=["namespace", "key"])["number"]
+    by_key = keys.join(speakers(known, who), on=["namespace", "key"])["number"]
     return distinct(_array(by_number), _array(by_key))
 
 

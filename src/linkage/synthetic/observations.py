@@ -143,7 +143,7 @@ def _frame(chunk: Chunk, draws: Draws, entries: _Entries) -> pl.DataFrame:
     return Marks(
         owner=np.where(ambiguous, NOBODY, owner),
         reason=key_reason(people, owner),
-        not_sharing=world.places.shares(practice) == 0,
+        not_sharing=world.keeps_out(owner, practice),
         later=late.astype(np.int64),
         deleted=entries.deleted,
         plain=entries.plain & (people.roles.patient_row[owner] == PatientRow.NORMAL),

@@ -39,7 +39,7 @@ def issues(chunk: Chunk) -> pl.DataFrame:
     frame = Marks(
         owner=np.where(row_kind == PatientRow.AMBIGUOUS, NOBODY, owner),
         reason=key_reason(people, owner),
-        not_sharing=world.places.shares(practice) == 0,
+        not_sharing=world.keeps_out(owner, practice),
         later=(people.roles.late[owner] | (day >= world.today - BULK_AGE)).astype(np.int64),
         plain=row_kind == PatientRow.NORMAL,
     ).on(

@@ -124,7 +124,7 @@ def patients(chunk: Chunk) -> pl.DataFrame:
     frame = Marks(
         owner=np.where(ambiguous, NOBODY, owner),
         reason=key_reason(people, owner),
-        not_sharing=chunk.world.places.shares(practice) == 0,
+        not_sharing=chunk.world.keeps_out(owner, practice),
         later=rows.later,
         version=rows.version,
         plain=~special,

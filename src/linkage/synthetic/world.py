@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from linkage.synthetic.activity import Rates, make_rates
-from linkage.synthetic.draws import Draws, Ints
+from linkage.synthetic.draws import Draws, Flags, Ints
 from linkage.synthetic.people import WINDOW_DAYS, Population, make_people
 from linkage.synthetic.places import Places, make_places
 
@@ -35,6 +35,11 @@ class World:
     def today(self) -> int:
         """``as_of`` in days since 1970."""
         return (self.as_of - dt.date(1970, 1, 1)).days
+
+    def keeps_out(self, owner: Ints, practice: Ints) -> Flags:
+        """Whether a practice's record of each owner stays out: it does not share, or the owner's present practice does not."""
+        places = self.places
+        return np.asarray(places.shares(practice) * places.shares(self.population.practice[owner]) == 0)
 
     def chunks(self) -> Iterator[Chunk]:
         """The population in runs of 50,000 people."""

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 from small import ALLOWED, HEADER, SmallIcs, make_small_ics, row
 
+import golden
 from linkage import pipeline
 from linkage.cli import demo
 from linkage.errors import ConfigurationError
@@ -80,6 +81,20 @@ def test_only_the_columns_asked_for_leave(ics: SmallIcs) -> None:
         [(76,)],
         [(75,), (76,)],
     )
+
+
+def test_a_range_names_numbered_columns(tmp_path: Path) -> None:
+    """Of a wide extract: those that leave, and those whose codes decide; any of them is enough."""
+    path = golden.prepare(tmp_path, ["sus_apc_flat"])
+    lines = 'columns = { episode = ["diagnosis_{1..2}"] }\nkeep = { "diagnosis_{1..20}" = ["I10X", "S720"] }\n'
+    path.write_text(path.read_text().replace("[[flows]]\n", f"[[flows]]\n{lines}"))
+    report = pipeline.run(path, now=golden.NOW)
+    codes = _published(report, "SELECT diagnosis_1, diagnosis_2 FROM sus_apc_flat_episode ORDER BY ALL")
+    assert codes == [("J189", "I10X"), ("S720", None)]
+    assert "diagnosis_3" not in _columns(report, "sus_apc_flat_episode")
+    path.write_text(path.read_text().replace("{1..2}", "{2..1}"))
+    with pytest.raises(ConfigurationError, match="not a range that counts up"):
+        pipeline.run(path, now=golden.NOW)
 
 
 def test_a_correction_that_is_not_asked_for_withdraws_what_it_corrects(ics: SmallIcs) -> None:

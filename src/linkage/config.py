@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from linkage import numbered
 from linkage.errors import ConfigurationError
 from linkage.purpose import Purpose, Section, Strings
 
@@ -399,9 +400,11 @@ def load(path: Path) -> Configuration:
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError(f"{path}: cannot be read", hint="name an existing linkage.toml") from None
     try:
-        content = tomllib.loads(text)
+        content = numbered.written_out(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not a TOML file: {error}", hint="correct the line it names") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: {error}", hint="see docs/reference/contracts.md for ranges") from None
     try:
         configuration = Configuration.model_validate(content)
     except ValidationError as error:

@@ -14,7 +14,7 @@ import test_truth as truth
 from linkage import Keyset, contract, pipeline
 from linkage.cli import demo
 from linkage.store.open import open_store
-from made_up import MadeUp
+from made_up import MadeUp, Search
 
 FLAT = {
     ("sus_apc_flat", "APC"): "episode",
@@ -91,6 +91,15 @@ def test_a_hospital_delivers_in_one_form(store: duckdb.DuckDBPyConnection) -> No
     for feed in ("sus_apc", "sus_op", "ecds"):
         assert store.execute(providers, [feed]).fetchall() == [("ZT1",), ("ZT2",)]
         assert store.execute(providers, [f"{feed}_flat"]).fetchall() == [("ZT3",)]
+
+
+def test_nobody_is_recognised(made: MadeUp) -> None:
+    """No NHS number, name or postcode of anybody is in what is published of the wide rows."""
+    search = Search(made.people)
+    files = [path for feed, _ in FLAT for path in (made.folder / "store").rglob(f"{feed}_*/**/*.parquet")]
+    for path in files:
+        search.frame(pl.read_parquet(path, hive_partitioning=False), path)
+    assert len(files) > len(FLAT)
 
 
 def test_without_asking_nothing_is_flat(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from linkage.config import Flow
-from linkage.contract import Feed, Role, load, parse, shipped
+from linkage.contract import DROPPED, Feed, Role, Table, load, parse, shipped
 from linkage.errors import ConfigurationError
 from linkage.sources.select import Selection, narrowed
 
@@ -93,6 +93,10 @@ def test_rows_are_taken_as_the_referee_says(rows: list[Row], earliest: date | No
     assert frame.select(unwanted).to_series().to_list() == [referee(row, earliest, codes) for row in rows]
 
 
+def _leaving(table: Table) -> list[str]:
+    return sorted(name for name, rule in table.columns.items() if rule.published and rule.role not in DROPPED)
+
+
 @st.composite
 def parts_of_feeds(draw: st.DrawFn) -> Flow:
     """Any shipped contract, and a flow that takes some of its tables and columns."""
@@ -100,7 +104,7 @@ def parts_of_feeds(draw: st.DrawFn) -> Flow:
     records = feed.records()
     tables = draw(st.lists(st.sampled_from(sorted(records)), unique=True))
     columns = {
-        name: tuple(draw(st.lists(st.sampled_from(sorted(records[name].columns)), unique=True)))
+        name: tuple(draw(st.lists(st.sampled_from(_leaving(records[name])), unique=True)))
         for name in draw(st.lists(st.sampled_from(sorted(records)), unique=True))
     }
     return Flow(feed=feed.name, path=Path(), tables=tuple(tables), columns=columns)
@@ -172,6 +176,19 @@ def test_what_the_feed_does_not_have_is_refused(part: dict[str, Any], said: str,
     with pytest.raises(ConfigurationError, match=said) as refused:
         narrowed(parse(CONTRACT, "test.toml"), Flow.model_validate({"feed": "test", "path": ".", **part}))
     assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("feed", "columns", "column"),
+    [
+        ("tpp", {"registration": ("patient", "visible_to")}, "visible_to"),
+        ("emis", {"patient": ("given_name",)}, "given_name"),
+    ],
+)
+def test_a_column_that_never_leaves_is_refused(feed: str, columns: dict[str, tuple[str, ...]], column: str) -> None:
+    """Rather than left out without a word."""
+    with pytest.raises(ConfigurationError, match=f"{column}.* does not leave the site half"):
+        narrowed(load(feed), Flow(feed=feed, path=Path(), columns=columns))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from linkage.config import Flow
-from linkage.contract import Column, Feed, Role, Table
+from linkage.contract import DROPPED, Column, Feed, Role, Table
 from linkage.errors import ConfigurationError
 from linkage.reasons import Reason
 from linkage.sources.clean import INVALID
@@ -104,7 +104,8 @@ def narrowed(feed: Feed, flow: Flow, *, by_codes: bool = False) -> Feed:
         by_codes: Whether some codes decide about a row in whatever column they stand.
 
     Raises:
-        ConfigurationError: The flow names a table or column that the feed does not have; says the nearest.
+        ConfigurationError: The flow names a table or column that the feed does not have, and the nearest is said; or a
+            column that never leaves.
     """
     _check(feed, flow)
     if not flow.tables and not flow.columns:
@@ -201,6 +202,12 @@ def _check(feed: Feed, flow: Flow) -> None:
         for column in columns:
             if column not in records[name].columns:
                 raise _unknown(feed, f"column of {name}", column, records[name].columns)
+            rule = records[name].columns[column]
+            if not rule.published or rule.role in DROPPED:
+                raise ConfigurationError(
+                    f"flow {feed.name}: column {column!r} of {name} does not leave the site half",
+                    hint="take it out of the flow's columns; what is decided by it is decided all the same",
+                )
     known = {
         each for name, table in records.items() for column in table.columns for each in (column, f"{name}.{column}")
     }

@@ -22,6 +22,7 @@ _SETTINGS = {
 _KINDS = {
     "records": "records, published as `{feed}_{table}`",
     "deletions": "a delete log: names records that the source deleted",
+    "informs": "a source of persons' keys: it only informs the site half",
     "submissions": "which submissions count: it only informs the site half",
     "lookup": "a lookup: it only informs the site half",
     "sharing": "which practices share: it only informs the site half",
@@ -126,11 +127,11 @@ def _facts(feed: Feed, name: str, table: Table) -> Iterator[str]:
         yield f"Finds its person by {_code(table.person_keys)}"
     if table.event:
         yield _event(table.event)
-    if table.codes:
-        position = f", position {_code([table.codes.position])}" if table.codes.position else ""
+    for codes in table.codes:
+        position = f", position {_code([codes.position])}" if codes.position else ""
         yield (
-            f"Codes of the event `{table.codes.kind}`: {_meaning(table.codes)}system `{table.codes.system}`, "
-            f"code `{table.codes.code}`, of record `{table.codes.record}`{position}"
+            f"Codes of the event `{codes.kind}`: {_meaning(codes)}{_system(codes)}, code `{codes.code}`, "
+            f"of record `{codes.record}`{position}"
         )
     if table.number_status:
         yield f"State of the NHS numbers: `{table.number_status}`"
@@ -156,13 +157,17 @@ def _submission(rule: Submission) -> str:
 
 def _event(event: Event) -> str:
     listed = "; ".join(
-        f"codes of {_meaning(codes)}system `{codes.system}` from {_code(codes.column)}" for codes in event.codes
+        f"codes of {_meaning(codes)}{_system(codes)} from {_code(codes.column)}" for codes in event.codes
     )
     return f"Becomes the event `{event.kind}`: {_words(event)}" + (f"; {listed}" if listed else "")
 
 
 def _meaning(codes: Codes | ChildCodes) -> str:
     return f"meaning `{codes.meaning}`, " if codes.meaning else ""
+
+
+def _system(codes: Codes | ChildCodes) -> str:
+    return f"system `{codes.system}`" if codes.system else f"the system that `{codes.scheme}` names"
 
 
 def _words(part: Iterable[tuple[str, object]]) -> str:
@@ -172,6 +177,8 @@ def _words(part: Iterable[tuple[str, object]]) -> str:
 
 
 def _sources(column: Column) -> str:
+    if column.value is not None:
+        return f"always `{_plain(column.value)}`"
     return "<br>".join(f"`{_plain(source)}`" for source in column.source)
 
 
@@ -183,7 +190,7 @@ def _becomes(name: str, column: Column, table: Table) -> str:
     if table.kind != "records":
         return "read here, not published"
     match column.role:
-        case Role.PERSON if column.other:
+        case Role.PERSON | Role.PERSON_KEY if column.other:
             return f"`{name}_token`, the token of another person"
         case Role.PSEUDONYM:
             return f"one-way token of the scheme `{column.scheme}`"

@@ -13,6 +13,7 @@ from linkage.reasons import Reason
 from linkage.site import INACTIVE, Delivery, cleaned, flagged, narrow, reading, small, stamp, whole_person
 from linkage.sources import clean
 from linkage.sources.inspect import Extract
+from linkage.sources.resolve import key_of
 from linkage.sources.roster import BY_NUMBER, ENTRIES, FLAGS, REGISTRATIONS, SEARCHED, SUPERSEDED, Roster
 from linkage.type1_search import Type1Search
 
@@ -51,7 +52,7 @@ def _entries(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame
         return (
             rows.select(
                 namespace=pl.lit(table.columns[key].namespace),
-                key=pl.col(key),
+                key=key_of(table, key),
                 number=parsed.struct.field("number"),
                 reason=parsed.struct.field("reason").cast(pl.String),
                 birth_date=pl.col(birth[0]) if birth else pl.lit(None),
@@ -73,7 +74,7 @@ def _person(table: Table) -> tuple[str, str, pl.Expr]:
     """How a table's rows name their person: the column, the namespace, and the key (String) as the roster has it."""
     if table.person_keys:
         name = table.person_keys[0]
-        return name, table.columns[name].namespace or "", pl.col(name)
+        return name, table.columns[name].namespace or "", key_of(table, name)
     name = table.subjects[0]
     parsed = nhs_number.parse_expr(name, integer=table.columns[name].kind == "integer")
     return name, BY_NUMBER, parsed.struct.field("number").cast(pl.String)

@@ -109,7 +109,7 @@ def _check_stamp(extract: Extract, feed: Feed, now: datetime) -> None:
 def _check_flow(flow: Flow, feed: Feed) -> None:
     """A feed of pseudonyms says where opt-outs were applied; no other feed can get round them by saying so."""
     tables = feed.records().values()
-    numbers = any(table.subjects or table.person_keys for table in tables)
+    numbers = any(table.subjects or table.person_keys or table.others for table in tables)
     if not is_pseudonymised(feed):
         if flow.optouts_applied_upstream:
             raise ConfigurationError(
@@ -196,6 +196,7 @@ def narrow(table: Table, names: list[str]) -> Table:
     """A table with some of its columns, for reading no more than is needed."""
     if table.submission and table.submission.id:
         names = [*names, table.submission.id]
+    names = [*names, *filter(None, (table.columns[name].within for name in names))]
     return table.model_copy(update={"columns": {name: table.columns[name] for name in dict.fromkeys(names)}})
 
 

@@ -13,6 +13,7 @@ from linkage.contract import Table, Type1
 from linkage.optouts.type1_codes import Codes, plain
 from linkage.site import Delivery, cleaned, narrow, raised, reading, stamp
 from linkage.sources.inspect import Extract
+from linkage.sources.resolve import key_of
 from linkage.sources.roster import TYPE1
 
 
@@ -57,7 +58,7 @@ class Type1Search:
             rows.filter(counts)
             .select(
                 namespace=pl.lit(self.table.columns[key].namespace),
-                key=pl.col(key),
+                key=key_of(self.table, key),
                 record=pl.col(self.places.record),
                 code=code,
                 date=pl.col(self.places.date),

@@ -35,6 +35,7 @@ class Role(StrEnum):
 DROPPED = frozenset({Role.FREE_TEXT, Role.NAME, Role.CONTACT})
 DATED = frozenset({Role.DATE, Role.BIRTH_DATE, Role.DEATH_DATE})
 KEYS = (Role.RECORD, Role.PERSON_KEY)
+_SAID = frozenset({Role.ORGANISATION, Role.PRACTICE, Role.CODE, Role.CATEGORY})
 
 
 class Column(Part):
@@ -42,13 +43,15 @@ class Column(Part):
 
     Attributes:
         source: Names under which it is delivered, the specification's first, then aliases.
+        value: What every row says, where an extract is of one organisation and does not name it.
         position: Where it stands (from 1) in a file without a header whose columns the contract does not name.
         role: What happens to it.
         type: Python-side type after cleaning; only dates, numbers and person numbers have a choice.
         namespace: For identifiers: the name shared by every column that holds the same thing.
         scheme: For pseudonyms: the upstream scheme; a reference for its opt-outs is asked for in the flow.
         within: For identifiers that are unique only inside an organisation: the column with its ODS code.
-        other: For a second person in the row (a mother, a carer): true.
+        other: For another person in the row (a mother, the adult that a carer cares for), named by NHS number or by a
+            key that the roster knows: true.
         required: A row without it, or with a value that cannot be read, is removed and counted.
         formats: Date formats, tried in order; the feed's when empty.
         sentinels: Values that mean "nothing here"; added to the feed's.
@@ -69,6 +72,7 @@ class Column(Part):
     """
 
     source: Strings = Field(min_length=1)
+    value: str | None = None
     position: int | None = Field(default=None, ge=1)
     role: Role
     type: Literal["text", "integer", "number", "date", "datetime", "time", "boolean"] | None = None
@@ -93,9 +97,12 @@ class Column(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _named_by_its_place(cls, content: object) -> object:
-        if isinstance(content, dict) and "position" in content and "source" not in content:
-            return {**content, "source": f"column {content['position']}"}
+    def _named_without_a_source(cls, content: object) -> object:
+        if isinstance(content, dict) and "source" not in content:
+            if "position" in content:
+                return {**content, "source": f"column {content['position']}"}
+            if "value" in content:
+                return {**content, "source": f"always {content['value']}"}
         return content
 
     @model_validator(mode="after")
@@ -107,6 +114,10 @@ class Column(Part):
         for name in (self.namespace, self.scheme):
             if name is not None and not NAMESPACE.fullmatch(name):
                 raise ValueError("a namespace or scheme is lower-case letters, digits, '_' and '.'")
+        if self.other and self.role not in (Role.PERSON, Role.PERSON_KEY):
+            raise ValueError("another person has the role person, or person_key where the roster knows the key")
+        if self.value is not None and (self.role not in _SAID or self.kind != "text"):
+            raise ValueError("a value is for text that names an organisation, a practice, a code or a category")
         if self.removes and self.role is not Role.FLAG:
             raise ValueError("only a column of role flag can remove a row")
         if self.map and (self.kind != "text" or self.codes or self.lookup):

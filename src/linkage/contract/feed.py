@@ -62,7 +62,7 @@ class Feed(Part):
             if layout.delimiter == layout.quote:
                 raise ValueError(f"table {name!r}: the delimiter and the quote are the same")
             placed = [column for column, rule in table.columns.items() if rule.position]
-            unplaced = [column for column, rule in table.columns.items() if not rule.position]
+            unplaced = [column for column, rule in table.columns.items() if not rule.position and rule.value is None]
             if placed and (layout.header or layout.names):
                 raise ValueError(
                     f"table {name!r}: column {placed[0]!r} has a position, but its files' columns have names"

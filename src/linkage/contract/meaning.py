@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import Self
+
+from pydantic import BaseModel, model_validator
 
 from linkage.contract.part import Part, Strings
 from linkage.submission import Submission
 
 
-class Codes(Part):
-    """Columns of an event that carry a clinical code.
+class _Coded(Part):
+    """What codes are.
 
     Attributes:
         system: The code system, for example `icd10`.
+        scheme: Instead of it, the column that names the system of each row.
         meaning: What the code says, where the system leaves it open: `diagnosis`, `procedure`, `investigation`.
-        column: The columns, in the order of the codes' positions.
     """
 
-    system: str
+    system: str | None = None
+    scheme: str | None = None
     meaning: str | None = None
+
+    @model_validator(mode="after")
+    def _of_one_system(self) -> Self:
+        if (self.system is None) == (self.scheme is None):
+            raise ValueError("codes need a system, or a scheme: the column that names the system of each row")
+        return self
+
+
+class Codes(_Coded):
+    """Columns of an event that carry a clinical code, in the order of the codes' positions."""
+
     column: Strings
 
 
@@ -39,13 +53,11 @@ class Event(Part):
     codes: tuple[Codes, ...] = ()
 
 
-class ChildCodes(Part):
-    """A table whose rows are codes of another table's event: `record` holds the event's record token."""
+class ChildCodes(_Coded):
+    """A column of codes of another table's event: `record` holds the event's record token."""
 
     record: str
     kind: str
-    system: str
-    meaning: str | None = None
     code: str
     position: str | None = None
 
@@ -88,7 +100,7 @@ def columns_named(part: BaseModel) -> list[str | None]:
     words = {"kind", "system", "meaning", "flags", "codes"}
     named = [value for field, value in part if field not in words]
     if isinstance(part, Event):
-        named += [column for codes in part.codes for column in codes.column]
+        named += [column for codes in part.codes for column in (*codes.column, codes.scheme)]
     if isinstance(part, Sharing):
         named += list(part.flags)
     if isinstance(part, Type1):

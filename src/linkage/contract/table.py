@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from linkage.contract.column import KEYS, Column, Role
 from linkage.contract.meaning import (
@@ -22,6 +22,11 @@ from linkage.submission import Submission
 
 RESERVED = frozenset({"token", "feed", "month", "table"})
 _SETTLING = frozenset({Role.RECORD, Role.ORGANISATION, Role.CODE, Role.DATE, Role.NUMBER, Role.CATEGORY})
+
+
+_SeveralCodes = Annotated[
+    tuple[ChildCodes, ...], BeforeValidator(lambda value: (value,) if isinstance(value, dict) else value)
+]
 
 
 class Table(Part):
@@ -53,7 +58,7 @@ class Table(Part):
     header: bool | tuple[str, ...] | None = None
     columns: dict[str, Column]
     event: Event | None = None
-    codes: ChildCodes | None = None
+    codes: _SeveralCodes = ()
     registration: Registration | None = None
     type1: Type1 | None = None
     sharing: Sharing | None = None
@@ -118,7 +123,7 @@ class Table(Part):
     def named(self) -> tuple[str, ...]:
         """Every column that the table's keys and parts name."""
         named = [*self.primary_key, self.month, self.key, self.number_status]
-        parts = (self.event, self.codes, self.registration, self.type1, self.sharing, self.superseded, self.submission)
+        parts = (self.event, *self.codes, self.registration, self.type1, self.sharing, self.superseded, self.submission)
         for part in parts:
             named += columns_named(part) if part else []
         return tuple(filter(None, named))
@@ -126,8 +131,8 @@ class Table(Part):
     @property
     def structure(self) -> tuple[str, ...]:
         """The columns without which the hub cannot tell records, events and codes apart, or settle which count."""
-        parts = [self.event.record, self.event.start] if self.event else []
-        parts += [self.codes.record, self.codes.code] if self.codes else []
+        parts: list[str | None] = [self.event.record, self.event.start] if self.event else []
+        parts += [name for codes in self.codes for name in (codes.record, codes.code, codes.scheme)]
         parts += self.submission.columns if self.submission else []
         return tuple(filter(None, dict.fromkeys([*self.primary_key, self.month, *parts])))
 
@@ -142,13 +147,13 @@ class Table(Part):
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Columns with the NHS numbers of other people in the row."""
-        return tuple(name for name in self.with_role(Role.PERSON) if self.columns[name].other)
+        """Columns that name other people in the row, by NHS number or by a key that the roster knows."""
+        return tuple(name for name in self.with_role(Role.PERSON, Role.PERSON_KEY) if self.columns[name].other)
 
     @property
     def person_keys(self) -> tuple[str, ...]:
-        """Columns that find the person through the roster; at most one is used."""
-        return self.with_role(Role.PERSON_KEY)
+        """Columns that find the row's subject through the roster; at most one is used."""
+        return tuple(name for name in self.with_role(Role.PERSON_KEY) if not self.columns[name].other)
 
     @property
     def pseudonyms(self) -> tuple[str, ...]:

@@ -124,16 +124,19 @@ def _codes_of(table: FeedTable, feed_tables: Sequence[FeedTable]) -> list[str]:
     found = []
     if table.table.event:
         found += _column_codes(table, table.table.event)
-    if table.table.codes:
-        found.append(_child_codes(table, table.table.codes, feed_tables))
-    return found
+    return found + [_child_codes(table, codes, feed_tables) for codes in table.table.codes]
+
+
+def _system(table: FeedTable, codes: Codes | ChildCodes) -> str:
+    """The code system, as SQL; null where the row does not say which it is."""
+    return text(codes.system) if codes.system else table.sql(codes.scheme, "VARCHAR")
 
 
 def _column_codes(table: FeedTable, event: Event) -> list[str]:
     month = f"CAST(date_trunc('month', {moment(table, event.start)}) AS DATE)"
     return [
         f"SELECT token, {text(table.feed.name)} AS feed, {month} AS month, {table.sql(event.record, 'UUID')} AS record,"
-        f" CAST({position} AS INTEGER) AS position, {_meaning(codes)} AS meaning, {text(codes.system)} AS system,"
+        f" CAST({position} AS INTEGER) AS position, {_meaning(codes)} AS meaning, {_system(table, codes)} AS system,"
         f" {table.sql(column, 'VARCHAR')} AS code FROM {name(table.name)}"
         f" WHERE {table.sql(column, 'VARCHAR')} IS NOT NULL"
         for codes in event.codes
@@ -152,7 +155,7 @@ def _child_codes(table: FeedTable, codes: ChildCodes, feed_tables: Sequence[Feed
     position = table.sql(codes.position, "INTEGER")
     child = (
         f"SELECT token, {text(table.feed.name)} AS feed, {record} AS record, {position} AS position,"
-        f" {_meaning(codes)} AS meaning, {text(codes.system)} AS system, {code} AS code"
+        f" {_meaning(codes)} AS meaning, {_system(table, codes)} AS system, {code} AS code"
         f" FROM {name(table.name)} WHERE {code} IS NOT NULL"
     )
     if not months:

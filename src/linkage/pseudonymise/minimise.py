@@ -93,7 +93,8 @@ def outputs(feed: Feed, table: Table, minimiser: Minimiser, pseudonymiser: Pseud
             continue
         if column.role is Role.FLAG and (column.removes or column.optout):
             continue
-        if column.role is Role.PERSON_KEY and name not in {*table.primary_key, *feed.deletable(table).values()}:
+        needed = {*table.primary_key, *table.others, *feed.deletable(table).values()}
+        if column.role is Role.PERSON_KEY and name not in needed:
             # The token says more, and one key fewer can be matched on.
             continue
         made += _of_role(name, column, minimiser, pseudonymiser)
@@ -127,12 +128,11 @@ def with_areas(frame: pl.LazyFrame, table: Table, minimiser: Minimiser) -> pl.La
 
 def _of_role(name: str, column: Column, minimiser: Minimiser, pseudonymiser: Pseudonymiser) -> Sequence[Output]:
     match column.role:
+        case Role.PERSON | Role.PERSON_KEY if column.other:
+            field = Field(name=f"{name}_token", type="UUID", role="person", description=column.description)
+            return [Output(field, pseudonymiser.person_expr(name))]
         case Role.PERSON:
-            return (
-                [Output(_field(f"{name}_token", "UUID", column), pseudonymiser.person_expr(name))]
-                if column.other
-                else []
-            )
+            return []
         case Role.RECORD | Role.PERSON_KEY | Role.PSEUDONYM:
             namespace = column.scheme if column.role is Role.PSEUDONYM else column.namespace
             value = _within(name, column)

@@ -26,7 +26,7 @@ from linkage.nhs_number import NumberReason
 from linkage.reasons import Reason
 from linkage.sources import clean
 from linkage.sources.inspect import Extract
-from linkage.sources.resolve import GIVEN, PERSON_REASON
+from linkage.sources.resolve import GIVEN, KEY, PERSON_REASON
 
 __all__ = ["STATUS", "ColumnQuality", "Fault", "FileQuality", "counts", "event_column", "tally"]
 
@@ -132,6 +132,8 @@ def _of_column(name: str, table: Table) -> list[pl.Expr]:
         blank = (cells.cast(pl.String) == "").sum() if not column.other else 0
         empty = pl.col(f"{name}{GIVEN}") if column.other else cells
         return [(empty.null_count() + blank).alias(f"{name}?empty")]
+    if column.role is Role.PERSON_KEY and column.other:
+        return [pl.col(name + KEY).null_count().alias(f"{name}?empty")]
     if name not in clean.counted(table):
         return [cells.null_count().alias(f"{name}?empty")]
     invalid = pl.col(name + clean.INVALID)

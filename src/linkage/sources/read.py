@@ -78,6 +78,8 @@ def columns(extract: Extract, table: Table) -> dict[str, int]:
     found: dict[str, int] = {}
     loosely: set[str] = set()
     for name, column in table.columns.items():
+        if column.value is not None:
+            continue
         place, form = _place(extract, column, forms)
         if place is not None:
             found[name] = place
@@ -138,7 +140,8 @@ def scan(extract: Extract, table: Table) -> pl.LazyFrame:
 
     Returns:
         A frame with `_row` (UInt32, from 1), `_malformed` (Boolean) and the contract's columns that may go on,
-        as delivered: String from text files, any type from typed ones; columns the file lacks are null.
+        as delivered: String from text files, any type from typed ones; columns the file lacks are null, or what the
+        contract says of every row.
 
     Raises:
         InputError: A needed column is missing, or one is of a type in which no values are read.
@@ -154,7 +157,9 @@ def scan(extract: Extract, table: Table) -> pl.LazyFrame:
     frame = frame.select(
         (pl.col(ROW) + 1).cast(pl.UInt32).alias(ROW),
         *(
-            pl.col(names[positions[name]]).alias(name) if name in positions else pl.lit(None, pl.String).alias(name)
+            (
+                pl.col(names[positions[name]]) if name in positions else pl.lit(table.columns[name].value, pl.String)
+            ).alias(name)
             for name in kept
         ),
     )

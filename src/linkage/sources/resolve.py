@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from linkage import nhs_number
-from linkage.contract import Table
+from linkage.contract import Role, Table
 from linkage.reasons import Reason
 from linkage.sources.roster import Roster
 
@@ -20,9 +20,22 @@ PERSON_REASON = "_person_reason"
 BIRTH = "_birth_date"
 HOME_PRACTICE = "_practice"
 KEY_REMOVES = "_key_removes"
+KEY = "?key"
+INSIDE = "\x1f"
 
 _UNKNOWN = Reason.PERSON_UNKNOWN.value
 _AMBIGUOUS = Reason.PERSON_AMBIGUOUS.value
+
+
+_ENTRY: dict[str, type[pl.DataType]] = {
+    "key": pl.String,
+    GIVEN: pl.Int64,
+    NUMBER: pl.Int64,
+    PERSON_REASON: pl.String,
+    BIRTH: pl.Date,
+    HOME_PRACTICE: pl.String,
+    KEY_REMOVES: pl.String,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +44,10 @@ class People:
 
     by_namespace: dict[str, pl.DataFrame]
     current: pl.DataFrame
+
+    def known(self, namespace: str | None) -> pl.DataFrame:
+        """The entries of one namespace; none where the roster holds none of it."""
+        return self.by_namespace.get(namespace or "", pl.DataFrame(schema=_ENTRY))
 
     def __repr__(self) -> str:
         return f"People({', '.join(sorted(self.by_namespace))})"
@@ -59,6 +76,12 @@ def people(roster: Roster, *, allow_test: bool) -> People:
     return People({str(name): part for (name,), part in parts.items()}, current)
 
 
+def key_of(table: Table, name: str) -> pl.Expr:
+    """The key (String) under which the roster knows the person that a column names, with its organisation in front."""
+    within = table.columns[name].within
+    return pl.col(name) if within is None else pl.concat_str(pl.col(within).fill_null(""), name, separator=INSIDE)
+
+
 def follow(frame: pl.LazyFrame, current: pl.DataFrame, column: str) -> pl.LazyFrame:
     """Add `_followed` (the current number for the one in `column`) and `_replaced` (whether there was one)."""
     if not current.height:
@@ -84,7 +107,7 @@ def resolve(frame: pl.LazyFrame, table: Table, who: People, *, allow_test: bool)
         The rows with `_number` (Int64, current, null without a usable one), `_given` (Int64, as delivered),
         `_person_reason` (String, why there is none), and from the roster `_birth_date`, `_practice` and
         `_key_removes` (null where the row's person does not come from it). Other persons of the row become `<name>`
-        and `<name>_given` (Int64).
+        and `<name>_given` (Int64); where a key names them, `<name>?key` (String) is the key as delivered.
     """
     if table.person_keys:
         frame = _by_key(frame, table, who)
@@ -100,29 +123,16 @@ def resolve(frame: pl.LazyFrame, table: Table, who: People, *, allow_test: bool)
         nothing = {BIRTH: pl.Date, HOME_PRACTICE: pl.String, KEY_REMOVES: pl.String}
         frame = frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in nothing.items())
     for name in table.others:
-        parsed = nhs_number.parse_expr(name, integer=table.columns[name].kind == "integer", allow_test=allow_test)
-        frame = frame.with_columns(parsed.struct.field("number").alias(name))
-        frame = follow(frame, who.current, name).rename({name: f"{name}{GIVEN}", "_followed": name}).drop("_replaced")
+        if table.columns[name].role is Role.PERSON_KEY:
+            frame = _other_by_key(frame, name, table, who)
+        else:
+            frame = _other_by_number(frame, name, table, who, allow_test=allow_test)
     return frame
 
 
 def _by_key(frame: pl.LazyFrame, table: Table, who: People) -> pl.LazyFrame:
     key = table.person_keys[0]
-    namespace = table.columns[key].namespace or ""
-    entries = who.by_namespace.get(namespace)
-    if entries is None:
-        entries = pl.DataFrame(
-            schema={
-                "key": pl.String,
-                GIVEN: pl.Int64,
-                NUMBER: pl.Int64,
-                PERSON_REASON: pl.String,
-                BIRTH: pl.Date,
-                HOME_PRACTICE: pl.String,
-                KEY_REMOVES: pl.String,
-            }
-        )
-    joined = frame.join(entries.lazy(), left_on=key, right_on="key", how="left", maintain_order="left")
+    joined = _joined(frame, table, key, who.known(table.columns[key].namespace))
     unknown = pl.col(NUMBER).is_null() & pl.col(PERSON_REASON).is_null()
     if not table.roster:
         unknown = unknown | (pl.col(KEY_REMOVES) == Reason.DELETED.value).fill_null(value=False)
@@ -130,6 +140,29 @@ def _by_key(frame: pl.LazyFrame, table: Table, who: People) -> pl.LazyFrame:
         pl.when(unknown).then(pl.lit(_UNKNOWN)).otherwise(PERSON_REASON).alias(PERSON_REASON),
         pl.when(~unknown).then(NUMBER).alias(NUMBER),
     )
+
+
+def _joined(frame: pl.LazyFrame, table: Table, key: str, entries: pl.DataFrame) -> pl.LazyFrame:
+    if table.columns[key].within is None:
+        return frame.join(entries.lazy(), left_on=key, right_on="key", how="left", maintain_order="left")
+    keyed = frame.with_columns(key_of(table, key).alias(KEY))
+    return keyed.join(entries.lazy(), left_on=KEY, right_on="key", how="left", maintain_order="left").drop(KEY)
+
+
+def _other_by_key(frame: pl.LazyFrame, name: str, table: Table, who: People) -> pl.LazyFrame:
+    """Another person by the roster; nobody where the key has no usable number, or where its own row is not published."""
+    usable = pl.when(pl.col(KEY_REMOVES).is_null())
+    entries = who.known(table.columns[name].namespace).select(
+        "key", usable.then(NUMBER).alias("_other"), usable.then(GIVEN).alias(f"{name}{GIVEN}")
+    )
+    joined = _joined(frame, table, name, entries)
+    return joined.with_columns(pl.col(name).alias(name + KEY), pl.col("_other").alias(name)).drop("_other")
+
+
+def _other_by_number(frame: pl.LazyFrame, name: str, table: Table, who: People, *, allow_test: bool) -> pl.LazyFrame:
+    parsed = nhs_number.parse_expr(name, integer=table.columns[name].kind == "integer", allow_test=allow_test)
+    frame = frame.with_columns(parsed.struct.field("number").alias(name))
+    return follow(frame, who.current, name).rename({name: f"{name}{GIVEN}", "_followed": name}).drop("_replaced")
 
 
 def _by_number(frame: pl.LazyFrame, name: str, table: Table, who: People, *, allow_test: bool) -> pl.LazyFrame:

@@ -66,6 +66,17 @@ def test_a_mark_anywhere_hides_the_whole_spell(ics: SmallIcs, file: str, column:
     assert report.removed["sensitive"] >= 3
 
 
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("file", ["spell", "spell.episodes"])
+def test_a_mark_hides_where_the_flow_takes_another_table(ics: SmallIcs, file: str, table: str) -> None:
+    """What is decided by a table does not depend on whether it is asked for."""
+    ics.replace('path = "extracts"', f'path = "extracts"\ntables = ["{table}"]')
+    _write(ics, file, "20261110", {**FILES[file], "system.record.confidentiality_category": "1"}, "1")
+    report = ics.run()
+    assert report.tables[f"sus_apc_{table}"] == 1
+    assert set(report.removed) == {"sensitive"}
+
+
 def test_a_category_that_nobody_knows_hides_too(ics: SmallIcs) -> None:
     """Only blank and 0 are known to mean nothing."""
     with ics.configuration.open("a") as file:

@@ -30,9 +30,11 @@ class Hidden:
 def find(delivery: Delivery) -> Mapping[str, tuple[Hidden, ...]]:
     """The hidden records of a feed, by the table whose rows they hide."""
     found: dict[str, tuple[Hidden, ...]] = {}
-    for name in delivery.feed.records():
-        for table, hidden in (*_own(delivery, name), *_others(delivery, name)):
-            found[table] = (*found.get(table, ()), hidden)
+    for name, table in delivery.feed.tables.items():
+        own = _own(delivery, name) if table.kind == "records" else ()
+        # A table that the flow does not take marks records of those that it takes.
+        for other, hidden in (*own, *_others(delivery, name)):
+            found[other] = (*found.get(other, ()), hidden)
     return found
 
 

@@ -225,3 +225,26 @@ def test_what_tells_records_apart_cannot_be_left_unpublished(name: str) -> None:
     content["tables"]["visit"]["columns"][name]["published"] = False
     with pytest.raises(ValidationError, match="must be published"):
         Feed.model_validate(content)
+
+
+def test_keys_by_which_a_flag_hides_rows_are_read_whatever_is_asked_for() -> None:
+    """In the table with the flag, and in every table whose rows it hides."""
+    text = CONTRACT.replace(
+        'ward = { source = "Ward", role = "category" }',
+        """
+ward = { source = "Ward", role = "category" }
+stay = { source = "Stay", role = "record", namespace = "test.stay" }
+[tables.stay]
+files = "stay.csv"
+primary_key = "bed"
+[tables.stay.columns]
+bed = { source = "Bed", role = "record", namespace = "test.bed" }
+stay = { source = "Stay", role = "record", namespace = "test.stay" }
+held_back = { source = "Held", role = "flag", removes = "sensitive", hides = "stay" }
+""",
+    )
+    flow = Flow(feed="test", path=Path(), tables=("visit",), columns={"visit": ("ward",)})
+    found = narrowed(parse(text, "a test"), flow)
+    assert found.tables["stay"].kind == "informs"
+    assert {"stay", "held_back"} <= found.tables["stay"].columns.keys()
+    assert not found.tables["visit"].columns["stay"].published

@@ -64,7 +64,8 @@ def _worst(number: str, given: str, standing: Standing) -> pl.Expr:
     def judge(pairs: pl.Series) -> pl.Series:
         current, delivered = (pairs.struct.field(name) for name in (number, given))
         verdicts = standing.of(current)
-        if not (current != delivered).any():
+        # A replaced number that leads nowhere has no current one, and a comparison with nothing says nothing.
+        if not current.ne_missing(delivered).any():
             return verdicts
         return pl.select(pl.min_horizontal(verdicts, standing.of(delivered))).to_series()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -170,20 +170,35 @@ def _taken(feed: Feed, name: str, table: Table, flow: Flow, *, by_codes: bool) -
     if table.kind != "records":
         return table
     codes = deciding(name, table, flow.keep) + list(table.with_role(Role.CODE) if by_codes else ())
+    decides = (*codes, *_hiding(feed, table))
     if flow.tables and name not in flow.tables:
-        informs = table.roster or table.type1 or table.optout_flags or table.registration
-        return table.model_copy(update={"kind": "informs", "columns": _with(table, (), codes)}) if informs else None
+        hides = any(column.hides for column in table.columns.values())
+        informs = table.roster or table.type1 or table.optout_flags or table.registration or hides
+        return table.model_copy(update={"kind": "informs", "columns": _with(table, (), decides)}) if informs else None
     if name not in flow.columns:
         return table
     # A deletion finds its record in the hub by a column of the log's namespace, which need not be the key.
     listed = (*flow.columns[name], *feed.deletable(table).values())
-    return table.model_copy(update={"columns": _with(table, listed, codes)})
+    return table.model_copy(update={"columns": _with(table, listed, decides)})
 
 
-def _with(table: Table, listed: Iterable[str], deciding_codes: Iterable[str]) -> dict[str, Column]:
+def _hiding(feed: Feed, table: Table) -> Iterator[str]:
+    """The columns of a table with keys by which a flag, of this table or another, hides rows."""
+    hidden = {
+        each.columns[column.hides].namespace
+        for each in feed.tables.values()
+        for column in each.columns.values()
+        if column.hides
+    }
+    yield from (
+        name for name in table.with_role(Role.RECORD, Role.PERSON_KEY) if table.columns[name].namespace in hidden
+    )
+
+
+def _with(table: Table, listed: Iterable[str], decides: Iterable[str]) -> dict[str, Column]:
     """The columns listed, those that the hub needs, and, unpublished, those that something is decided by."""
     leave = {*listed, *table.structure}
-    read = {*leave, *table.named, *table.with_role(*_DECIDES), *table.required, *deciding_codes}
+    read = {*leave, *table.named, *table.with_role(*_DECIDES), *table.required, *decides}
     read |= {each for each, column in table.columns.items() if column.removes or column.optout}
     read |= {column.within for each, column in table.columns.items() if each in read and column.within}
     return {

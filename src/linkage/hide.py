@@ -13,7 +13,7 @@ import polars as pl
 
 from linkage.contract import Role, Table
 from linkage.reasons import Reason
-from linkage.site import HIDDEN, Delivery, cleaned, flagged, narrow, reading
+from linkage.site import HIDDEN, Delivery, cleaned, flagged, narrow, once, reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,13 @@ def _marking(table: Table) -> list[str]:
 
 def _marked(delivery: Delivery, name: str, flags: Sequence[str], keys: tuple[str, ...]) -> pl.DataFrame:
     part = narrow(delivery.feed.tables[name], [*keys, *flags])
-    found = []
-    for extract in delivery.extracts[name]:
-        with reading(extract, delivery.feed):
-            rows = cleaned(delivery, part, extract).filter(flagged(part).is_not_null())
-            found.append(rows.select(keys).collect(engine="streaming"))
-    return pl.concat(found).unique() if found else pl.DataFrame(schema=dict.fromkeys(keys, pl.String))
+
+    def find_keys() -> pl.DataFrame:
+        found = []
+        for extract in delivery.extracts[name]:
+            with reading(extract, delivery.feed):
+                rows = cleaned(delivery, part, extract).filter(flagged(part).is_not_null())
+                found.append(rows.select(keys).collect(engine="streaming"))
+        return pl.concat(found).unique() if found else pl.DataFrame(schema=dict.fromkeys(keys, pl.String))
+
+    return once(delivery.shared, find_keys, "marked", name, tuple(flags), keys)

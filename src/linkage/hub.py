@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from linkage.account import Handed, account
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
-from linkage.errors import IntegrityError
+from linkage.errors import ConfigurationError, IntegrityError
 from linkage.link import Coverage, FeedTable, Load, MonthRows, Settled, SourcesPersons
 from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
@@ -85,6 +86,7 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
     store.make()
     private.mkdir(parents=True, exist_ok=True, mode=0o700)
     with hold(store), switch.disk_full_is_temporary():
+        _belong_together(store, private)
         name = run_id(now)
         folder = switch.begin(store, name)
         _forget_unpublished(store, private)
@@ -92,6 +94,18 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
             yield WorkFolder(store, name, folder, private)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _belong_together(store: Store, private: Path) -> None:
+    """Refuse a private folder of another store: what belongs to no snapshot of this one would be cleared away."""
+    marker, where = private / "store", os.path.relpath(store.path.resolve(), private.resolve())
+    if not marker.exists():
+        marker.write_text(where + "\n", encoding="utf-8")
+    elif marker.read_text(encoding="utf-8").strip() != where:
+        raise ConfigurationError(
+            f"{private}: the private folder belongs to another store",
+            hint="give each purpose a private folder of its own; where the store was moved, remove the file `store` in it",
+        )
 
 
 def _forget_unpublished(store: Store, private: Path) -> None:

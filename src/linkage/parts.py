@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -19,11 +20,10 @@ from linkage.errors import IntegrityError
 from linkage.handover import Submissions, about_kept
 from linkage.optouts.apply import OPTOUT_REASON, apply
 from linkage.optouts.policy import Policy
-from linkage.progress import Stage
 from linkage.pseudonymise import Pseudonymiser
 from linkage.pseudonymise.minimise import Minimiser, outputs, with_areas
 from linkage.reasons import Reason
-from linkage.site import HIDDEN, INACTIVE, Delivery, cleaned, flagged, is_pseudonymised, reading
+from linkage.site import HIDDEN, INACTIVE, Delivery, flagged, is_pseudonymised, reading
 from linkage.sources import clean, gate, quality
 from linkage.sources.inspect import Extract
 from linkage.sources.quality import FileQuality
@@ -110,13 +110,56 @@ def release(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Laz
     )
 
 
-def make_all(delivery: Delivery, folder: Path, work: Work, stage: Stage) -> list[Made]:
-    """Make all parts of a feed: its records, and of its logs of deletions what is about records that go on."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one purpose makes of one flow."""
+
+    delivery: Delivery
+    folder: Path
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One file that a job waits for.
+
+    Attributes:
+        delivery: Whose file it is.
+        name: Its table.
+        place: Its place among the table's files.
+        plan: From its clean rows to the queries that the job wants answered in one pass.
+    """
+
+    delivery: Delivery
+    name: str
+    place: int
+    plan: Callable[[pl.LazyFrame], list[pl.LazyFrame]]
+
+    @property
+    def table(self) -> Table:
+        """The contract of the table."""
+        return self.delivery.feed.tables[self.name]
+
+    @property
+    def extract(self) -> Extract:
+        """The file."""
+        return self.delivery.extracts[self.name][self.place]
+
+
+def make_all(job: Job) -> Generator[Waiting, list[pl.DataFrame], list[Made]]:
+    """Make all parts of a feed: its records, and of its logs of deletions what is about records that go on.
+
+    A generator: it waits for each file, and whoever drives it (`together.make`) answers, so that several jobs can be
+    answered from one reading.
+    """
+    delivery, folder = job.delivery, job.folder
     hidden = hide.find(delivery)
-    made = {name: make(delivery, name, folder, work, stage, hidden.get(name, ())) for name in delivery.feed.records()}
+    made = {}
+    for name in delivery.feed.records():
+        made[name] = yield from make(job, name, hidden.get(name, ()))
     records = {name: each.parts for name, each in made.items()}
     for name in delivery.feed.deletions():
-        log = make(delivery, name, folder, work, stage)
+        log = yield from make(job, name)
         if log.parts.parts:
             with reading(delivery.extracts[name][-1], delivery.feed):
                 log = replace(log, parts=about_kept(folder, delivery.feed, log.parts, records))
@@ -124,16 +167,19 @@ def make_all(delivery: Delivery, folder: Path, work: Work, stage: Stage) -> list
     return list(made.values())
 
 
-def make(
-    delivery: Delivery, name: str, folder: Path, work: Work, stage: Stage, hidden: Sequence[hide.Hidden] = ()
-) -> Made:
+def make(job: Job, name: str, hidden: Sequence[hide.Hidden] = ()) -> Generator[Waiting, list[pl.DataFrame], Made]:
     """Make all parts of one table."""
+    delivery, folder, work = job.delivery, job.folder, job.work
     table, extracts = delivery.feed.tables[name], delivery.extracts[name]
     made, counts, listed = [], [], []
     out = outputs(delivery.feed, table, work.minimiser, work.pseudonymiser)
     withdrawals, submissions = Withdrawals.of(table, out, folder), Submissions.of(table, out)
     for place, extract in enumerate(extracts):
-        part, counted, told = _part(delivery, name, extract, place, work, stage, hidden, withdrawals, submissions)
+        path = Path(delivery.feed.name) / name / f"part-{place:05d}.parquet"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        plan = partial(_plan, job, name, path, place, hidden, withdrawals, submissions)
+        _, _, reasons, cells, *told = yield Waiting(delivery, name, place, plan)
+        part, counted = _accounted(job, name, extract, path, reasons, cells)
         made.append(part)
         counts.append(counted)
         listed += told
@@ -150,48 +196,46 @@ def make(
     return Made(submissions.write(folder, parts, extracts, listed) if submissions else parts, tuple(counts))
 
 
-def _part(
-    delivery: Delivery,
+def _plan(
+    job: Job,
     name: str,
-    extract: Extract,
+    path: Path,
     place: int,
-    work: Work,
-    stage: Stage,
     hidden: Sequence[hide.Hidden],
     withdrawals: Withdrawals,
     submissions: Submissions | None,
-) -> tuple[Part, FileQuality, list[pl.DataFrame]]:
-    table = delivery.feed.tables[name]
-    path = Path(delivery.feed.name) / name / f"part-{place:05d}.parquet"
-    target = withdrawals.folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-
-    def tick(rows: pl.Series) -> pl.Series:
-        stage.advance(len(rows))
-        return rows
-
-    with reading(extract, delivery.feed):
-        rows = hide.hide(cleaned(delivery, table, extract), hidden)
-        rows = rows.with_columns(pl.col("_row").map_batches(tick, return_dtype=pl.UInt32, is_elementwise=True))
-        unwanted = delivery.selection.unwanted(name, table)
-        decided = decide(rows, delivery.feed, table, work).with_columns(pl.coalesce(REMOVED, unwanted).alias(REMOVED))
-        sink = (
-            release(decided, delivery.feed, table, work)
-            .with_columns(
-                pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us")).alias("_delivered"),
-                pl.lit(place, pl.Int32).alias("_file"),
-            )
-            .sink_parquet(target, compression="zstd", compression_level=LEVEL, lazy=True)
+    rows: pl.LazyFrame,
+) -> list[pl.LazyFrame]:
+    """The queries over one file: the part, keys of removed rows, rows by reason, cells, and its submissions."""
+    delivery, work = job.delivery, job.work
+    table, extract = delivery.feed.tables[name], delivery.extracts[name][place]
+    unwanted = delivery.selection.unwanted(name, table)
+    rows = hide.hide(rows, hidden)
+    decided = decide(rows, delivery.feed, table, work).with_columns(pl.coalesce(REMOVED, unwanted).alias(REMOVED))
+    sink = (
+        release(decided, delivery.feed, table, work)
+        .with_columns(
+            pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us")).alias("_delivered"),
+            pl.lit(place, pl.Int32).alias("_file"),
         )
-        gone = withdrawals.sink(decided, REMOVED, place, path)
-        told = [submissions.listed(decided, REMOVED)] if submissions else []
-        reasons = decided.group_by(REMOVED).len()
-        cells = decided.select(quality.counts(table, extract.delivered, work.quality.late_after_days))
-        _, _, counts, found, *listed = pl.collect_all([sink, gone, reasons, cells, *told], engine="streaming")
-    counted = quality.tally(delivery.feed.name, name, table, extract, found.row(0, named=True))
-    gate.check_file(work.quality, table, extract, counted)
-    removed = {reason: rows for reason, rows in counts.sort(REMOVED).iter_rows() if reason is not None}
-    kept = int(counts.filter(pl.col(REMOVED).is_null())["len"].sum())
+        .sink_parquet(job.folder / path, compression="zstd", compression_level=LEVEL, lazy=True)
+    )
+    gone = withdrawals.sink(decided, REMOVED, place, path)
+    told = [submissions.listed(decided, REMOVED)] if submissions else []
+    reasons = decided.group_by(REMOVED).len()
+    cells = decided.select(quality.counts(table, extract.delivered, work.quality.late_after_days))
+    return [sink, gone, reasons, cells, *told]
+
+
+def _accounted(
+    job: Job, name: str, extract: Extract, path: Path, reasons: pl.DataFrame, cells: pl.DataFrame
+) -> tuple[Part, FileQuality]:
+    """One part with every row accounted for, and what was wrong with its file."""
+    feed, work = job.delivery.feed, job.work
+    counted = quality.tally(feed.name, name, feed.tables[name], extract, cells.row(0, named=True))
+    gate.check_file(work.quality, feed.tables[name], extract, counted)
+    removed = {reason: rows for reason, rows in reasons.sort(REMOVED).iter_rows() if reason is not None}
+    kept = int(reasons.filter(pl.col(REMOVED).is_null())["len"].sum())
     if kept + sum(removed.values()) != extract.rows:
         raise IntegrityError(
             f"{extract.path.name}: {extract.rows} rows were counted and {kept + sum(removed.values())} were read",
@@ -205,6 +249,6 @@ def _part(
         read=extract.rows,
         kept=kept,
         removed=removed,
-        digest=digest(target),
+        digest=digest(job.folder / path),
     )
-    return part, counted, listed
+    return part, counted

@@ -14,28 +14,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from linkage import authority, binding, bundle, config, hub, parts, rostering, site
+from linkage import authority, binding, bundle, config, hub, parts, rostering, site, together
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
+from linkage.errors import ConfigurationError, LinkageError
 from linkage.findings import Finding, findings_of, last_account, rows_of
 from linkage.optouts.policy import Policy
-from linkage.parts import Work
+from linkage.parts import Made, Work
 from linkage.progress import Progress, StageTime
 from linkage.pseudonymise import Keyset
-from linkage.site import Delivery
+from linkage.site import Delivery, Shared
 from linkage.sources import gate
 from linkage.sources import roster as rosters
 from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import people
 from linkage.sources.roster import Roster
+from linkage.store.manifest import RunManifest
+from linkage.together import Together
 
-__all__ = ["RunReport", "check", "hub_half", "prepare", "run", "site_half"]
+__all__ = ["Outcome", "RunReport", "check", "hub_half", "prepare", "run", "run_all", "site_half", "site_halves"]
 
 prepare = parts.prepare
 
@@ -78,6 +82,28 @@ class SiteResult:
     quality: tuple[FileQuality, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one purpose in a run of several: a report, or why there is none."""
+
+    path: Path
+    report: RunReport | None
+    error: LinkageError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """One purpose, ready to read: its documents stand, its keyset is open, its store is held."""
+
+    configuration: Configuration
+    warnings: tuple[str, ...]
+    keyset: Keyset
+    known: Roster
+    folder: Path
+    work: hub.WorkFolder | None = None
+    last: RunManifest | None = None
+
+
 def run(
     path: str | Path,
     *,
@@ -96,7 +122,7 @@ def run(
     Raises:
         LinkageError: Anything that stops a run; what was published before stays as it was.
     """
-    return _run(Path(path), now or datetime.now(UTC), progress or Progress(), passphrase, publish=True)
+    return _only(run_all([path], now=now, progress=progress, passphrase=passphrase))
 
 
 def check(
@@ -107,23 +133,86 @@ def check(
     passphrase: Callable[[], str] | None = None,
 ) -> RunReport:
     """Do everything that `run` does, on working files that are deleted, and publish nothing."""
-    return _run(Path(path), now or datetime.now(UTC), progress or Progress(), passphrase, publish=False)
+    return _only(run_all([path], now=now, progress=progress, passphrase=passphrase, publish=False))
 
 
-def _run(
-    path: Path, now: datetime, progress: Progress, passphrase: Callable[[], str] | None, *, publish: bool
-) -> RunReport:
+def run_all(
+    paths: Sequence[str | Path],
+    *,
+    now: datetime | None = None,
+    progress: Progress | None = None,
+    passphrase: Callable[[], str] | None = None,
+    publish: bool = True,
+) -> tuple[Outcome, ...]:
+    """Run several purposes. Extracts that they have in common, by one contract, are read and cleaned once.
+
+    Each purpose stands or falls alone: one that is refused publishes nothing, and the others publish what they would
+    have published without it.
+
+    Args:
+        paths: The `linkage.toml` of each. One that shares its store or its private folder with one before it is refused.
+        now: As in `run`.
+        progress: As in `run`.
+        passphrase: As in `run`.
+        publish: False does all the rest, as `check`.
+
+    Returns:
+        What became of each, in the order given.
+
+    Raises:
+        ConfigurationError: Two of them are one file.
+    """
+    now, progress = now or datetime.now(UTC), progress or Progress()
+    purposes = Together.of(paths)
+    with ExitStack() as stack:
+        taken: set[Path] = set()
+        begun = purposes.each(lambda path: _begin(path, now, passphrase, stack, taken))
+        handed = site_halves(purposes, begun, now, progress)
+        reports = purposes.each(
+            lambda path: _finish(begun[path], handed[path], now, progress.branch(len(begun)), publish=publish)
+        )
+    return tuple(Outcome(Path(path), reports.get(Path(path)), purposes.errors.get(Path(path))) for path in paths)
+
+
+def _only(outcomes: Sequence[Outcome]) -> RunReport:
+    for each in outcomes:
+        if each.error is not None:
+            raise each.error
+    return next(each.report for each in outcomes if each.report is not None)
+
+
+def _begin(
+    path: Path, now: datetime, passphrase: Callable[[], str] | None, stack: ExitStack, taken: set[Path]
+) -> Begun:
     configuration = config.load(path)
     warnings = authority.check(configuration, now.date())
+    _take(configuration, taken)
     keyset = site.open_keyset(configuration, passphrase)
-    with hub.working(configuration, now) as work:
-        known = hub.load_roster(configuration, keyset, work)
-        last = last_account(work.private, work.store.current(), configuration.quality)
-        handed = site_half(configuration, keyset, known, work.folder / "bundle", now, progress, rows_of(last))
-        linked = hub_half(configuration, handed, work.folder, progress)
-        account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, last)
-        if publish:
-            hub.publish(configuration, partial(rosters.save, handed.roster, seal=keyset.seal), account, work)
+    work = stack.enter_context(hub.working(configuration, now))
+    known = hub.load_roster(configuration, keyset, work)
+    last = last_account(work.private, work.store.current(), configuration.quality)
+    return Begun(configuration, warnings, keyset, known, work.folder / "bundle", work, last)
+
+
+def _take(configuration: Configuration, taken: set[Path]) -> None:
+    """Refuse a purpose that would write where another of the same run does."""
+    own = {configuration.at(path).resolve() for path in (configuration.store.path, configuration.private)}
+    if own & taken:
+        raise ConfigurationError(
+            "another purpose of this run has the same store or the same private folder",
+            hint="give each purpose a store and a private folder of its own",
+        )
+    taken |= own
+
+
+def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress, *, publish: bool) -> RunReport:
+    configuration, work = begun.configuration, begun.work
+    if work is None:
+        raise ValueError("a site half alone has no store to finish in")
+    linked = hub_half(configuration, handed, work.folder, progress)
+    account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, begun.last)
+    if publish:
+        hub.publish(configuration, partial(rosters.save, handed.roster, seal=begun.keyset.seal), account, work)
     where = work.published if publish else None
     return RunReport(
         run_id=work.run_id,
@@ -134,39 +223,73 @@ def _run(
         removed=account.removed,
         stages=tuple(progress.times),
         findings=tuple(findings_of(account)),
-        warnings=warnings,
+        warnings=begun.warnings,
     )
 
 
 def site_half(
-    configuration: Configuration,
-    keyset: Keyset,
-    known: Roster,
-    folder: Path,
-    now: datetime,
-    progress: Progress,
-    rows_before: Mapping[tuple[str, str], int] | None = None,
+    configuration: Configuration, keyset: Keyset, known: Roster, folder: Path, now: datetime, progress: Progress
 ) -> SiteResult:
     """From extracts to a bundle in which nobody can be recognised and nobody is who opted out."""
+    purposes = Together.of([""])
+    begun = {path: Begun(configuration, (), keyset, known, folder) for path in purposes.paths}
+    made = site_halves(purposes, begun, now, progress)
+    for error in purposes.errors.values():
+        raise error
+    return next(iter(made.values()))
+
+
+def site_halves(
+    purposes: Together, begun: Mapping[Path, Begun], now: datetime, progress: Progress
+) -> dict[Path, SiteResult]:
+    """The site half of every purpose; what they have in common is read once."""
+    shared: dict[tuple[Path, str], Shared] | None = {} if len(begun) > 1 else None
     with progress.stage("looking at extracts"):
-        delivered = tuple(site.deliveries(configuration, now))
-        gate.check_names(configuration.quality, [delivery.feed for delivery in delivered])
-        for delivery in delivered:
-            gate.check_rows(configuration.quality, delivery.feed, delivery.extracts, rows_before or {})
+        delivered = purposes.each(lambda path: _look(begun[path], now, shared))
     with progress.stage("roster and opt-outs"):
-        roster = rostering.roster(known, delivered, binding.type1_codes(configuration))
-        who = people(roster, allow_test=configuration.allow_test_numbers)
-        policy = binding.policy(configuration, delivered, roster, who, now)
-    pseudonymiser = keyset.pseudonymiser(configuration.keys.domain)
-    work = Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality)
-    with progress.stage("preparing", sum(delivery.rows for delivery in delivered)) as stage:
-        made = [table for delivery in delivered for table in parts.make_all(delivery, folder, work, stage)]
-    binding.check_coverage(configuration, [table.parts for table in made])
+        judged = purposes.each(lambda path: _judge(begun[path], delivered[path], now))
+    jobs = {
+        path: [parts.Job(each, begun[path].folder, judged[path].work) for each in delivered[path]]
+        for path in purposes.paths
+    }
+    with progress.stage("preparing", together.rows(jobs)) as stage:
+        made = together.make(purposes, jobs, stage)
+    return purposes.each(lambda path: _hand_over(begun[path], judged[path], delivered[path], made[path]))
+
+
+def _look(begun: Begun, now: datetime, shared: dict[tuple[Path, str], Shared] | None) -> tuple[Delivery, ...]:
+    configuration = begun.configuration
+    delivered = tuple(site.deliveries(configuration, now, shared=shared))
+    gate.check_names(configuration.quality, [delivery.feed for delivery in delivered])
+    for delivery in delivered:
+        gate.check_rows(configuration.quality, delivery.feed, delivery.extracts, rows_of(begun.last))
+    return delivered
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    roster: Roster
+    work: Work
+
+
+def _judge(begun: Begun, delivered: Sequence[Delivery], now: datetime) -> _Judged:
+    configuration = begun.configuration
+    roster = rostering.roster(begun.known, delivered, binding.type1_codes(configuration))
+    who = people(roster, allow_test=configuration.allow_test_numbers)
+    policy = binding.policy(configuration, delivered, roster, who, now)
+    pseudonymiser = begun.keyset.pseudonymiser(configuration.keys.domain)
+    return _Judged(roster, Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality))
+
+
+def _hand_over(begun: Begun, judged: _Judged, delivered: tuple[Delivery, ...], made: Sequence[Made]) -> SiteResult:
+    binding.check_coverage(begun.configuration, [table.parts for table in made])
+    pseudonymiser = judged.work.pseudonymiser
     manifest = BundleManifest(
         domain=pseudonymiser.domain, key_id=pseudonymiser.key_id, tables=tuple(table.parts for table in made)
     )
-    bundle.write(folder, manifest)
-    return SiteResult(manifest, delivered, policy, roster, tuple(each for table in made for each in table.quality))
+    bundle.write(begun.folder, manifest)
+    quality = tuple(each for table in made for each in table.quality)
+    return SiteResult(manifest, delivered, judged.work.policy, judged.roster, quality)
 
 
 def hub_half(configuration: Configuration, handed: SiteResult, folder: Path, progress: Progress) -> hub.Linked:

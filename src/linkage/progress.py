@@ -69,6 +69,10 @@ class Progress:
     console: Console = field(default_factory=lambda: Console(stderr=True))
     times: list[StageTime] = field(default_factory=list)
 
+    def branch(self, ways: int) -> Progress:
+        """Where one of several ways goes on: with the stages that they had in common, and from here on its own."""
+        return self if ways == 1 else Progress(self.console, list(self.times))
+
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Stage]:
         """Run one stage.

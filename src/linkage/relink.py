@@ -7,7 +7,7 @@ linkage run --from-held  this: the lists reach every row by token (`link.withdra
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,13 @@ from linkage.contract import Feed
 from linkage.errors import ConfigurationError, IntegrityError
 from linkage.findings import last_account
 from linkage.link.withdraw import withdraw
-from linkage.pipeline import RunReport
+from linkage.pipeline import Outcome, RunReport
 from linkage.progress import Progress
 from linkage.sources import select
 from linkage.store.manifest import RunManifest
+from linkage.together import Together
 
-__all__ = ["relink"]
+__all__ = ["relink", "relink_all"]
 
 
 def relink(path: str | Path, *, now: datetime | None = None, progress: Progress | None = None) -> RunReport:
@@ -78,6 +79,13 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         stages=tuple(progress.times),
         warnings=warnings,
     )
+
+
+def relink_all(paths: Sequence[str | Path], *, now: datetime | None = None) -> tuple[Outcome, ...]:
+    """Link the held bundles of several purposes again; each stands or falls alone, as in `pipeline.run_all`."""
+    purposes = Together.of(paths)
+    reports = purposes.each(lambda path: relink(path, now=now))
+    return tuple(Outcome(Path(path), reports.get(Path(path)), purposes.errors.get(Path(path))) for path in paths)
 
 
 def _account(work: hub.WorkFolder, configuration: Configuration, run_id: str) -> RunManifest:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from functools import partial
+from typing import TypeVar
 
 import polars as pl
 
@@ -10,12 +13,14 @@ from linkage import nhs_number
 from linkage.contract import Registration, Role, Table
 from linkage.optouts.type1_codes import Codes
 from linkage.reasons import Reason
-from linkage.site import INACTIVE, Delivery, cleaned, flagged, narrow, reading, small, stamp, whole_person
+from linkage.site import INACTIVE, Delivery, cleaned, flagged, narrow, once, reading, small, stamp, whole_person
 from linkage.sources import clean
 from linkage.sources.inspect import Extract
 from linkage.sources.resolve import key_of
 from linkage.sources.roster import BY_NUMBER, ENTRIES, FLAGS, REGISTRATIONS, SEARCHED, SUPERSEDED, Roster
 from linkage.type1_search import Type1Search
+
+_Read = TypeVar("_Read")
 
 
 def roster(known: Roster, delivered: Sequence[Delivery], codes: Codes) -> Roster:
@@ -25,19 +30,33 @@ def roster(known: Roster, delivered: Sequence[Delivery], codes: Codes) -> Roster
         for name, table in delivery.feed.tables.items():
             for extract in delivery.extracts[name]:
                 if table.roster:
-                    entries.append(_entries(delivery, table, extract))
+                    entries.append(_once(delivery, name, extract, partial(_entries, delivery, table, extract)))
                 if table.type1:
                     search = Type1Search(delivery, table, table.type1, extract, codes)
-                    type1_records.append(search.find(pl.concat(type1_records)))
+                    before = pl.concat(type1_records)
+                    read = partial(search.find, before)
+                    type1_records.append(_once(delivery, name, extract, read, *codes.all(), _digest(delivery, before)))
                     searched.append(_searched(f"{delivery.feed.name} {name}", extract, codes))
                 if table.superseded:
                     replaced.append(_superseded(delivery, table, extract))
                 if table.optout_flags:
-                    flags += _flags(delivery, table, extract)
+                    told: list[pl.DataFrame] = _once(delivery, name, extract, partial(_flags, delivery, table, extract))
+                    flags += told
                 if table.registration:
-                    registered.append(_registrations(delivery, table, table.registration, extract))
+                    places = partial(_registrations, delivery, table, table.registration, extract)
+                    registered.append(_once(delivery, name, extract, places))
     known = known.with_entries(entries).with_type1(type1_records).with_superseded(replaced)
     return known.with_flags(flags).with_searched(searched).with_registrations(registered)
+
+
+def _once(delivery: Delivery, name: str, extract: Extract, read: partial[_Read], *more: str) -> _Read:
+    """What is read of one file; once where several purposes share it."""
+    return once(delivery.shared, read, read.func.__name__, name, extract.path, *more)
+
+
+def _digest(delivery: Delivery, rows: pl.DataFrame) -> str:
+    """What tells rows from other rows, where several purposes may have the same."""
+    return "" if delivery.shared is None else hashlib.sha256(rows.write_ipc(None).getbuffer()).hexdigest()
 
 
 def _entries(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:

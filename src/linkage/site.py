@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -32,6 +33,11 @@ INACTIVE, HIDDEN = "_inactive", "_hidden"
 STAMP_AHEAD = timedelta(days=1)  # a stamp without a time zone may be some hours ahead
 
 
+Shared = dict[tuple[object, ...], Any]
+_Made = TypeVar("_Made")
+TABLES = ("tables",)  # under which the names of the contract's tables are shared, in its order
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What one flow delivered.
@@ -43,6 +49,7 @@ class Delivery:
         lookups: Translations by `table.column`.
         active: Active submissions (String) by `table.column`; none where their list was not delivered.
         selection: Which records the flow takes.
+        shared: What was read of these files already, where several purposes read them by one contract; else None.
     """
 
     feed: Feed
@@ -51,6 +58,7 @@ class Delivery:
     lookups: Mapping[str, pl.DataFrame]
     active: Mapping[str, pl.Series] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
+    shared: Shared | None = field(default=None, repr=False, compare=False)
 
     @property
     def rows(self) -> int:
@@ -58,8 +66,21 @@ class Delivery:
         return sum(extract.rows for name in self.feed.handed_over() for extract in self.extracts[name])
 
 
+def once(shared: Shared | None, make: Callable[[], _Made], *key: object) -> _Made:
+    """What `make` makes; where purposes share their reading, only the first time that this key is asked for."""
+    if shared is None:
+        return make()
+    if key not in shared:
+        shared[key] = make()
+    found: _Made = shared[key]
+    return found
+
+
 def deliveries(
-    configuration: Configuration, now: datetime, narrowed: Callable[..., Feed] = select.narrowed
+    configuration: Configuration,
+    now: datetime,
+    narrowed: Callable[..., Feed] = select.narrowed,
+    shared: dict[tuple[Path, str], Shared] | None = None,
 ) -> Iterator[Delivery]:
     """Find and inspect the files of every flow.
 
@@ -67,6 +88,7 @@ def deliveries(
         configuration: The purpose.
         now: Nothing can have been delivered after it, UTC.
         narrowed: What is read of a flow's feed, as `select.narrowed`.
+        shared: By folder and contract, what several purposes read once; None where one purpose runs alone.
 
     Raises:
         ConfigurationError: A feed is unknown, or a pseudonymised flow does not say where opt-outs were applied.
@@ -83,17 +105,23 @@ def deliveries(
         names.add(feed.name)
         _check_flow(flow, feed)
         _check_tables(flow, feed)
+        mine = None
+        if shared is not None and flow.path is not None and flow.database is None:
+            place = (configuration.at(flow.path).resolve(), feed.digest)
+            mine = shared.setdefault(place, {TABLES: tuple(feed.tables)})
         feed = narrowed(feed, flow, by_codes=configuration.optouts.restricted is not None)
         stamp = tables.delivered(flow.database, configuration.base) if flow.database else None
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = pool.map(partial(_inspected, configuration, flow, stamp, feed), feed.tables)
+            found = pool.map(partial(_inspected, configuration, flow, stamp, feed, mine), feed.tables)
             extracts = dict(zip(feed.tables, found, strict=True))
         for extract in chain.from_iterable(extracts.values()):
             _check_stamp(extract, feed, now)
         asked = {key for other in feeds if other.name != feed.name for key in select.asked_for(other)}
         feed = select.without_idle_rosters(feed, extracts, asked)
         selection = select.Selection.of(flow, configuration.base)
-        yield Delivery(feed, flow, extracts, _lookups(feed, extracts), _active(feed, extracts), selection)
+        yield Delivery(
+            feed, flow, extracts, _lookups(feed, extracts, mine), _active(feed, extracts, mine), selection, mine
+        )
 
 
 def _check_stamp(extract: Extract, feed: Feed, now: datetime) -> None:
@@ -145,7 +173,7 @@ def _check_tables(flow: Flow, feed: Feed) -> None:
 
 
 def _inspected(
-    configuration: Configuration, flow: Flow, stamp: datetime | None, feed: Feed, name: str
+    configuration: Configuration, flow: Flow, stamp: datetime | None, feed: Feed, shared: Shared | None, name: str
 ) -> tuple[Extract, ...]:
     table, source = feed.tables[name], flow.database
     if source and stamp and name in source.tables:
@@ -159,7 +187,7 @@ def _inspected(
         return ()
     found = []
     for path in read.find(configuration.at(flow.path), table, f"{feed.name} {name}"):
-        extract = inspect(path, feed, table)
+        extract = once(shared, partial(inspect, path, feed, table), "inspect", name, path.name)
         read.columns(extract, table)
         found.append(_with_rows(extract, table))
     return tuple(sorted(found, key=lambda extract: (extract.delivered, extract.path.name)))
@@ -217,9 +245,13 @@ def cleaned(delivery: Delivery, table: Table, extract: Extract) -> pl.LazyFrame:
 
 def small(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame:
     """The clean rows of one file in memory, with `_delivered`: for tables that only inform, such as lookups."""
-    with reading(extract, delivery.feed):
-        rows = cleaned(delivery, table, extract).with_columns(stamp(extract).alias("_delivered"))
-        return rows.collect(engine="streaming")
+
+    def collect() -> pl.DataFrame:
+        with reading(extract, delivery.feed):
+            rows = cleaned(delivery, table, extract).with_columns(stamp(extract).alias("_delivered"))
+            return rows.collect(engine="streaming")
+
+    return once(delivery.shared, collect, "small", extract.path, tuple(table.columns))
 
 
 def stamp(extract: Extract) -> pl.Expr:
@@ -227,14 +259,14 @@ def stamp(extract: Extract) -> pl.Expr:
     return pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us"))
 
 
-def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[str, pl.DataFrame]:
+def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]], shared: Shared | None) -> dict[str, pl.DataFrame]:
     """Translations that columns of the feed name: the latest delivery of a key counts."""
     wanted = {column.lookup for table in feed.tables.values() for column in table.columns.values() if column.lookup}
     made = {}
     for reference in sorted(wanted):
         name, _, value = reference.partition(".")
         table = _opaque_key(narrow(feed.tables[name], [feed.tables[name].key or "", value]))
-        bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {})
+        bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {}, shared=shared)
         rows = pl.concat([small(bare, table, extract) for extract in extracts[name]])
         made[reference] = (
             rows.select(pl.col(table.key or "").alias("key"), pl.col(value).alias("value"))
@@ -244,17 +276,17 @@ def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[st
     return made
 
 
-def _active(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]]) -> dict[str, pl.Series]:
+def _active(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]], shared: Shared | None) -> dict[str, pl.Series]:
     """The active submissions that tables of the feed name, where a list of them was delivered.
 
     The latest delivered row of each primary key counts; without one the newest delivery is the whole list.
     """
-    wanted = {table.submission.active for table in feed.records().values() if table.submission}
+    wanted = {table.submission.active for table in feed.tables.values() if table.submission}
     made = {}
     for reference in sorted(filter(None, wanted)):
         name, _, column = reference.partition(".")
         table = feed.tables[name]
-        bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {})
+        bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {}, shared=shared)
         if extracts[name]:
             rows = pl.concat([small(bare, table, extract) for extract in extracts[name]]).filter(~pl.col("_malformed"))
             if table.primary_key:

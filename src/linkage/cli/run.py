@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +12,13 @@ import typer
 
 from linkage import pipeline
 from linkage.findings import Finding
-from linkage.pipeline import RunReport
+from linkage.pipeline import Outcome, RunReport
 from linkage.pseudonymise import kernel
-from linkage.relink import relink
+from linkage.relink import relink_all
 
 SHOWN = 12  # findings on the terminal
 ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]
+Configurations = Annotated[list[Path], typer.Argument(help="The linkage.toml of each purpose.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,22 +48,39 @@ def options(
 
 
 def run(
-    configuration: ConfigurationPath,
+    configurations: Configurations,
     *,
     from_held: Annotated[
-        bool, typer.Option("--from-held", help="Link the held bundle again, with the token lists of late opt-outs.")
+        bool, typer.Option("--from-held", help="Link the held bundles again, with the token lists of late opt-outs.")
     ] = False,
 ) -> None:
-    """Read the extracts, apply the opt-outs, tokenise, link, and publish a snapshot."""
-    report = relink(configuration) if from_held else pipeline.run(configuration, passphrase=asker())
-    show(report)
-    typer.echo(f"published {report.snapshot}")
+    """Read the extracts, apply the opt-outs, tokenise, link, and publish a snapshot. What purposes share is read once."""
+    outcomes = relink_all(configurations) if from_held else pipeline.run_all(configurations, passphrase=asker())
+    _tell(outcomes, lambda report: f"published {report.snapshot}")
 
 
-def check(configuration: ConfigurationPath) -> None:
+def check(configurations: Configurations) -> None:
     """Do all that `run` does and publish nothing."""
-    show(pipeline.check(configuration, passphrase=asker()))
-    typer.echo("checked: a run would publish this; nothing was published")
+    outcomes = pipeline.run_all(configurations, passphrase=asker(), publish=False)
+    _tell(outcomes, lambda report: "checked: a run would publish this; nothing was published")
+
+
+def _tell(outcomes: Sequence[Outcome], end: Callable[[RunReport], str]) -> None:
+    """Print what became of each purpose; the first error's exit code is the command's."""
+    errors = [each.error for each in outcomes if each.error is not None]
+    for each in outcomes:
+        if len(outcomes) > 1:
+            typer.echo(f"\n{each.path}")
+        if each.report is not None:
+            show(each.report)
+            typer.echo(end(each.report))
+        elif len(outcomes) > 1 and each.error is not None:
+            typer.echo("nothing was published for this purpose")
+            typer.echo(f"error: {each.path}: {each.error.message}\nhint: {each.error.hint}", err=True)
+    if errors and len(outcomes) > 1:
+        raise typer.Exit(errors[0].exit_code)
+    for error in errors:
+        raise error
 
 
 def asker() -> Callable[[], str] | None:

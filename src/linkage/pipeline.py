@@ -6,6 +6,7 @@
 `linkage run` does both halves on one machine. Stages do not know each other: this module and its helpers join them.
 
     before    authority   whether the purpose's documents stand today
+              together    several purposes: each stands or falls alone, what they have in common is read once
     site half site        the files of every flow, the roster; hide: records marked sensitive
               binding     which registers bind, and how fresh they are
               parts       rows to the parts of a bundle; withdrawn_records, handover: what later deliveries say of earlier ones

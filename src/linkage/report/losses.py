@@ -9,7 +9,7 @@ from linkage.reasons import Reason
 from linkage.report.facts import Facts
 from linkage.report.markup import Html
 from linkage.report.numbers import added, count, percent, share
-from linkage.report.pieces import bar, key, number, section, stacked, table, text, unfold
+from linkage.report.pieces import bar, by_feed, key, number, section, stacked, table, text, unfold
 from linkage.store.manifest import ShownBalance
 
 __all__ = ["STEPS", "losses", "step_of"]
@@ -126,6 +126,7 @@ def _by_table(balance: Iterable[ShownBalance]) -> Html:
             _fate(each.published or 0, each.removed, "p"),
         ]
         for each in balance
+        if each.read != 0
     )
     return table(headings, rows, "Rows read, published and taken out, by table")
 
@@ -167,8 +168,10 @@ def _reasons_by_feed(balance: Iterable[ShownBalance]) -> Html:
                 found[reason, each.feed].append(rows)
     feeds = list(dict.fromkeys(each.feed for each in balance))
     reasons = sorted({reason for reason, _ in found})
-    lines = ([reason, *(number(_sum(found.get((reason, feed)))) for feed in feeds)] for reason in reasons)
-    return table(["reason", *(f"#{feed}" for feed in feeds)], lines, "Rows taken out of each feed's tables together")
+    return by_feed(
+        "reason", feeds, "Rows taken out of each feed's tables together",
+        ((reason, {feed: _sum(found.get((reason, feed))) for feed in feeds}) for reason in reasons),
+    )  # fmt: skip
 
 
 def _sum(counts: list[int | None] | None) -> Html | str:

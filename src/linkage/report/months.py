@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from linkage.report.facts import Facts
-from linkage.report.markup import Html, joined, tag
+from linkage.report.markup import Html, tag
 from linkage.report.numbers import added, count, width
-from linkage.report.pieces import number, section, table, text, unfold
+from linkage.report.pieces import by_feed, number, section, table, text, unfold
 from linkage.store.manifest import MonthCount
 
 __all__ = ["months"]
@@ -117,8 +117,7 @@ def _axis(span: range) -> Html:
 
 
 def _table(feeds: Mapping[str, Rows], span: range) -> Html:
-    rows = (
-        [_name(month), *(number(count(rows[month]) if month in rows else "–") for rows in feeds.values())]
-        for month in span
-    )
-    return joined([table(["month", *(f"#{feed}" for feed in feeds)], rows, "Events in each month")])
+    def cells(month: int) -> Mapping[str, Html | str]:
+        return {feed: count(rows[month]) if month in rows else "–" for feed, rows in feeds.items()}
+
+    return by_feed("month", list(feeds), "Events in each month", ((_name(month), cells(month)) for month in span))

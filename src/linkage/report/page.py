@@ -16,11 +16,13 @@ from linkage.report.markup import Html, tag
 from linkage.report.months import months
 from linkage.report.numbers import added, count, percent
 from linkage.report.people import people
-from linkage.report.pieces import bar, number, section, table, text
+from linkage.report.pieces import bar, number, section, table, text, unfold
 from linkage.report.sources import sources
 from linkage.report.style import STYLE
 
 __all__ = ["page"]
+
+LISTED = 40  # findings that are not folded away
 
 _PARTS = (
     ("look", "Worth a look"),
@@ -42,7 +44,7 @@ _SHOWN = (
 _EXACT = (
     "Exact counts, for the operators of the pipeline only. Small numbers in it can tell of single people: it is kept "
     "beside the run's private account, and is not to be copied, sent or printed. "
-    "`linkage report` without --exact makes the one for analysts."
+    "Without --exact the same command makes the page for analysts."
 )
 
 
@@ -119,11 +121,21 @@ def _look(facts: Facts, found: list[Finding]) -> Html:
     title = "Worth a look"
     if not found:
         return section("look", title, text("Nothing stands out."))
-    rows = ([each.where, each.what, *_figures(each, exact=facts.exact)] for each in found)
     words = "What stands out in the extracts, or against the last run; the largest share first, columns that are always empty last."
     return section(
-        "look", title, text(words), table(["where", "what", "#rows or values", "#share", ""], rows, "Findings")
+        "look",
+        title,
+        text(words),
+        _findings(found[:LISTED], exact=facts.exact),
+        unfold(f"{len(found) - LISTED:,} more", _findings(found[LISTED:], exact=facts.exact))
+        if found[LISTED:]
+        else None,
     )
+
+
+def _findings(found: list[Finding], *, exact: bool) -> Html:
+    rows = ([each.where, each.what, *_figures(each, exact=exact)] for each in found)
+    return table(["where", "what", "#rows or values", "#share", ""], rows, "Findings")
 
 
 def _figures(found: Finding, *, exact: bool) -> list[Html]:

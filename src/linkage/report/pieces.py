@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from linkage.report.markup import Html, Inside, joined, tag
 from linkage.report.numbers import width
 
-__all__ = ["bar", "figure", "key", "number", "section", "stacked", "table", "text", "unfold"]
+__all__ = ["bar", "by_feed", "figure", "key", "number", "section", "stacked", "table", "text", "unfold"]
 
 BAR, STACK = 14, 16  # heights in pixels
+FEEDS = 8  # in one table
 
 
 def section(name: str, title: str, *inside: Inside) -> Html:
@@ -39,6 +40,20 @@ def table(headings: Sequence[Inside], rows: Iterable[Sequence[Inside]], caption:
     body = joined(tag("tr", *(_cell(cell, first=not place) for place, cell in enumerate(row))) for row in rows)
     made = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", body))
     return _scroll(made, caption)
+
+
+def by_feed(heading: str, feeds: Sequence[str], caption: str, rows: Iterable[tuple[str, Mapping[str, Inside]]]) -> Html:
+    """Tables with a column for each feed, few enough in one that it fits on paper."""
+    lines = list(rows)
+    return joined(
+        table(
+            [heading, *(f"#{feed}" for feed in some)],
+            ([name, *(number(cells[feed]) for feed in some)] for name, cells in lines),
+            caption if not place else f"{caption}, continued",
+        )
+        for place in range(0, len(feeds), FEEDS)
+        for some in [feeds[place : place + FEEDS]]
+    )
 
 
 def _heading(words: Inside) -> Html:

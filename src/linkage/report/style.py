@@ -54,6 +54,7 @@ table{border-collapse:collapse;width:100%;font-size:14px}
 caption{text-align:left;color:var(--quiet);font-size:13.5px;padding:2px 0 6px}
 th,td{padding:3px 12px 3px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 thead th{font-size:13px;color:var(--quiet);font-weight:600;vertical-align:bottom}
+thead th.n{white-space:normal}
 tbody th{font-weight:500;overflow-wrap:break-word}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .p{width:32%;min-width:150px}
@@ -85,7 +86,8 @@ footer{margin-top:48px;padding-bottom:40px;border-top:2px solid var(--line);padd
 @media (max-width:640px){main,header,footer{padding-left:12px;padding-right:12px}.tiles dd{font-size:19px}th,td{padding-right:8px}}
 @media print{
 body{font-size:10.5pt}main,header,footer{max-width:none;padding-left:0;padding-right:0}nav{display:none}
-.scroll{overflow:visible}table{font-size:9pt}h2,h3,summary{break-after:avoid}tr,figure,.tiles{break-inside:avoid}
+figure svg{max-width:100%;height:auto}.scroll{overflow:visible}table{font-size:9pt}h2,h3,summary{break-after:avoid}
+tr,figure,.tiles{break-inside:avoid}
 details::details-content{content-visibility:visible;display:block}summary{color:var(--quiet)}a{color:inherit}
 }
 """

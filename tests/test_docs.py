@@ -7,17 +7,21 @@ import re
 import subprocess
 import sys
 import typing
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from pydantic import BaseModel
 
+import linkage
 from linkage import config, contract, errors
 from linkage.reasons import Reason
 from linkage.sources import gate
 from linkage.sources.quality import Fault
 from linkage.store.manifest import ColumnCount, FileCount
+from made_up import MadeUp
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -30,6 +34,27 @@ def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert blocks
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})  # noqa: S102 our own page
+
+
+def test_the_python_that_opens_the_result_runs(made_up: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Word for word, one sample after another, in the folder where the store is."""
+    monkeypatch.chdir(made_up.folder)
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "how-to" / "open-the-result.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(compile(block, "open-the-result.md", "exec"), names)  # noqa: S102 our own page
+    deciles, one = names["deciles"], names["one"]
+    assert isinstance(deciles, pl.DataFrame)
+    assert deciles["feed"].n_unique() > 5
+    with linkage.open_store(made_up.folder / "store") as connection:
+        token = str(uuid.UUID(bytes=one))
+        found = connection.execute("SELECT count(*) FROM person WHERE token = ?", [token]).fetchall()
+        listed = connection.sql(
+            "SELECT table_schema FROM information_schema.tables WHERE table_name = 'event'"
+        ).fetchall()
+    assert found == [(1,)]
+    assert sorted(listed) == [("main",), ("text",)]
 
 
 def _models(model: type[BaseModel]) -> set[type[BaseModel]]:

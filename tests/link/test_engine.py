@@ -69,3 +69,15 @@ def test_a_refused_statement_says_nothing_of_the_data(connection: duckdb.DuckDBP
 def test_the_database_draws_no_bar(connection: duckdb.DuckDBPyConnection) -> None:
     """Standard output is for results."""
     assert engine.run(connection, "SELECT current_setting('enable_progress_bar')", "looking") == [(False,)]
+
+
+def test_older_readers_can_open_the_file(tmp_path: Path) -> None:
+    """Analysts' R packages and ODBC drivers are versions behind the pipeline's DuckDB."""
+    with engine.connect(tmp_path / "linked.duckdb", tmp_path / "spill") as made:
+        engine.run(made, "CREATE TABLE one AS SELECT uuidv4() AS token", "creating one")
+        engine.finish(made)
+    with duckdb.connect(tmp_path / "linked.duckdb", read_only=True) as opened:
+        (tags,) = opened.execute("SELECT tags FROM duckdb_databases() WHERE database_name = 'linked'").fetchone() or (
+            {},
+        )
+    assert tags["storage_version"] == f"{engine.OLDEST_READER}+"

@@ -13,6 +13,8 @@ from linkage.errors import ConfigurationError, IntegrityError, LinkageError, Tem
 
 __all__ = ["connect", "during", "finish", "name", "run", "text"]
 
+OLDEST_READER = "v1.2.0"  # the oldest DuckDB that can read a snapshot's database
+
 _FULL = ("no space left", "disk quota", "file too large", "disk full", "max_temp_directory_size")
 
 
@@ -36,6 +38,8 @@ def connect(path: Path, temporary: Path, memory: str = "2GiB", threads: int | No
         "temp_directory": str(temporary),
         # The order of rows is part of what is published: sorted by token, and the same for the same input.
         "preserve_insertion_order": "true",
+        # Analysts open the file with what they have: R packages and ODBC drivers are versions behind.
+        "storage_compatibility_version": OLDEST_READER,
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "allow_community_extensions": "false",

@@ -92,6 +92,32 @@ LIMITS = (
     Limit("min_rows not reached", "min_rows = 10"),
     Limit("min_rows of a feed", rule("min_rows = 11"), said="(min_rows)"),
     Limit(
+        "max_no_person",
+        "max_no_person = 0.3",
+        said=f"{FILE}: 4 of 10 rows have no person; the limit is 30.0% (max_no_person)",
+    ),
+    Limit("max_no_person not reached", "max_no_person = 0.4"),
+    Limit(
+        "max_late",
+        "max_late = 0.9",
+        "2026-05-01,",
+        "2019-05-01,",
+        f"{FILE}: 10 of 10 rows are of more than 365 days before the delivery; the limit is 90.0% (max_late)",
+    ),
+    Limit(
+        "max_late of a table",
+        rule(APPOINTMENT + "max_late = 1.0") + "[quality]\nmax_late = 0.5\n",
+        "2026-05-01,",
+        "2019-05-01,",
+    ),
+    Limit(
+        "max_future",
+        rule("max_future = 0.0"),
+        "2026-05-01,",
+        "2027-05-01,",
+        f"{FILE}: 10 of 10 rows are of more than a day after the delivery; the limit is 0.0% (max_future)",
+    ),
+    Limit(
         "max_malformed of a table",
         rule(APPOINTMENT + "max_malformed = 0.5"),
         ",ZZ1,QXX,12.5",
@@ -250,11 +276,11 @@ def test_the_terminal_shows_what_is_worth_a_look(small_ics: SmallIcs) -> None:
     assert found.pop(("sus_op appointment final_price", "unreadable")) == (1, 0.01)
     assert found.pop(("sus_op appointment", "late, and more of them than in the last run")) == (6, 0.06)
     assert found.pop(("sus_op appointment", "after the delivery")) == (2, 0.02)
-    ((where, what),) = found
-    assert where == "sus_op appointment"
-    assert re.fullmatch(r"\d+ columns with nothing in any row: \w+, \w+, \w+ and \d+ more", what)
-    assert report.findings[-1].what == what
-    shares = [each.share for each in report.findings[:-1]]
+    empty, absent = report.findings[-2:]
+    assert {(each.where, each.what) for each in (empty, absent)} == found.keys()
+    assert (empty.where, empty.what) == ("sus_op appointment confidentiality", "nothing in any row")
+    assert re.fullmatch(r"\d+ columns not in any file: \w+, \w+, \w+ and \d+ more", absent.what)
+    shares = [each.share for each in report.findings[:-2]]
     assert shares == sorted(shares, reverse=True)
 
 
@@ -265,7 +291,7 @@ def test_the_command_prints_it(small_ics: SmallIcs, monkeypatch: pytest.MonkeyPa
     said = CliRunner().invoke(app, ["check", str(small_ics.configuration)]).output
     assert "worth a look:" in said
     lines = said.partition("worth a look:\n")[2].splitlines()
-    assert re.search(r" 10 +100\.0%  sus_op appointment +\d+ columns with nothing in any row: \w", lines[-2])
+    assert re.search(r" 10 +100\.0%  sus_op appointment +\d+ columns not in any file: \w", lines[-2])
     assert any(line.split()[-1] == "number_check_digit" for line in lines)
     assert len(lines) <= 14
 

@@ -231,6 +231,9 @@ class QualityRule(Section):
     max_invalid: Share | None = None
     max_unknown: Share | None = None
     max_malformed: Share | None = None
+    max_no_person: Share | None = None
+    max_late: Share | None = None
+    max_future: Share | None = None
     min_rows: int | None = Field(default=None, ge=0)
     max_change: float | None = Field(default=None, ge=0)
 
@@ -260,6 +263,9 @@ class Quality(Section):
             have a limit only where a rule names their column, since rows without a usable one are left out anyway.
         max_unknown: The largest share of a column's written values that may be none of its codes.
         max_malformed: The largest share of a file's rows that may have too few or too many fields.
+        max_no_person: The largest share of a file's rows that may have no person: no usable number, no known key.
+        max_late: The largest share of a file's rows that may be late.
+        max_future: The largest share of a file's rows that may be of more than a day after the delivery.
         min_rows: The fewest rows that a file may have.
         max_change: How far a table's rows may be from those of the last run, as a share of them; None for no limit.
         late_after_days: An event longer before the delivery than this is counted as late.
@@ -270,6 +276,9 @@ class Quality(Section):
     max_invalid: Share = 0.1
     max_unknown: Share = 1.0
     max_malformed: Share = 0.01
+    max_no_person: Share = 1.0
+    max_late: Share = 1.0
+    max_future: Share = 1.0
     min_rows: int = Field(default=0, ge=0)
     max_change: float | None = Field(default=None, ge=0)
     late_after_days: int = Field(default=365, ge=1)

@@ -15,17 +15,27 @@ from linkage.config import Quality
 from linkage.contract import Feed, Table
 from linkage.errors import IntegrityError
 from linkage.reasons import Reason
-from linkage.store.manifest import Change, ColumnCount, ColumnCounts, FileCount, RunManifest, TableCounts
+from linkage.store.manifest import (
+    Change,
+    ColumnCount,
+    ColumnCounts,
+    ExactBalance,
+    FileCount,
+    RunManifest,
+    ShownBalance,
+    TableCounts,
+)
 
 __all__ = ["Finding", "compared", "findings_of", "last_account", "rows_of", "summed", "worth_a_look"]
 
 # From where a figure is worth a line on the terminal; the account has all of them.
 LOOK_INVALID, LOOK_FUTURE, LOOK_PEOPLE = 0.01, 0.01, 0.02
-LOOK_ROWS, LOOK_MISSING, LOOK_LATE = 0.2, 0.05, 0.05  # against the last run
+LOOK_COPIES = 0.05
+LOOK_ROWS, LOOK_MISSING, LOOK_LATE, LOOK_NO_PERSON = 0.2, 0.05, 0.05, 0.05  # against the last run
 NAMED = 3  # empty columns that a line names
 
 Key = tuple[str, str]
-What = Literal["late", "future", "missing", "invalid"]
+What = Literal["late", "future", "no_person", "missing", "invalid"]
 
 # Why a row has no person, beside what is wrong with a number, which its column tells.
 _PERSONS = (Reason.NUMBER_MISSING.value, Reason.PERSON_UNKNOWN.value, Reason.PERSON_AMBIGUOUS.value)
@@ -106,6 +116,8 @@ def _table(
         people=_added(each.people for each in files),
         ranges=_added(each.ranges for each in files),
         status=_added(each.status for each in files),
+        unread=max(each.unread for each in files),
+        absent=_absent_from_all(files),
         columns=tuple(
             ColumnCounts(
                 column=name,
@@ -116,6 +128,10 @@ def _table(
             for name, found in columns.items()
         ),
     )
+
+
+def _absent_from_all(files: Sequence[FileCount]) -> tuple[str, ...]:
+    return tuple(name for name in files[0].absent if all(name in each.absent for each in files))
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int | None]:
@@ -164,7 +180,10 @@ def _share_changes(
 def _shares(tables: Iterable[TableCounts]) -> Iterator[tuple[tuple[str, str, str, What], float]]:
     """Every share that can be compared, by feed, table, column (empty for a table's own) and what it is of."""
     for table in tables:
-        counts: tuple[tuple[What, int | None], ...] = (("late", table.late), ("future", table.future))
+        people = None if None in table.people.values() else sum(each or 0 for each in table.people.values())
+        counts: tuple[tuple[What, int | None], ...] = (
+            ("late", table.late), ("future", table.future), ("no_person", people),
+        )  # fmt: skip
         for what, count in counts:
             if table.rows and count is not None:
                 yield (table.feed, table.table, "", what), round(count / table.rows, 6)
@@ -181,13 +200,15 @@ def _shares(tables: Iterable[TableCounts]) -> Iterator[tuple[tuple[str, str, str
 
 def findings_of(account: RunManifest) -> list[Finding]:
     """What stands out in a run, exactly."""
-    return worth_a_look(summed(account.files, account.quality), account.changes)
+    return worth_a_look(summed(account.files, account.quality), account.changes, account.balance)
 
 
-def worth_a_look(tables: Sequence[TableCounts], changes: Iterable[Change]) -> list[Finding]:
+def worth_a_look(
+    tables: Sequence[TableCounts], changes: Iterable[Change], balance: Iterable[ExactBalance | ShownBalance]
+) -> list[Finding]:
     """What stands out in a run, or against the last one; the largest share first, columns that are empty last."""
     counts = {(each.feed, each.table): each for each in tables}
-    found = [*_of_changes(changes, counts)]
+    found = [*_of_changes(changes, counts), *_copies(balance)]
     for table in tables:
         if table.rows:
             found += [*_of_columns(table, table.rows), *_of_rows(table, table.rows)]
@@ -197,7 +218,8 @@ def worth_a_look(tables: Sequence[TableCounts], changes: Iterable[Change]) -> li
 
 def _of_changes(changes: Iterable[Change], tables: Mapping[Key, TableCounts]) -> Iterator[Finding]:
     for each in changes:
-        table, by = tables.get((each.feed, each.table)), each.now - each.before
+        # Rounded, since 0.06 less 0.01 is a little less than 0.05.
+        table, by = tables.get((each.feed, each.table)), round(each.now - each.before, 6)
         where, rows = f"{each.feed} {each.table}", (table.rows if table else None) or 0
         if each.what == "rows" and abs(by) >= LOOK_ROWS * max(each.before, 1):
             what = "rows more than in the last run" if by > 0 else "rows fewer than in the last run"
@@ -207,6 +229,17 @@ def _of_changes(changes: Iterable[Change], tables: Mapping[Key, TableCounts]) ->
         # Late rows only where they have become more: an extract of many years is no surprise, a growing backlog is.
         if each.what == "late" and by >= LOOK_LATE:
             yield Finding(where, "late, and more of them than in the last run", round(each.now * rows), each.now)
+        if each.what == "no_person" and by >= LOOK_NO_PERSON:
+            yield Finding(
+                where, "without a person, and more of them than in the last run", round(each.now * rows), each.now
+            )
+
+
+def _copies(balance: Iterable[ExactBalance | ShownBalance]) -> Iterator[Finding]:
+    for each in balance:
+        copies = each.removed.get(Reason.DUPLICATE.value)
+        if copies and each.read and copies >= LOOK_COPIES * each.read:
+            yield Finding(f"{each.feed} {each.table}", "exact copies", copies, min(copies / each.read, 1.0))
 
 
 def _of_columns(table: TableCounts, rows: int) -> Iterator[Finding]:
@@ -227,12 +260,19 @@ def _of_rows(table: TableCounts, rows: int) -> Iterator[Finding]:
 
 
 def _empty(table: TableCounts) -> Iterator[Finding]:
-    """The columns of a table with nothing in any row, in one line: most are ones that the sender never fills."""
-    names = [column.column for column in table.columns if table.rows and column.missing == table.rows]
-    where = f"{table.feed} {table.table}"
-    if len(names) == 1:
-        yield Finding(f"{where} {names[0]}", "nothing in any row", table.rows or 0, 1.0)
-    elif names:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        what = f"{len(names)} columns with nothing in any row: {', '.join(names[:NAMED])}{more}"
-        yield Finding(where, what, table.rows or 0, 1.0)
+    """Columns that did not come, and columns with nothing in any row, each in one line: most are never filled."""
+    if not table.rows:
+        return
+    empty = [each.column for each in table.columns if each.missing == table.rows and each.column not in table.absent]
+    for names, what in ((empty, "nothing in any row"), (table.absent, "not in any file")):
+        where = f"{table.feed} {table.table}"
+        if len(names) == 1:
+            yield Finding(f"{where} {names[0]}", what, table.rows, 1.0)
+        elif names:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            told = (
+                f"{len(names)} columns with nothing in any row"
+                if names is empty
+                else f"{len(names)} columns not in any file"
+            )
+            yield Finding(where, f"{told}: {', '.join(names[:NAMED])}{more}", table.rows, 1.0)

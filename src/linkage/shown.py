@@ -25,7 +25,17 @@ __all__ = ["balance", "common", "limits", "months", "sources", "tables"]
 
 MONTHS, COMBINATIONS = 120, 50  # of each feed, the newest; the most frequent
 
-_LIMITS = ("max_missing", "max_invalid", "max_unknown", "max_malformed", "min_rows", "max_change")
+_LIMITS = (
+    "max_missing",
+    "max_invalid",
+    "max_unknown",
+    "max_malformed",
+    "max_no_person",
+    "max_late",
+    "max_future",
+    "min_rows",
+    "max_change",
+)
 
 
 def limits(rules: Quality) -> tuple[Limit, ...]:

@@ -165,6 +165,9 @@ def test_limits_are_those_in_force() -> None:
         ("max_invalid", None, None, None): 0.1,
         ("max_unknown", None, None, None): 1.0,
         ("max_malformed", None, None, None): 0.01,
+        ("max_no_person", None, None, None): 1.0,
+        ("max_late", None, None, None): 1.0,
+        ("max_future", None, None, None): 1.0,
         ("min_rows", None, None, None): 0,
         ("max_unknown", "gp", "patient", "sex"): 0.1,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -88,6 +89,7 @@ CASES = (
     Case(NUMBER, "8453035113", "range ireland"),
     Case(STATUS, "04", "status 04"),
     Case(STATUS, "7", "status 07"),
+    Case(STATUS, "09", "status other"),
     Case(STATUS, "", "number_status missing"),
     Case("appointment.identifier", "", "appointment_identifier missing"),
     Case("appointment.patient.residence.postcode", "", "postcode missing"),
@@ -183,6 +185,7 @@ CELLS: dict[str, dict[str | None, str]] = {
     "cost": {None: "missing", "5": "", "5.5": "unreadable", "many": "unreadable", ALLOWED: "like_nhs_number"},
     "seated": {None: "missing", "Y": "", "no": "", "maybe": "unreadable"},
 }  # fmt: skip
+SOURCES = tuple(column.source[0] for column in CONTRACT.tables["visit"].columns.values())
 ROWS = st.lists(st.fixed_dictionaries({name: st.sampled_from(list(values)) for name, values in CELLS.items()}))
 
 
@@ -195,7 +198,9 @@ def count(rows: list[dict[str, str | None]], late_after: int = 365) -> FileQuali
     frame = clean.clean(frame, CONTRACT, table, {})
     frame = resolve(frame, table, people(Roster.empty(), allow_test=True), allow_test=True)
     found = frame.select(quality.counts(table, delivered, late_after)).collect().row(0, named=True)
-    return quality.tally("visits", "visit", table, SimpleNamespace(path=Path("v.csv"), malformed=()), found)
+    return quality.tally(
+        "visits", "visit", table, SimpleNamespace(path=Path("v.csv"), malformed=(), header=SOURCES), found
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -238,3 +243,21 @@ def test_ranges_agree_with_the_scalar(numbers: list[int]) -> None:
 def test_the_header_of_the_cases_is_that_of_the_small_ics() -> None:
     """One more column than there: the status indicator."""
     assert list(PLAIN) == [*HEADER.split(","), STATUS]
+
+
+def test_columns_that_are_not_read_and_columns_that_are_not_there(tmp_path: Path) -> None:
+    """Counted by file; the file's own names are not repeated, since a broken header can hold anything."""
+    ics = make_small_ics(tmp_path)
+    lines = ics.extract.read_text().splitlines()
+    lines = [f"{lines[0]},surname,944 944 9449", *(f"{line},x,y" for line in lines[1:])]
+    ics.extract.write_text("\n".join(lines).replace("appointment.outcome", "outcome_of_it") + "\n")
+    report = ics.run()
+    text = (ics.folder / "private" / "runs" / f"{report.run_id}.json").read_text()
+    account = json.loads(text)
+    (file,) = account["files"]
+    assert file["unread"] == 3
+    assert {"outcome", "number_status"} <= set(file["absent"])
+    assert {each["missing"] for each in account["quality"] if each["column"] in file["absent"]} == {10}
+    assert not re.search("outcome_of_it|944 944", text)
+    (table,) = account["snapshot"]["quality"]
+    assert (table["unread"], table["absent"]) == (3, file["absent"])

@@ -43,7 +43,7 @@ def _rows(found: Iterable[Change]) -> Iterator[list[Html | str]]:
         shown = count if each.what == "rows" else percent
         by = each.now - each.before
         of = (each.before or each.now) if each.what == "rows" else 1
-        words = "rows" if each.what == "rows" else f"share that is {each.what}"
+        words = "rows" if each.what == "rows" else f"share that is {each.what}".replace("is no_person", "has no person")
         yield [
             where,
             words,

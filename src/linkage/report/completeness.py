@@ -81,21 +81,30 @@ def _feeds(tables: Sequence[TableCounts]) -> Iterator[Html]:
 
 def _columns(each: TableCounts) -> Html:
     title = f"{each.feed} {each.table}" + (f": {each.title}" if each.title else "")
+    if each.unread:
+        title += f". Columns of the files that are not read: {each.unread:,}"
     headings = ["column", "what it is", "#filled", "", "#invalid, of what is written", "why"]
-    return table(headings, (_column(column, each.rows) for column in each.columns), title)
+    return table(headings, (_column(column, each) for column in each.columns), title)
 
 
-def _column(column: ColumnCounts, rows: int | None) -> list[Html | str]:
+def _column(column: ColumnCounts, table_: TableCounts) -> list[Html | str]:
+    rows = table_.rows
     filled, (kind, _) = full(column, rows), _class(full(column, rows))
+    if column.column in table_.absent:
+        return [column.column, _role(column), number("not in any file"), bar(None), number("–"), ""]
     at_least = "at least " if column.missing is None and filled is not None else None
     return [
         column.column,
-        column.role.replace("_", " "),
+        _role(column),
         number(joined([at_least, percent(filled)])),
         bar(filled, class_=kind),
         number(_invalid(column, rows)),
         _reasons(column.invalid),
     ]
+
+
+def _role(column: ColumnCounts) -> str:
+    return column.role.replace("_", " ")
 
 
 def _invalid(column: ColumnCounts, rows: int | None) -> Html | str:

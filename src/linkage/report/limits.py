@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from linkage.contract import Role
 from linkage.report.facts import Facts
@@ -19,8 +19,18 @@ _WORDS = {
     "max_invalid": "values that cannot be read or are unknown",
     "max_unknown": "values that are none of the column's codes",
     "max_malformed": "rows with too few or too many fields",
+    "max_no_person": "rows without a person",
+    "max_late": "rows of long before the delivery",
+    "max_future": "rows of after the delivery",
     "max_change": "change of a table's rows since the last run",
     "min_rows": "the fewest rows of a file",
+}
+
+_OF_ROWS: dict[str, Callable[[TableCounts], int | None]] = {
+    "max_malformed": lambda each: each.malformed,
+    "max_no_person": lambda each: added(each.people.values()),
+    "max_late": lambda each: each.late,
+    "max_future": lambda each: each.future,
 }
 
 Target = tuple[str, str, str | None]
@@ -77,7 +87,7 @@ def _holds(limit: Limit, target: Target, every: Sequence[Limit]) -> bool:
 
 def _measured(name: str, tables: Sequence[TableCounts]) -> Iterator[tuple[float, Target]]:
     for each in tables:
-        if name == "max_malformed" and (found := share(each.malformed, each.rows)) is not None:
+        if name in _OF_ROWS and (found := share(_OF_ROWS[name](each), each.rows)) is not None:
             yield found, (each.feed, each.table, None)
         for column in each.columns if each.rows else ():
             target = (each.feed, each.table, column.column)

@@ -54,7 +54,7 @@ def page(facts: Facts) -> str:
     Args:
         facts: A run, with counts as they may be shown, or exact.
     """
-    found = worth_a_look(facts.run.quality, facts.run.changes)
+    found = worth_a_look(facts.run.quality, facts.run.changes, facts.run.balance)
     body = tag(
         "body",
         _header(facts, found),
@@ -141,7 +141,7 @@ def _findings(found: list[Finding], *, exact: bool) -> Html:
 def _figures(found: Finding, *, exact: bool) -> list[Html]:
     # What two shown counts differ by can be small although neither is.
     rows = found.count if exact else suppress(found.count)[0]
-    kind = "cw" if "nothing in any row" in found.what else "bar"
+    kind = "cw" if "nothing in any row" in found.what or "not in any file" in found.what else "bar"
     return [number(count(rows)), number(percent(found.share)), bar(found.share, class_=kind)]
 
 

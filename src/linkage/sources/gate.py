@@ -89,8 +89,25 @@ def check_file(rules: Quality, table: Table, extract: Extract, quality: FileQual
             f"the first is row {extract.malformed[0]}; the limit is {limit:.1%} (max_malformed)",
             hint="the file is cut short, or its delimiter or quoting is not what the contract says",
         )
+    _check_rows_of(rules, quality)
     for column in quality.columns:
         _check_column(rules, table, column, quality.rows)
+
+
+def _check_rows_of(rules: Quality, quality: FileQuality) -> None:
+    keys = "check the column that names the person, and that the file with everybody's numbers was delivered"
+    dates = "check the dates' format in the contract, and the stamp in the file's name"
+    checks = (
+        ("max_no_person", sum(quality.people.values()), "have no person", keys),
+        ("max_late", quality.late, f"are of more than {rules.late_after_days} days before the delivery", dates),
+        ("max_future", quality.future, "are of more than a day after the delivery", dates),
+    )
+    for name, count, what, hint in checks:
+        limit = rules.limit(name, quality.feed, quality.table)
+        if count > _share(limit) * quality.rows:
+            raise InputError(
+                f"{quality.file}: {count} of {quality.rows} rows {what}; the limit is {limit:.1%} ({name})", hint=hint
+            )
 
 
 def _check_column(rules: Quality, table: Table, column: ColumnQuality, rows: int) -> None:

@@ -7,9 +7,10 @@ What is counted, for each file:
   day after it (a day, because a stamp has no time zone);
 - `people`: rows whose person cannot be known, by reason; a row may have other faults too, so this is not the balance;
 - `ranges`: rows with a usable NHS number, by who issues it; `status`: rows by NHS number status indicator;
+- columns of the file that are not read (`unread`), and columns of the contract that are not in the file (`absent`);
 - for each column: `missing` (nothing written, or a sentinel), and `invalid` by reason (written, but not a value).
 
-Everything is a count; no value is kept.
+Everything is a count, or a name of the contract's; no value is kept, and no name that the file gives.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from linkage import nhs_number
 from linkage.contract import DROPPED, Column, Role, Table
 from linkage.nhs_number import NumberReason
 from linkage.reasons import Reason
-from linkage.sources import clean
+from linkage.sources import clean, read
 from linkage.sources.inspect import Extract
 from linkage.sources.resolve import GIVEN, KEY, PERSON_REASON
 
@@ -75,7 +76,11 @@ class ColumnQuality:
 
 @dataclass(frozen=True, slots=True)
 class FileQuality:
-    """Rows of one file; counts by reason are without zeros."""
+    """Rows of one file; counts by reason are without zeros.
+
+    `unread` counts columns of the file that neither the contract names nor the flow takes; `absent` are columns of the
+    contract that the file lacks, whose cells are all missing.
+    """
 
     feed: str
     table: str
@@ -87,6 +92,8 @@ class FileQuality:
     people: dict[str, int]
     ranges: dict[str, int]
     status: dict[str, int]
+    unread: int = 0
+    absent: tuple[str, ...] = ()
     columns: tuple[ColumnQuality, ...] = ()
 
 
@@ -100,6 +107,8 @@ def counts(table: Table, delivered: datetime, late_after_days: int) -> list[pl.E
         # A status read from a column of integers has lost its zero.
         status = pl.col(table.number_status)
         made += [status.is_in([code, code[1:]]).sum().alias(f"#status?{code}") for code in STATUS]
+        known = [form for code in STATUS for form in (code, code[1:])]
+        made.append((status.is_not_null() & ~status.is_in(known)).sum().alias("#status?other"))
     for name in _columns(table):
         made += _of_column(name, table)
     return made
@@ -161,7 +170,7 @@ def tally(feed: str, name: str, table: Table, extract: Extract, found: dict[str,
         extract: The file.
         found: What the aggregates of `counts` came to, by name.
     """
-    people = _named("people", found)
+    people, delivered = _named("people", found), read.columns(extract, table)
     return FileQuality(
         feed=feed,
         table=name,
@@ -173,6 +182,8 @@ def tally(feed: str, name: str, table: Table, extract: Extract, found: dict[str,
         people=people,
         ranges=_ranges(found),
         status=_named("status", found),
+        unread=len(extract.header) - len(set(delivered.values())),
+        absent=tuple(column for column in _columns(table) if column not in delivered),
         columns=tuple(
             ColumnQuality(feed, name, extract.path.name, column, *_cells(column, table, found, people))
             for column in _columns(table)

@@ -70,7 +70,10 @@ class ColumnCounts(_Model):
 
 
 class TableCounts(_Model):
-    """`sources.quality.FileQuality` over all files of a feed's table; None: withheld."""
+    """`sources.quality.FileQuality` over all files of a feed's table; None: withheld.
+
+    `unread` is the most that any file has, `absent` what none has.
+    """
 
     feed: str
     table: str
@@ -82,6 +85,8 @@ class TableCounts(_Model):
     people: dict[str, int | None]
     ranges: dict[str, int | None]
     status: dict[str, int | None]
+    unread: int = 0
+    absent: tuple[str, ...] = ()
     columns: tuple[ColumnCounts, ...]
 
 
@@ -92,7 +97,7 @@ class Change(_Model):
         feed: The feed.
         table: Its table.
         column: The column, or None where it is about the table's rows.
-        what: `rows` of the table, or the share of them that is `late` or `future`; the share of a column's rows that
+        what: `rows` of the table, or the share of them that is `late`, `future` or has `no_person`; the share of a column's rows that
             is `missing`, or of its written cells that is `invalid`.
         before: In the last run.
         now: In this run.
@@ -101,7 +106,7 @@ class Change(_Model):
     feed: str
     table: str
     column: str | None
-    what: Literal["rows", "late", "future", "missing", "invalid"]
+    what: Literal["rows", "late", "future", "no_person", "missing", "invalid"]
     before: float
     now: float
 
@@ -223,6 +228,8 @@ class FileCount(_Model):
     people: dict[str, int]
     ranges: dict[str, int]
     status: dict[str, int]
+    unread: int = 0
+    absent: tuple[str, ...] = ()
 
 
 class StageSeconds(_Model):

@@ -37,14 +37,15 @@ from linkage.sources.roster import Roster
 configuration = config.load(Path(sys.argv[1]) / "linkage.toml")
 progress = Progress()
 with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
-    started = time.perf_counter()
+    started, busy_before = time.perf_counter(), time.process_time()
     keyset = site.open_keyset(configuration)
     done = pipeline.site_half(configuration, keyset, Roster.empty(), Path(folder), datetime.now(UTC), progress)
     seconds = time.perf_counter() - started
+    busy = time.process_time() - busy_before
     kept = sum(part.kept for table in done.bundle.tables for part in table.parts)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 stages = {each.name: each.seconds for each in progress.times}
-print(json.dumps({"seconds": seconds, "peak": peak, "kept": kept, "stages": stages}))
+print(json.dumps({"seconds": seconds, "peak": peak, "busy": busy, "kept": kept, "stages": stages}))
 """
 
 COPY = """
@@ -77,8 +78,6 @@ max_age_days = 7
 [optouts.type1]
 applies_to = "primary_care"
 [[flows]]
-feed = "sus_op"
-path = "extracts"
 """
 
 
@@ -119,12 +118,18 @@ def _measure(folder: Path, rows: int, rounds: int, target: Path | None) -> None:
 def _make(folder: Path, rows: int, seed: int) -> None:
     """The extract, the opt-out list, the key and the configuration."""
     people = test_range_numbers(rows // 10, seed)
-    for name in ("extracts", "requests", "answers"):
-        (folder / name).mkdir()
+    (folder / "extracts").mkdir()
     path = folder / "extracts" / f"appointment_{datetime.now(UTC):%Y%m%d}.csv"
     with path.open("wb") as file:
         for at in range(0, rows, _CHUNK):
             _rows(people, at, min(_CHUNK, rows - at), seed).write_csv(file, include_header=at == 0)
+    make_site(folder, people, 'feed = "sus_op"\npath = "extracts"')
+
+
+def make_site(folder: Path, people: pl.Series, flow: str) -> None:
+    """Everything beside the extract; one person in twenty opted out."""
+    for name in ("requests", "answers"):
+        (folder / name).mkdir()
     allowed = people.gather(np.flatnonzero(np.arange(len(people)) % 20 != 0))
     (folder / "requests" / "bench.dat").write_text(",\n".join(people) + ",\n")
     (folder / "answers" / "bench.dat").write_text(",\n".join(allowed) + ",\n")
@@ -132,7 +137,7 @@ def _make(folder: Path, rows: int, seed: int) -> None:
         f"<DTSControl><StatusRecord><DateTime>{datetime.now(UTC):%Y%m%d%H%M%S}</DateTime></StatusRecord></DTSControl>"
     )
     Keyset.create(folder / "keys.age")
-    (folder / "linkage.toml").write_text(CONFIGURATION)
+    (folder / "linkage.toml").write_text(f"{CONFIGURATION}{flow}\n")
 
 
 def _rows(people: pl.Series, first: int, rows: int, seed: int) -> pl.DataFrame:

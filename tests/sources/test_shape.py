@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from linkage.sources.inspect import _Shape
 
 EXPECTED = 1
-PIECES = st.sampled_from([b"a", b",", b"\n", b"\r\n", b"\r", b'"', b'""', b"a,b\n"])
+PIECES = st.sampled_from([b"a", b",", b"\n", b"\r\n", b"\r", b'"', b'""', b"a,b\n", b"a" * 61, b",\n" * 33])
 
 
 def _byte_by_byte(content: bytes) -> tuple[bool, list[int]]:
@@ -26,9 +26,9 @@ def _byte_by_byte(content: bytes) -> tuple[bool, list[int]]:
     return inside, records if open_record else records[:-1]
 
 
-@given(st.lists(PIECES, max_size=40).map(b"".join), st.integers(1, 9))
+@given(st.lists(PIECES, max_size=40).map(b"".join), st.integers(1, 9) | st.integers(60, 200))
 def test_chunks_of_any_size_count_alike(content: bytes, size: int) -> None:
-    """Also where a chunk ends at a line end or inside quotes, and without a line end at the end."""
+    """Also where a chunk ends at a line end or inside quotes, at every place of a word of 64, and without a line end."""
     shape = _Shape(delimiter=ord(","), expected=EXPECTED)
     for at in range(0, len(content), size):
         shape.add(content[at : at + size])

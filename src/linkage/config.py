@@ -203,12 +203,14 @@ class Minimise(Section):
 
     Attributes:
         birth: Birth date to its year, or to year and month.
-        postcodes: A lookup file in the ONS postcode directory's columns (pcds, lsoa21, imd); without it a postcode
+        postcodes: A lookup file in the ONS Postcode Directory's columns (pcds, lsoa11, lsoa21, imd); without it a postcode
             becomes its district.
+        imd_areas: Among how many English areas its `imd` is a rank, where that cannot be seen.
     """
 
     birth: Literal["year", "month"] = "year"
     postcodes: Path | None = None
+    imd_areas: int | None = Field(default=None, ge=10)
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

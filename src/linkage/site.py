@@ -23,7 +23,8 @@ from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Role, Table
 from linkage.errors import ConfigurationError, InputError, LinkageError, TemporaryError
 from linkage.pseudonymise import Keyset
-from linkage.pseudonymise.minimise import Minimiser, read_areas
+from linkage.pseudonymise.areas import read_areas
+from linkage.pseudonymise.minimise import Minimiser
 from linkage.reasons import Reason
 from linkage.sources import clean, read, select, tables
 from linkage.sources.inspect import Extract, inspect
@@ -327,7 +328,8 @@ def whole_person(table: Table) -> pl.Expr:
 def minimiser(configuration: Configuration) -> Minimiser:
     """How far people are described, with the postcode lookup read."""
     rules = configuration.minimise
-    return Minimiser(rules.birth, read_areas(configuration.at(rules.postcodes)) if rules.postcodes else None)
+    areas = read_areas(configuration.at(rules.postcodes), rules.imd_areas) if rules.postcodes else None
+    return Minimiser(rules.birth, areas)
 
 
 def open_keyset(configuration: Configuration, passphrase: Callable[[], str] | None = None) -> Keyset:

@@ -49,7 +49,15 @@ ATTRIBUTES = (
     Attribute("sex", (("sex", "VARCHAR"),), value=_SEX),
     Attribute("ethnicity", (("ethnicity", "VARCHAR"),), unstated=("Z", "99")),
     Attribute("practice", (("practice", "VARCHAR"),)),
-    Attribute("home", (("lsoa_2021", "VARCHAR"), ("imd_decile", "TINYINT"), ("postcode_district", "VARCHAR"))),
+    Attribute(
+        "home",
+        (
+            ("lsoa_2011", "VARCHAR"),
+            ("lsoa_2021", "VARCHAR"),
+            ("imd_decile", "TINYINT"),
+            ("postcode_district", "VARCHAR"),
+        ),
+    ),
 )
 
 

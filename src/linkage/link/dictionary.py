@@ -24,6 +24,7 @@ OWN: dict[str, dict[str, tuple[str, str]]] = {
         "sex": ("category", "male, female or indeterminate; null when not known or not stated"),
         "ethnicity": ("category", "ethnic category as the source codes it; Z and 99 only when no source says more"),
         "practice": ("practice", "ODS code of the general practice, as the most trusted source has it"),
+        "lsoa_2011": ("postcode", "lower layer super output area (2011) of the home"),
         "lsoa_2021": ("postcode", "lower layer super output area (2021) of the home"),
         "imd_decile": ("postcode", "deprivation decile of the home, 1 the most deprived"),
         "postcode_district": ("postcode", "postcode district of the home"),

@@ -25,7 +25,7 @@ def make_persons(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTab
     """Create `person` from the settled tables and `event`, and return its rows.
 
     Columns: token, sources (feeds that know the person, sorted), birth_year [birth_month], death_month, sex
-    (male, female, indeterminate), ethnicity, practice, lsoa_2021, imd_decile [postcode_district], first_seen and
+    (male, female, indeterminate), ethnicity, practice, [lsoa_2011] lsoa_2021, imd_decile [postcode_district], first_seen and
     last_seen (dates of event starts, none after the feed's newest delivery). Sorted by token.
 
     Raises:

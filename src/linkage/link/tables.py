@@ -89,7 +89,7 @@ def minimised(column: str, role: Role) -> dict[str, str]:
             return {"death_month": f"{stem}_month"}
         case Role.POSTCODE:
             prefix = "" if column == "postcode" else f"{column.removesuffix('_postcode')}_"
-            return {area: prefix + area for area in ("lsoa_2021", "imd_decile", "postcode_district")}
+            return {area: prefix + area for area in ("lsoa_2011", "lsoa_2021", "imd_decile", "postcode_district")}
         case _:
             return {}
 

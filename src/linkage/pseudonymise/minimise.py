@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -17,6 +16,7 @@ import polars as pl
 from linkage.bundle import Field, SqlType
 from linkage.contract import DROPPED, Column, Feed, Role, Table
 from linkage.errors import ConfigurationError
+from linkage.pseudonymise.areas import compact
 from linkage.pseudonymise.tokeniser import Pseudonymiser
 
 _WHOLE_POSTCODE = r"^[A-Z]{1,2}[0-9][A-Z0-9]?[0-9][A-Z]{2}$"
@@ -31,14 +31,20 @@ _SQL: dict[str, SqlType] = {
 }
 
 
+_AREAS = {
+    "lsoa_2011": Field(name="", type="VARCHAR", role="", description="lower layer super output area of 2011"),
+    "lsoa_2021": Field(name="", type="VARCHAR", role="", description="lower layer super output area"),
+    "imd_decile": Field(name="", type="TINYINT", role="", description="1 is most deprived"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Minimiser:
     """How far people are described.
 
     Attributes:
         birth: `year`, or `month` for year and month.
-        areas: Postcode (no spaces, upper case) to area (`_postcode` and `lsoa_2021`, String, `imd_decile`, Int8);
-            None gives districts.
+        areas: Postcode to areas, as `areas.read_areas` gives them; None gives districts.
     """
 
     birth: Literal["year", "month"]
@@ -51,29 +57,6 @@ class Output:
 
     field: Field
     value: pl.Expr
-
-
-def read_areas(path: Path) -> pl.DataFrame:
-    """Read a postcode lookup.
-
-    Args:
-        path: A CSV file with the ONS postcode directory's columns `pcds`, `lsoa21` and `imd` (decile, 1 to 10).
-
-    Raises:
-        ConfigurationError: The file is missing or lacks a column.
-    """
-    try:
-        frame = pl.read_csv(path, columns=["pcds", "lsoa21", "imd"], infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError):
-        raise ConfigurationError(
-            f"{path.name}: cannot be read as a postcode lookup",
-            hint="it needs the columns pcds, lsoa21 and imd",
-        ) from None
-    return frame.select(
-        _compact("pcds").alias("_postcode"),
-        pl.col("lsoa21").alias("lsoa_2021"),
-        pl.col("imd").cast(pl.Int8, strict=False).alias("imd_decile"),
-    ).unique("_postcode", keep="first", maintain_order=True)
 
 
 def outputs(feed: Feed, table: Table, minimiser: Minimiser, pseudonymiser: Pseudonymiser) -> list[Output]:
@@ -109,18 +92,18 @@ def _refuse_clashes(names: list[str], feed: Feed) -> None:
     if twice:
         raise ConfigurationError(
             f"feed {feed.name}: two columns of a table would both be published as {twice[0]!r}",
-            hint="rename the contract's column of that name; derived columns end in _token, _year, _month, _lsoa_2021, "
+            hint="rename the contract's column of that name; derived columns end in _token, _year, _month, _lsoa_2011, _lsoa_2021, "
             "_imd_decile, or are age",
         )
 
 
 def with_areas(frame: pl.LazyFrame, table: Table, minimiser: Minimiser) -> pl.LazyFrame:
-    """Join the areas of each postcode column, under `<name>|lsoa_2021` and `<name>|imd_decile`."""
+    """Join the areas of each postcode column, under `<name>|lsoa_2021`, `<name>|imd_decile` and so on."""
     if minimiser.areas is None:
         return frame
     for name in table.with_role(Role.POSTCODE):
-        areas = minimiser.areas.lazy().rename({"lsoa_2021": f"{name}|lsoa_2021", "imd_decile": f"{name}|imd_decile"})
-        frame = frame.with_columns(_compact(name).alias(name)).join(
+        areas = minimiser.areas.lazy().rename({area: f"{name}|{area}" for area in minimiser.areas.columns[1:]})
+        frame = frame.with_columns(compact(name).alias(name)).join(
             areas, left_on=name, right_on="_postcode", how="left", maintain_order="left"
         )
     return frame
@@ -182,23 +165,13 @@ def _home(name: str, column: Column, minimiser: Minimiser) -> list[Output]:
     prefix = "" if name == "postcode" else f"{name.removesuffix('_postcode')}_"
     if minimiser.areas is None:
         # The district is what stands before the last three characters; anything that is no postcode gives nothing.
-        whole = _compact(name)
+        whole = compact(name)
         district = pl.when(whole.str.contains(_WHOLE_POSTCODE)).then(whole.str.head(-3))
         return [Output(_field(f"{prefix}postcode_district", "VARCHAR", column), district)]
     return [
-        Output(
-            _field(f"{prefix}lsoa_2021", "VARCHAR", column, "lower layer super output area"),
-            pl.col(f"{name}|lsoa_2021"),
-        ),
-        Output(
-            _field(f"{prefix}imd_decile", "TINYINT", column, "1 is most deprived"),
-            pl.col(f"{name}|imd_decile"),
-        ),
+        Output(_field(f"{prefix}{area}", _AREAS[area].type, column, _AREAS[area].description), pl.col(f"{name}|{area}"))
+        for area in minimiser.areas.columns[1:]
     ]
-
-
-def _compact(name: str) -> pl.Expr:
-    return pl.col(name).str.replace_all(" ", "", literal=True).str.to_uppercase()
 
 
 def _age(start: str, table: Table) -> pl.Expr:

@@ -23,14 +23,19 @@ from linkage.cli import demo
 Table = list[list[str]]
 
 
+def _encoding(path: Path) -> str:
+    return "cp1252" if path.parent.name == "tpp" else "utf-8"
+
+
 def _rewritten(
     path: Path, change: Callable[[Table], Table] = lambda rows: rows, quoting: int = csv.QUOTE_MINIMAL
 ) -> None:
     delimiter = "|" if path.parent.name in ("iuc111", "cad999") else ","
-    rows = change(list(csv.reader(io.StringIO(path.read_text()), delimiter=delimiter)))
+    encoding = _encoding(path)
+    rows = change(list(csv.reader(io.StringIO(path.read_bytes().decode(encoding), newline=""), delimiter=delimiter)))
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator="\n", quoting=quoting).writerows(rows)
-    path.write_text(out.getvalue())
+    path.write_bytes(out.getvalue().encode(encoding))
 
 
 def _packed(path: Path) -> None:
@@ -41,9 +46,10 @@ def _packed(path: Path) -> None:
 def _typed(path: Path, write: Callable[[pa.Table, Path], object], suffix: str, *, dictionaries: bool = False) -> None:
     """The same cells as texts, in a file whose columns have types."""
     delimiter = "|" if path.parent.name in ("iuc111", "cad999") else ","
-    header = next(csv.reader(io.StringIO(path.read_text()), delimiter=delimiter))
+    header = next(csv.reader(io.StringIO(path.read_text(encoding=_encoding(path))), delimiter=delimiter))
     table = arrow_csv.read_csv(
         path,
+        read_options=arrow_csv.ReadOptions(encoding=_encoding(path)),
         parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
     )
@@ -65,12 +71,27 @@ def _stream(table: pa.Table, path: Path) -> None:
         writer.write_table(table, max_chunksize=70)
 
 
+def _unix(content: bytes) -> bytes:
+    return content.replace(b"\r\n", b"\n")
+
+
+def _marked(path: Path) -> None:
+    """The mark is one of Unicode's: windows-1252 has none."""
+    if path.parent.name != "tpp":
+        _bytes(path, lambda content: b"\xef\xbb\xbf" + content)
+
+
+def _bytes(path: Path, change: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
 FORMS: dict[str, Callable[[Path], None]] = {
-    "a byte order mark": lambda path: _bytes(path, lambda content: b"\xef\xbb\xbf" + content),
-    "lines that end as on Windows": lambda path: _bytes(path, lambda content: content.replace(b"\n", b"\r\n")),
+    "a byte order mark": _marked,
+    "lines that end as on Windows": lambda path: _bytes(path, lambda content: _unix(content).replace(b"\n", b"\r\n")),
+    "lines that end as elsewhere": lambda path: _bytes(path, _unix),
     "packed": _packed,
     "blank lines at the end": lambda path: _bytes(path, lambda content: content + b"\n\r\n\n"),
-    "no line end at the end": lambda path: _bytes(path, lambda content: content.rstrip(b"\n")),
+    "no line end at the end": lambda path: _bytes(path, lambda content: content.rstrip(b"\r\n")),
     "everything quoted": lambda path: _rewritten(path, quoting=csv.QUOTE_ALL),
     "columns in another order": lambda path: _rewritten(path, lambda rows: [row[::-1] for row in rows]),
     "spaces around names and values": lambda path: _rewritten(
@@ -84,10 +105,6 @@ FORMS: dict[str, Callable[[Path], None]] = {
         path, lambda rows: [[*rows[0], "extra"], *([*row, 'a\nb "c", d|e'] for row in rows[1:])]
     ),
 }
-
-
-def _bytes(path: Path, change: Callable[[bytes], bytes]) -> None:
-    path.write_bytes(change(path.read_bytes()))
 
 
 @pytest.fixture(scope="module")

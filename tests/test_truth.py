@@ -19,6 +19,11 @@ NAMES = {
     ("emis", "Admin_Patient"): "patient",
     ("emis", "CareRecord_Observation"): "observation",
     ("emis", "Prescribing_IssueRecord"): "issue",
+    ("tpp", "SRPatient"): "patient",
+    ("tpp", "SRPatientRegistration"): "registration",
+    ("tpp", "SRPatientAddressHistory"): "address",
+    ("tpp", "SRCode"): "code",
+    ("tpp", "SRPrimaryCareMedication"): "medication",
     ("sus_apc", "spell"): "spell",
     ("sus_apc", "spell.episodes"): "episode",
     ("sus_apc", "spell.episodes.clinical_coding.diagnosis.icd"): "diagnosis",
@@ -40,6 +45,10 @@ NAMES = {
     ("cld", "cld"): "event",
     ("iuc111", "iuc111"): "call",
     ("cad999", "cad999"): "incident",
+    ("pds", "PDS_Person"): "person",
+    ("pds", "PDS_Address"): "address",
+    ("pds", "PDS_Patient_Care_Practice"): "registration",
+    ("deaths", "Deaths"): "death",
 }
 
 

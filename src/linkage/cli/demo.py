@@ -63,7 +63,7 @@ birth = "year"
 postcodes = "reference/onspd.csv"
 """
 
-FLOWS = ("emis", "sus_apc", "sus_op", "ecds", "csds", "mhsds", "cld", "iuc111", "cad999", "pds")
+FLOWS = ("emis", "tpp", "sus_apc", "sus_op", "ecds", "csds", "mhsds", "cld", "iuc111", "cad999", "pds", "deaths")
 FLAT_FLOWS = ("sus_apc_flat", "sus_op_flat", "ecds_flat")
 
 

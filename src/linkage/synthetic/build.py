@@ -8,18 +8,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from linkage.synthetic import tables
+from linkage.synthetic import registers, tables, tpp
 from linkage.synthetic.acute import admitted_care
 from linkage.synthetic.admissions import make_admissions
 from linkage.synthetic.community import community_care
 from linkage.synthetic.emergency import emergency_care
+from linkage.synthetic.entries import make_entries
 from linkage.synthetic.journeys import make_journeys
 from linkage.synthetic.mental_health import mental_health
 from linkage.synthetic.mergers import mergers
 from linkage.synthetic.observations import observations
 from linkage.synthetic.optouts import write_optouts
 from linkage.synthetic.outpatients import outpatients
-from linkage.synthetic.prescribing import issues
+from linkage.synthetic.prescribing import issues, make_prescriptions
 from linkage.synthetic.primary_care import patients, write_practices
 from linkage.synthetic.social_care import social_care
 from linkage.synthetic.tables import Delivery
@@ -84,9 +85,8 @@ def make(
 
 
 def _write_chunk(chunk: Chunk, extracts: Extracts) -> None:
-    extracts.add(tables.PATIENT, patients(chunk))
-    extracts.add(tables.OBSERVATION, observations(chunk))
-    extracts.add(tables.ISSUE, issues(chunk))
+    _write_primary_care(chunk, extracts)
+    _write_registers(chunk, extracts)
     _write_outpatients(chunk, extracts)
     extracts.add(tables.SOCIAL_CARE, social_care(chunk))
     _write_urgent(chunk, extracts)
@@ -108,6 +108,27 @@ def _write_outpatients(chunk: Chunk, extracts: Extracts) -> None:
     extracts.add(tables.APPOINTMENT_OPCS, care.procedures)
     if chunk.world.flat:
         extracts.add(tables.APPOINTMENT_FLAT, care.flat)
+
+
+def _write_primary_care(chunk: Chunk, extracts: Extracts) -> None:
+    """Each practice keeps its records in one of two systems."""
+    entries, prescriptions = make_entries(chunk), make_prescriptions(chunk)
+    extracts.add(tables.PATIENT, patients(chunk))
+    extracts.add(tables.OBSERVATION, observations(chunk, entries))
+    extracts.add(tables.ISSUE, issues(chunk, prescriptions))
+    extracts.add(tables.TPP_PATIENT, tpp.patients(chunk))
+    extracts.add(tables.TPP_REGISTRATION, tpp.registrations(chunk))
+    extracts.add(tables.TPP_ADDRESS, tpp.addresses(chunk))
+    extracts.add(tables.TPP_CODE, tpp.coded_entries(chunk, entries))
+    extracts.add(tables.TPP_MEDICATION, tpp.medication(chunk, prescriptions))
+
+
+def _write_registers(chunk: Chunk, extracts: Extracts) -> None:
+    """Who people are, and who died."""
+    extracts.add(tables.PERSON, registers.persons(chunk))
+    extracts.add(tables.ADDRESS, registers.addresses(chunk))
+    extracts.add(tables.REGISTERED, registers.registrations(chunk))
+    extracts.add(tables.DEATH, registers.deaths(chunk))
 
 
 def _write_urgent(chunk: Chunk, extracts: Extracts) -> None:

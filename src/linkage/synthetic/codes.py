@@ -68,6 +68,8 @@ FIRST_CONDITION = len(FINDINGS)
 DISSENT_POSITION = len(_CONCEPTS) - 2
 WITHDRAWAL_POSITION = len(_CONCEPTS) - 1
 
+TERMS = tuple(term for term, _ in _CONCEPTS)
+DRUGS = tuple(condition.drug for condition in CONDITIONS)
 WELL = tuple(finding.well for finding in FINDINGS)
 ILL = tuple(finding.ill for finding in FINDINGS)
 
@@ -80,6 +82,22 @@ def clinical_code_ids(position: Ints) -> Ints:
 def drug_code_ids(condition: Ints) -> Ints:
     """EMIS CodeId of the drug given for a condition."""
     return condition * 53 + 8_200_003
+
+
+def snomed_codes(position: Ints) -> pl.Series:
+    """SNOMED CT concepts of positions in the clinical code list."""
+    return pl.Series(np.array([snomed for _, snomed in _CONCEPTS], dtype=np.int64)[position])
+
+
+def ctv3_codes(position: Ints) -> pl.Series:
+    """CTV3 codes of positions in the clinical code list: made up, but for those of opt-outs."""
+    made_up = [f"Xzz{place:02d}" for place in range(len(_CONCEPTS) - 2)]
+    return pl.Series([*made_up, "XaZ89", "XaZ8A"], dtype=pl.String).gather(position)
+
+
+def dmd_codes(condition: Ints) -> Ints:
+    """Made-up dm+d identifiers of the drug given for a condition."""
+    return (condition + 99_000_001) * 100_000 + 11
 
 
 def clinical_codes() -> pl.DataFrame:
@@ -108,7 +126,7 @@ def drug_codes() -> pl.DataFrame:
         {
             "CodeId": drug_code_ids(position),
             "Term": [condition.drug for condition in CONDITIONS],
-            "DmdProductCodeId": (position + 99_000_001) * 100_000 + 11,
+            "DmdProductCodeId": dmd_codes(position),
             "ProcessingId": 4711,
         }
     )

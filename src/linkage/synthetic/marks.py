@@ -37,6 +37,7 @@ REASONS: tuple[str | None, ...] = (
     "duplicate",
     "superseded",
     "deleted",
+    "withdrawn",
 )
 
 

@@ -1,16 +1,14 @@
-"""EMIS CareRecord_Observation: readings, symptoms, diagnoses that go back years, and opt-out codes."""
+"""EMIS CareRecord_Observation: the entries of GP records in that system."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from linkage.synthetic import codes, marks
 from linkage.synthetic.columns import dates, guids, labels, times, where
-from linkage.synthetic.conditions import CONDITIONS, has
-from linkage.synthetic.draws import Draws, Flags, Ints
+from linkage.synthetic.draws import Draws, Ints
+from linkage.synthetic.entries import Entries, recorded
 from linkage.synthetic.marks import DELETED, NOBODY, SENSITIVE, Marks, code
 from linkage.synthetic.names import GIVEN_NAMES, SURNAMES
 from linkage.synthetic.primary_care import (
@@ -19,47 +17,17 @@ from linkage.synthetic.primary_care import (
     key_reason,
     patient_guids,
     practice_guids,
-    registration_days,
 )
-from linkage.synthetic.roles import PatientRow, Type1
+from linkage.synthetic.roles import PatientRow
 from linkage.synthetic.tables import Delivery
 from linkage.synthetic.world import BULK_AGE, DELTA_AGE, Chunk
 
-_EARLY, _MIDDLE, _RECENT, _UNDATED = range(4)
-_OPT_OUT_EVENTS = (  # case, withdrawal, when, deleted
-    (Type1.DISSENT, False, _EARLY, False),
-    (Type1.WITHDRAWN, False, _EARLY, False),
-    (Type1.WITHDRAWN, True, _MIDDLE, False),
-    (Type1.RENEWED, True, _EARLY, False),
-    (Type1.RENEWED, False, _MIDDLE, False),
-    (Type1.SAME_DAY, False, _MIDDLE, False),
-    (Type1.SAME_DAY, True, _MIDDLE, False),
-    (Type1.UNDATED_THEN_WITHDRAWN, False, _UNDATED, False),
-    (Type1.UNDATED_THEN_WITHDRAWN, True, _MIDDLE, False),
-    (Type1.UNDATED, False, _UNDATED, False),
-    (Type1.LATE_DISSENT, False, _RECENT, False),
-    (Type1.LATE_WITHDRAWAL, False, _EARLY, False),
-    (Type1.LATE_WITHDRAWAL, True, _RECENT, False),
-    (Type1.DELETED, False, _EARLY, True),
-)
 
-
-@dataclass(frozen=True)
-class _Entries:
-    """Entries of GP records; one element an entry in each array."""
-
-    owner: Ints
-    day: Ints
-    position: Ints  # in the clinical code list
-    dated: Flags
-    deleted: Flags
-    plain: Flags
-
-
-def observations(chunk: Chunk) -> pl.DataFrame:
-    """The rows of CareRecord_Observation in both deliveries."""
+def observations(chunk: Chunk, entries: Entries) -> pl.DataFrame:
+    """The rows of CareRecord_Observation in both deliveries; of the entries those made in this system."""
     draws = chunk.draws("observations")
-    entries = _joined(_routine(chunk, draws), _diagnoses(chunk, draws), _opt_outs(chunk))
+    made = recorded(chunk, entries.owner, entries.day)
+    entries = entries.where(~chunk.world.places.uses_tpp(made.practice))
     frame = _frame(chunk, draws, entries)
     frame = _orphaned(frame, chunk, draws)
     confidential = draws.some(marks.plain_rows(frame), 0.002, chunk.floor)
@@ -68,75 +36,13 @@ def observations(chunk: Chunk) -> pl.DataFrame:
     return marks.with_copies(frame, draws, 0.001, chunk.floor)
 
 
-def _joined(*parts: _Entries) -> _Entries:
-    return _Entries(
-        owner=np.concatenate([part.owner for part in parts]),
-        day=np.concatenate([part.day for part in parts]),
-        position=np.concatenate([part.position for part in parts]),
-        dated=np.concatenate([part.dated for part in parts]),
-        deleted=np.concatenate([part.deleted for part in parts]),
-        plain=np.concatenate([part.plain for part in parts]),
-    )
-
-
-def _ordinary(owner: Ints, day: Ints, position: Ints) -> _Entries:
-    true = np.ones(len(owner), dtype=np.bool_)
-    return _Entries(owner, day, position, true, ~true, true)
-
-
-def _routine(chunk: Chunk, draws: Draws) -> _Entries:
-    owner = chunk.owners(draws.counts(chunk.world.rates.observations[chunk.start : chunk.stop]))
-    day = chunk.working_days(draws, owner, newest=DELTA_AGE + 1)
-    well, ill = draws.pick(len(owner), codes.WELL), draws.pick(len(owner), codes.ILL)
-    return _ordinary(owner, day, np.where(chunk.world.population.conditions[owner] > 0, ill, well))
-
-
-def _diagnoses(chunk: Chunk, draws: Draws) -> _Entries:
-    people, everyone = chunk.world.population, chunk.everyone
-    known = everyone[people.practice[everyone] >= 0]
-    found = [known[has(people.conditions[known], bit)] for bit in range(len(CONDITIONS))]
-    owner = np.concatenate(found)
-    bit = np.repeat(np.arange(len(CONDITIONS), dtype=np.int64), [len(one) for one in found])
-    newest = np.minimum(people.death_day[owner], chunk.world.today - BULK_AGE - 1)
-    day = draws.between(np.maximum(people.birth_day[owner], newest - 12 * 365), newest)
-    return _ordinary(owner, day, codes.FIRST_CONDITION + bit)
-
-
-def _opt_outs(chunk: Chunk) -> _Entries:
-    draws, today = chunk.draws("type1"), chunk.world.today
-    case = chunk.world.population.roles.type1[chunk.start : chunk.stop]
-    when = (
-        draws.whole(chunk.size, today - 700, today - 400),
-        draws.whole(chunk.size, today - 300, today - 60),
-        draws.whole(chunk.size, today - 25, today - 3),
-        np.full(chunk.size, today - 350, dtype=np.int64),
-    )
-    parts = []
-    for one, withdrawal, period, deleted in _OPT_OUT_EVENTS:
-        who = np.flatnonzero(case == one)
-        position = codes.WITHDRAWAL_POSITION if withdrawal else codes.DISSENT_POSITION
-        flags = np.ones(len(who), dtype=np.bool_)
-        parts.append(
-            _Entries(
-                owner=who + chunk.start,
-                day=when[period][who],
-                position=np.full(len(who), position, dtype=np.int64),
-                dated=flags & (period != _UNDATED),
-                deleted=flags & deleted,
-                plain=~flags,
-            )
-        )
-    return _joined(*parts)
-
-
-def _frame(chunk: Chunk, draws: Draws, entries: _Entries) -> pl.DataFrame:
+def _frame(chunk: Chunk, draws: Draws, entries: Entries) -> pl.DataFrame:
     world, people, owner, day = chunk.world, chunk.world.population, entries.owner, entries.day
-    joined = registration_days(chunk)[owner - chunk.start]
-    older = people.roles.moved_practice[owner] & (day < joined)
-    practice = np.where(older, people.old_practice[owner], people.practice[owner])
+    made = recorded(chunk, owner, day)
+    older, practice = made.older, made.practice
     late = people.roles.late[owner] | (day >= world.today - BULK_AGE)
     ids = chunk.ids(len(owner))
-    clinician, value = clinician_guids(chunk, owner, practice), _values(draws, entries.position)
+    clinician, value = clinician_guids(chunk, owner, practice), values(draws, entries.position)
     no, yes = "false", "true"
     ambiguous = people.roles.patient_row[owner] == PatientRow.AMBIGUOUS
     entered = np.minimum(day + draws.pick(len(owner), (8, 1, 1)), world.today - DELTA_AGE)
@@ -164,8 +70,8 @@ def _frame(chunk: Chunk, draws: Draws, entries: _Entries) -> pl.DataFrame:
             "AssociatedText": _remarks(chunk, draws, owner),
             "ConsultationGuid": guids(owner * 100_000 + day, world.seed, "consultation"),
             "Value": value,
-            "NumericUnit": labels(_finding(entries.position), [one.unit for one in codes.FINDINGS]),
-            "ObservationType": labels(_finding(entries.position), [one.category for one in codes.FINDINGS]),
+            "NumericUnit": labels(finding(entries.position), [one.unit for one in codes.FINDINGS]),
+            "ObservationType": labels(finding(entries.position), [one.category for one in codes.FINDINGS]),
             "NumericRangeLow": None,
             "NumericRangeHigh": None,
             "DocumentGuid": None,
@@ -176,15 +82,16 @@ def _frame(chunk: Chunk, draws: Draws, entries: _Entries) -> pl.DataFrame:
     )
 
 
-def _finding(position: Ints) -> Ints:
+def finding(position: Ints) -> Ints:
+    """The position in ``FINDINGS`` of each position in the clinical code list, -1 for others."""
     return np.where(position < codes.FIRST_CONDITION, position, -1)
 
 
-def _values(draws: Draws, position: Ints) -> pl.Series:
+def values(draws: Draws, position: Ints) -> pl.Series:
     """Readings to one decimal, null where the code has no unit."""
-    finding = _finding(position)
-    low = np.array([round(one.low * 10) for one in codes.FINDINGS] + [0])[finding]
-    high = np.array([round(one.high * 10) for one in codes.FINDINGS] + [0])[finding]
+    place = finding(position)
+    low = np.array([round(one.low * 10) for one in codes.FINDINGS] + [0])[place]
+    high = np.array([round(one.high * 10) for one in codes.FINDINGS] + [0])[place]
     # The middle of three draws, so that most readings are ordinary.
     three = np.sort(np.stack([draws.between(low, high) for _ in range(3)]), axis=0)
     return where(high > 0, pl.Series(three[1] / 10))

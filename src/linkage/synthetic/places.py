@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from linkage.synthetic.draws import Draws, Ints
+from linkage.synthetic.draws import Draws, Flags, Ints
 
 HOSPITALS = ("ZT1", "ZT2", "ZT3")
 COMMUNITY = ("ZC1", "ZC2")
@@ -44,6 +44,10 @@ class Places:
         """1 where a practice shares, else 0; 0 for nobody's practice (-1)."""
         out = (practice == DISABLED_PRACTICE) | (practice == LISTED_PRACTICE) | (practice < 0)
         return np.asarray(~out, dtype=np.int64)
+
+    def uses_tpp(self, practice: Ints) -> Flags:
+        """Whether each practice keeps its records in TPP's system; the others use EMIS. Among them is the listed one."""
+        return np.asarray((practice % 3 == 1) | (practice == LISTED_PRACTICE), dtype=np.bool_)
 
     def reference(self) -> pl.DataFrame:
         """The postcode directory: pcds, lsoa11, lsoa21, imd (decile)."""

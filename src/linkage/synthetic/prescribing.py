@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+from typing import Self
+
 import numpy as np
 import polars as pl
 
 from linkage.synthetic import codes, marks
 from linkage.synthetic.columns import dates, guids, labels, times
 from linkage.synthetic.conditions import CONDITIONS, how_many
-from linkage.synthetic.draws import Draws, Ints
+from linkage.synthetic.draws import Draws, Flags, Ints
+from linkage.synthetic.entries import recorded
 from linkage.synthetic.marks import NOBODY, Marks
 from linkage.synthetic.primary_care import (
     PROCESSING,
@@ -16,25 +20,48 @@ from linkage.synthetic.primary_care import (
     key_reason,
     patient_guids,
     practice_guids,
-    registration_days,
 )
 from linkage.synthetic.roles import PatientRow
 from linkage.synthetic.world import BULK_AGE, DELTA_AGE, Chunk
 
-_DOSAGES = ("One to be taken each day", "One to be taken twice a day", "Two to be taken at night", "Use as directed")
+DOSAGES = ("One to be taken each day", "One to be taken twice a day", "Two to be taken at night", "Use as directed")
 
 
-def issues(chunk: Chunk) -> pl.DataFrame:
-    """The rows of Prescribing_IssueRecord in both deliveries."""
+@dataclass(frozen=True)
+class Prescriptions:
+    """Prescriptions of GP practices; one element each in every array."""
+
+    owner: Ints
+    day: Ints
+    drug: Ints  # position of the condition it is for
+    quantity: Ints  # tablets
+
+    def where(self, keep: Flags) -> Self:
+        """Some of the prescriptions."""
+        return type(self)(*(getattr(self, field.name)[keep] for field in fields(self)))
+
+
+def make_prescriptions(chunk: Chunk) -> Prescriptions:
+    """Every prescription of a chunk."""
+    draws = chunk.draws("prescriptions")
+    owner = chunk.owners(draws.counts(chunk.world.rates.issues[chunk.start : chunk.stop]))
+    return Prescriptions(
+        owner=owner,
+        day=chunk.working_days(draws, owner, newest=DELTA_AGE + 1),
+        drug=_drug(draws, chunk.world.population.conditions[owner]),
+        quantity=draws.whole(len(owner), 1, 4) * 28,
+    )
+
+
+def issues(chunk: Chunk, prescriptions: Prescriptions) -> pl.DataFrame:
+    """The rows of Prescribing_IssueRecord in both deliveries; of the prescriptions those made in this system."""
     world, people, draws = chunk.world, chunk.world.population, chunk.draws("issues")
-    owner = chunk.owners(draws.counts(world.rates.issues[chunk.start : chunk.stop]))
-    rows = len(owner)
-    day = chunk.working_days(draws, owner, newest=DELTA_AGE + 1)
-    older = people.roles.moved_practice[owner] & (day < registration_days(chunk)[owner - chunk.start])
-    practice = np.where(older, people.old_practice[owner], people.practice[owner])
-    drug = _drug(draws, people.conditions[owner])
+    made = recorded(chunk, prescriptions.owner, prescriptions.day)
+    here = prescriptions.where(~world.places.uses_tpp(made.practice))
+    owner, day, drug, quantity = here.owner, here.day, here.drug, here.quantity
+    rows, made = len(owner), recorded(chunk, owner, day)
+    older, practice = made.older, made.practice
     clinician = clinician_guids(chunk, owner, practice)
-    quantity = draws.whole(rows, 1, 4) * 28
     row_kind = people.roles.patient_row[owner]
     frame = Marks(
         owner=np.where(row_kind == PatientRow.AMBIGUOUS, NOBODY, owner),
@@ -55,7 +82,7 @@ def issues(chunk: Chunk) -> pl.DataFrame:
             "EffectiveDatePrecision": "YMD",
             "EnteredDate": dates(day),
             "EnteredTime": times(draws.whole(rows, 8 * 3600, 18 * 3600)),
-            "Dosage": labels(drug % len(_DOSAGES), _DOSAGES),
+            "Dosage": labels(drug % len(DOSAGES), DOSAGES),
             "Quantity": quantity,
             "QuantityUnit": "tablet",
             "CourseDurationInDays": np.full(rows, 28, dtype=np.int64),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -71,14 +72,15 @@ def registration_days(chunk: Chunk) -> Ints:
 
 def write_practices(world: World, extracts: Extracts) -> None:
     """The tables of an EMIS delivery that describe no patient, in both deliveries."""
-    practice = np.arange(len(world.places.practices), dtype=np.int64)
+    every = np.arange(len(world.places.practices), dtype=np.int64)
+    practice = every[~world.places.uses_tpp(every)]
     names = prefixed("Practice ", practice + 1)
     organisations = pl.DataFrame(
         {
             "OrganisationGuid": practice_guids(world, practice),
             "CDB": practice + 29_100,
             "OrganisationName": names,
-            "ODSCode": world.places.practices,
+            "ODSCode": pl.Series(world.places.practices).gather(practice),
             "OrganisationType": "GP Practice",
             "OpenDate": "1998-04-01",
             "CloseDate": None,
@@ -104,7 +106,7 @@ def write_practices(world: World, extracts: Extracts) -> None:
 
 
 @dataclass(frozen=True)
-class _Registrations:
+class Registrations:
     """One entry a patient row in each array."""
 
     owner: Ints
@@ -112,13 +114,18 @@ class _Registrations:
     version: Ints
     older: Flags  # of the person's older registration, at another practice
     second: Flags  # the second row of an ambiguous key, with somebody else's number
+    practice: Ints
+
+    def where(self, keep: Flags) -> Self:
+        """Some of the rows."""
+        return type(self)(*(getattr(self, field.name)[keep] for field in fields(self)))
 
 
 def patients(chunk: Chunk) -> pl.DataFrame:
     """The rows of Admin_Patient in both deliveries."""
-    rows = _registrations(chunk)
-    people, owner = chunk.world.population, rows.owner
-    practice = np.where(rows.older, people.old_practice[owner], people.practice[owner])
+    every = make_registrations(chunk)
+    rows = every.where(~chunk.world.places.uses_tpp(every.practice))
+    people, owner, practice = chunk.world.population, rows.owner, rows.practice
     ambiguous = people.roles.patient_row[owner] == PatientRow.AMBIGUOUS
     special = (people.roles.patient_row[owner] > 0) | (people.roles.resent[owner] > 0) | rows.older
     frame = Marks(
@@ -132,7 +139,8 @@ def patients(chunk: Chunk) -> pl.DataFrame:
     return marks.with_copies(frame, chunk.draws("patients"), 0.001, chunk.floor)
 
 
-def _registrations(chunk: Chunk) -> _Registrations:
+def make_registrations(chunk: Chunk) -> Registrations:
+    """The patient rows of a chunk, in whichever system."""
     people = chunk.world.population
     roles = people.roles
     present = chunk.everyone[people.practice[chunk.everyone] >= 0]
@@ -142,16 +150,17 @@ def _registrations(chunk: Chunk) -> _Registrations:
     groups = (present, older, ambiguous, resent)
     group = np.repeat(np.arange(4), [len(one) for one in groups])
     owner = np.concatenate(groups)
-    return _Registrations(
+    return Registrations(
         owner=owner,
         later=np.where((group == 3) | roles.late[owner], int(Delivery.LATER), int(Delivery.MAIN)),
         version=((group == 3) & (roles.resent[owner] == Resent.MOVED)).astype(np.int64),
         older=group == 1,
         second=group == 2,
+        practice=np.where(group == 1, people.old_practice[owner], people.practice[owner]),
     )
 
 
-def _columns(chunk: Chunk, rows: _Registrations, practice: Ints) -> dict[str, pl.Series | Ints | str | None]:
+def _columns(chunk: Chunk, rows: Registrations, practice: Ints) -> dict[str, pl.Series | Ints | str | None]:
     world, people, owner = chunk.world, chunk.world.population, rows.owner
     joined = registration_days(chunk)[owner - chunk.start]
     began = np.maximum(people.birth_day[owner], joined - 3_000)
@@ -172,7 +181,7 @@ def _columns(chunk: Chunk, rows: _Registrations, practice: Ints) -> dict[str, pl
         "MiddleNames": where(owner % 3 == 0, labels((people.given[owner] + 7) % len(GIVEN_NAMES), GIVEN_NAMES)),
         "Surname": surname,
         "DateOfRegistration": dates(np.where(rows.older, began, joined)),
-        "NhsNumber": _number_texts(people, rows, before_move),
+        "NhsNumber": number_texts(people, rows, before_move),
         "PatientNumber": owner + 1,
         "PatientTypeDescription": "Regular",
         "DummyType": labels((people.roles.patient_row[owner] == PatientRow.TEST).astype(np.int64), ("false", "true")),
@@ -199,7 +208,8 @@ def _columns(chunk: Chunk, rows: _Registrations, practice: Ints) -> dict[str, pl
     }  # fmt: skip
 
 
-def _number_texts(people: Population, rows: _Registrations, before_move: Flags) -> pl.Series:
+def number_texts(people: Population, rows: Registrations, before_move: Flags) -> pl.Series:
+    """The NHS number as each patient row has it: replaced where the person had not moved yet, or wrong, or none."""
     owner, kind = rows.owner, people.roles.patient_row[rows.owner]
     older = people.older[owner]
     number = np.where(before_move & (older > 0), older, people.number[owner])

@@ -11,12 +11,14 @@ import numpy as np
 from linkage.synthetic.columns import guids
 from linkage.synthetic.world import BULK_AGE, DELTA_AGE, LATER_AGE, MAIN_AGE
 
+GP_SYSTEMS = ("emis", "tpp")
+
 
 class Delivery(IntEnum):
     """The two times at which a feed is delivered."""
 
-    MAIN = 0  # EMIS: the bulk delivery
-    LATER = 1  # EMIS: the delta; other feeds: a re-submission
+    MAIN = 0  # GP systems: the bulk delivery
+    LATER = 1  # GP systems: the delta; other feeds: a re-submission
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,17 @@ class Table:
     @property
     def quoted(self) -> bool:
         """Whether every field is in quotation marks."""
-        return self.feed == "emis"
+        return self.feed in GP_SYSTEMS
+
+    @property
+    def encoding(self) -> str:
+        """The characters of its files."""
+        return "cp1252" if self.feed == "tpp" else "utf-8"
+
+    @property
+    def line_end(self) -> str:
+        """What ends its lines."""
+        return "\r\n" if self.feed == "tpp" else "\n"
 
     def path(self, delivery: Delivery, as_of: dt.date, seed: int) -> str:
         """The file of a delivery, relative to the made-up ICS, with forward slashes."""
@@ -40,7 +52,8 @@ class Table:
             day = as_of - dt.timedelta(days=(BULK_AGE, DELTA_AGE)[delivery])
             file_id = guids(np.array([delivery], dtype=np.int64), seed, self.name, braces=False)[0]
             return f"extracts/emis/291_{self.name}_{day:%Y%m%d}020000_{file_id}.csv"
-        day = as_of - dt.timedelta(days=(MAIN_AGE, LATER_AGE)[delivery])
+        ages = (BULK_AGE, DELTA_AGE) if self.feed in GP_SYSTEMS else (MAIN_AGE, LATER_AGE)
+        day = as_of - dt.timedelta(days=ages[delivery])
         return f"extracts/{self.feed}/{self.name}_{day:%Y%m%d}.csv"
 
 
@@ -51,6 +64,12 @@ DRUG_CODE = Table("emis", "Coding_DrugCode")
 PATIENT = Table("emis", "Admin_Patient", ("PatientGuid",))
 OBSERVATION = Table("emis", "CareRecord_Observation", ("ObservationGuid",))
 ISSUE = Table("emis", "Prescribing_IssueRecord", ("IssueRecordGuid",))
+
+TPP_PATIENT = Table("tpp", "SRPatient", ("RowIdentifier",))
+TPP_REGISTRATION = Table("tpp", "SRPatientRegistration", ("RowIdentifier",))
+TPP_ADDRESS = Table("tpp", "SRPatientAddressHistory", ("RowIdentifier",))
+TPP_CODE = Table("tpp", "SRCode", ("RowIdentifier",))
+TPP_MEDICATION = Table("tpp", "SRPrimaryCareMedication", ("RowIdentifier",))
 
 SPELL = Table("sus_apc", "spell", ("PRIMARYKEY_ID",))
 SPELL_LOG = Table("sus_apc", "InsertDeleteLog")
@@ -80,3 +99,7 @@ SOCIAL_CARE = Table("cld", "cld", ("LA Code", "Event Reference"))
 HELPLINE = Table("iuc111", "iuc111", ("CaseRef",), delimiter="|")
 AMBULANCE = Table("cad999", "cad999", ("CallNumber",), delimiter="|", keeps_unlinked=True)
 MERGER = Table("pds", "PDS_Person_Merger")
+PERSON = Table("pds", "PDS_Person", ("RowID",))
+ADDRESS = Table("pds", "PDS_Address", ("RowID",))
+REGISTERED = Table("pds", "PDS_Patient_Care_Practice", ("RowID",))
+DEATH = Table("deaths", "Deaths", ("DMIC_ROW_ID",))

@@ -75,14 +75,15 @@ class Extracts:
             target = self._directory / path
             target.parent.mkdir(parents=True, exist_ok=True)
             self._files[path] = target.open("wb")
-        frame.write_csv(
-            self._files[path],
+        text = frame.write_csv(
             include_header=first,
             separator=table.delimiter,
             quote_style="always" if table.quoted else "necessary",
             datetime_format="%Y-%m-%d %H:%M:%S",
             time_format="%H:%M:%S",
+            line_terminator=table.line_end,
         )
+        self._files[path].write(text.encode(table.encoding))
         before = self._written.get(path, 0)
         self._written[path] = before + len(frame)
         return path, before

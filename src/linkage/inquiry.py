@@ -37,7 +37,7 @@ def request(path: Path, now: datetime, passphrase: Callable[[], str] | None = No
     configuration = config.load(path)
     rules = _national(configuration)
     direct = [each for each in site.deliveries(configuration, now) if not is_pseudonymised(each.feed)]
-    known = _roster(configuration, site.open_keyset(configuration, passphrase))
+    known, _ = roster_of(configuration, site.open_keyset(configuration, passphrase))
     known = rostering.roster(known, direct, binding.type1_codes(configuration))
     return ask(everyone(configuration, direct, known), rules, configuration.base, now)
 
@@ -93,9 +93,9 @@ def _national(configuration: Configuration) -> National:
     return configuration.optouts.national
 
 
-def _roster(configuration: Configuration, keyset: Keyset) -> Roster:
-    """The roster of the current snapshot's run; an empty one before the first."""
+def roster_of(configuration: Configuration, keyset: Keyset) -> tuple[Roster, str | None]:
+    """The roster of the current snapshot's run, and that run; an empty one and None before the first."""
     current = Store(configuration.at(configuration.store.path)).current()
     if current is None:
-        return Roster.empty()
-    return rosters.load(configuration.at(configuration.private) / "roster" / current, keyset.unseal)
+        return Roster.empty(), None
+    return rosters.load(configuration.at(configuration.private) / "roster" / current, keyset.unseal), current

@@ -113,6 +113,17 @@ def _optouts(configuration: Configuration) -> list[str]:
         "practices": f"records of practices that do not share; agreements at most {rules.practices.max_age_days} days "
         "old" + (f", and the list {rules.practices.list}" if rules.practices.list else ""),
     }
+    if rules.exempt("practices_moved") and not rules.exempt("practices"):
+        binding["practices"] += "; of people who moved to one, records from before are LIFTED by an exemption"
+    kept = {
+        "objections": rules.objections and f"removes everything of the people on the list {rules.objections.list}",
+        "sensitive": rules.sensitive and f"removes everything of the people on the list {rules.sensitive.list}",
+        "restricted": rules.restricted and f"removes records with a code on the list {rules.restricted.list}",
+    }
+    binding |= {name: words for name, words in kept.items() if words}
+    for own in rules.registers:
+        where = "everything" if own.applies_to == "everything" else "GP records"
+        binding[own.name] = f"removes {where} of the people whom {own.file} names"
     return [
         f"{name}: {'LIFTED by an exemption' if rules.exempt(name) else 'binds: ' + words}"
         for name, words in binding.items()

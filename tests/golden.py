@@ -127,7 +127,7 @@ def run(folder: Path, feeds: Iterable[str]) -> Outcome:
     """Run golden extracts in an empty folder."""
     names = list(feeds)
     path = prepare(folder, names)
-    with _decisions() as reasons:
+    with decisions() as reasons:
         report = pipeline.run(path, now=NOW)
     account = json.loads((folder / "private" / "runs" / f"{report.run_id}.json").read_text())
     balance = {f"{each['feed']}_{each['table']}": Counter(each["removed"]) for each in account["balance"]}
@@ -137,7 +137,7 @@ def run(folder: Path, feeds: Iterable[str]) -> Outcome:
 
 
 @contextmanager
-def _decisions() -> Iterable[list[Row]]:  # type: ignore[misc]
+def decisions() -> Iterable[list[Row]]:  # type: ignore[misc]
     """Listen to what the site half decides about each row."""
     found: list[Row] = []
     files: list[str] = []

@@ -65,23 +65,28 @@ class Codes:
         return sorted(self.dissent | self.withdrawal)
 
 
+def national() -> CodeFile:
+    """The national codes, as they come with the package."""
+    text = (resources.files("linkage.optouts") / "type1_codes.toml").read_text(encoding="utf-8")
+    return CodeFile.model_validate(tomllib.loads(text))
+
+
 def codes(local: Path | None) -> Codes:
     """The national codes with those of a local file added, and without those that it switches off.
 
     Raises:
         ConfigurationError: The local file cannot be read, switches off what is not there, or gives a code two meanings.
     """
-    text = (resources.files("linkage.optouts") / "type1_codes.toml").read_text(encoding="utf-8")
-    national = CodeFile.model_validate(tomllib.loads(text))
+    listed = national().code
     own = _read(local) if local else CodeFile()
     off = {_plain(code) for code in own.off}
-    unknown = off - {_plain(each.code) for each in national.code}
+    unknown = off - {_plain(each.code) for each in listed}
     if unknown:
         raise ConfigurationError(
             f"{local}: off: {min(unknown)!r} is not one of the national codes",
             hint="`off` switches off national codes only",
         )
-    kept = [each for each in national.code if _plain(each.code) not in off] + list(own.code)
+    kept = [each for each in listed if _plain(each.code) not in off] + list(own.code)
     dissent, withdrawal = (
         frozenset(_plain(each.code) for each in kept if each.means == m) for m in ("dissent", "withdrawal")
     )

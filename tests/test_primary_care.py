@@ -131,6 +131,27 @@ def test_type_1(ics: SmallIcs, case: tuple[list[tuple[str, str, str, str]], bool
     assert (_kept(report) == 0) is out
 
 
+@pytest.mark.parametrize("number", ["", "1234567890", "9434765918"])
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_patient_who_loses_the_number_keeps_the_opt_out(ics: SmallIcs, number: str, twice: bool) -> None:
+    """Also in a later run, and after a run in which it was ambiguous: hospital rows of that person stay out."""
+    first = GpExtract()
+    first.patient("{A}", ALLOWED)
+    first.patient("{B}", OTHER)
+    if twice:
+        first.patient("{A}", OTHER)
+    first.observation("{1}", "{A}", DISSENT)
+    rows = 0 if twice else 1
+    assert _run(ics, first).tables["sus_op_appointment"] == rows
+    (ics.folder / "gp").rename(ics.folder / "old")
+    for record in ("{2}", "{3}"):
+        again = GpExtract()
+        again.patient("{A}", number, DELTA)
+        again.observation(record, "{B}", ASTHMA, stamp=DELTA)
+        assert _run(ics, again).tables["sus_op_appointment"] == rows
+        (ics.folder / "gp").rename(ics.folder / f"old{record}")
+
+
 def test_practices_that_do_not_share(ics: SmallIcs) -> None:
     """Disabled agreements, no agreement, and the ICS's own list; hospital rows stay."""
     (ics.folder / "list.csv").write_text(

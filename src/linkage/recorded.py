@@ -30,7 +30,7 @@ def owners(who: People) -> pl.DataFrame:
 
 
 def speakers(known: Roster, who: People) -> pl.DataFrame:
-    """The same, and an ambiguous key for each of its numbers: whichever of the people said no, none of them is used."""
+    """The same, and a key without a number for each that it had last: whoever of those people said no, none is used."""
     claims = follow(known.claims.lazy(), who.current, "number").select(
         "namespace", "key", pl.col("_followed").alias("number")
     )

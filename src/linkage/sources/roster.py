@@ -87,7 +87,8 @@ class Roster:
         flags: One row for each person and kind of opt-out that a flag column told of, latest delivery; where the namespace
             is `BY_NUMBER` the key is an NHS number.
         searched: For each table with type 1 codes and each code: the oldest delivery that was searched for it.
-        claims: The numbers of each ambiguous key: what it says of an opt-out is said of all of them.
+        claims: Of each key without a number, because it has two or was last delivered without one: those that it had
+            last. What such a key says of an opt-out is said of all of them.
         registrations: One row for each registration with a practice, latest version; a key as in `flags`.
     """
 
@@ -110,7 +111,8 @@ class Roster:
     def with_entries(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take what roster tables say; for each key the latest delivery counts, whole.
 
-        A key that one delivery gives two numbers is ambiguous and has none. A deletion may come without the number: then
+        A key that one delivery gives two numbers is ambiguous and has none; nor has one that comes without, though an
+        opt-out found under it still binds on whoever it stood for (`claims`). A deletion may come without the number: then
         the key keeps the one it had, since an opt-out found under it still binds on the person's other records.
         """
         delivered = pl.concat([self.entries, *deliveries])
@@ -130,10 +132,11 @@ class Roster:
             pl.col("whole_person").any(),
             pl.col("delivered").last(),
         )
-        ambiguous = merged.filter(pl.col("reason") == Reason.PERSON_AMBIGUOUS.value)
-        said = pl.concat([self.claims, entries.select(CLAIMS.names()).filter(pl.col("number").is_not_null())])
-        claims = said.join(ambiguous, on=["namespace", "key", "delivered"], how="semi").unique(maintain_order=True)
-        return replace(self, entries=_known_by(delivered, merged.select(ENTRIES.names()).cast(ENTRIES)), claims=claims)
+        entries = _known_by(delivered, merged.select(ENTRIES.names()).cast(ENTRIES))
+        keys = ["namespace", "key"]
+        said = pl.concat([self.claims, delivered.select(CLAIMS.names()).filter(pl.col("number").is_not_null())])
+        lost = said.join(entries.filter(pl.col("number").is_null()), on=keys, how="semi", maintain_order="left")
+        return replace(self, entries=entries, claims=_latest(lost, keys).unique(maintain_order=True))
 
     def with_type1(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take type 1 codes; for each record the latest delivered version counts, and every row without a record."""

@@ -66,7 +66,7 @@ def _entries(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame
     part = narrow(table, [key, number, *flags, *birth, *practice])
     parsed = nhs_number.parse_expr(number, integer=table.columns[number].kind == "integer")
     with reading(extract, delivery.feed):
-        counts = pl.col(key).is_not_null() & ~pl.col("_malformed") & ~pl.col(INACTIVE)
+        counts = key_of(table, key).is_not_null() & ~pl.col("_malformed") & ~pl.col(INACTIVE)
         rows = cleaned(delivery, part, extract).filter(counts)
         return (
             rows.select(

@@ -353,6 +353,21 @@ def test_the_good_contract_is_good() -> None:
         ('role = "date"', 'role = "date", within = "clinic"', ["start", "clinic"]),
         ('role = "date"', 'role = "date", removes = "deleted"', ["tables.visit.columns.start", "remove"]),
         ('start = { source = "Start"', 'token = { source = "Start"', ["tables.visit.columns", "token"]),
+        (
+            "start = { source",
+            'vip = { source = "VIP", role = "flag", removes = "sensitive", whole_person = true }\nstart = { source',
+            ["tables.visit", "vip", "roster"],
+        ),
+        (
+            "start = { source",
+            'vip = { source = "VIP", role = "flag", whole_person = true }\nstart = { source',
+            ["tables.visit.columns.vip", "removes"],
+        ),
+        (
+            'month = "start"',
+            'month = "start"\ntype1 = { record = "visit", code = "place", date = "start" }',
+            ["type1", "person_key"],
+        ),
         ('name = "clinic"', 'name = "The Clinic"', ["name"]),
         ('name = "clinic"', "name = clinic", ["TOML"]),
     ],
@@ -366,6 +381,25 @@ def test_a_bad_contract_is_refused_by_the_key_it_gets_wrong(old: str, new: str, 
     assert refused.value.hint
     for word in named:
         assert word in refused.value.message
+
+
+def test_two_tables_cannot_tell_of_type_1_by_one_key() -> None:
+    """Their records may have the same names: what one says no more would be taken for the other's."""
+    table = """
+[tables.{0}]
+files = "{0}.csv"
+primary_key = "code"
+type1 = {{ record = "code", code = "snomed", date = "seen" }}
+[tables.{0}.columns]
+code = {{ source = "Code", role = "record", namespace = "gp.{0}" }}
+patient = {{ source = "Patient", role = "person_key", namespace = "gp.{1}" }}
+snomed = {{ source = "Snomed", role = "code" }}
+seen = {{ source = "Seen", role = "date" }}
+"""
+    head = 'name = "gp"\nsetting = "primary_care"\n'
+    parse(head + table.format("problem", "patient") + table.format("visit", "other"), "gp.toml")
+    with pytest.raises(ConfigurationError, match="one table with type1"):
+        parse(head + table.format("problem", "patient") + table.format("visit", "patient"), "gp.toml")
 
 
 def test_an_unknown_feed_is_refused_with_the_known_ones() -> None:

@@ -63,7 +63,7 @@ class Column(Part):
         removes: For flags: the reason under which a row with a true flag is removed; in a roster table so
             are the rows of other tables that find their person through it. A flag of type text is true when
             anything is written in it.
-        whole_person: For flags: removes every row of the person, in every feed.
+        whole_person: For flags of a roster table: removes every row of the person, in every feed.
         published: False for a column that something is decided by and that does not leave the site half.
         hides: For flags that mark sensitive: the column whose record the flag hides, in all its versions, with every
             row of the feed that holds the same key; the row's own record when left out.
@@ -120,6 +120,8 @@ class Column(Part):
             raise ValueError("a value is for text that names an organisation, a practice, a code or a category")
         if self.removes and self.role is not Role.FLAG:
             raise ValueError("only a column of role flag can remove a row")
+        if self.whole_person and not self.removes:
+            raise ValueError("a flag with whole_person says with removes why")
         if self.map and (self.kind != "text" or self.codes or self.lookup):
             raise ValueError("a map is for text, and stands instead of codes and lookup")
         if self.hides and self.removes != "sensitive":

@@ -100,6 +100,17 @@ class Feed(Part):
                     raise ValueError("tables with one submission rule must mean the same by the columns that it names")
         return self
 
+    @model_validator(mode="after")
+    def _type1_records_differ(self) -> Self:
+        searched = [table for table in self.tables.values() if table.type1]
+        if any(not table.person_keys for table in searched):
+            raise ValueError("a table with type1 finds its person by a person_key")
+        if len({table.columns[table.person_keys[0]].namespace for table in searched}) < len(searched):
+            raise ValueError(
+                "one table with type1 for each kind of person_key: records are told apart by their names alone"
+            )
+        return self
+
     def deletable(self, table: Table) -> dict[str, str]:
         """For each table of deletions that reaches a table of records: the column of the latter with the deleted key.
 

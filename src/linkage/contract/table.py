@@ -87,6 +87,8 @@ class Table(Part):
         for name, column in self.columns.items():
             if column.within and column.within not in self.columns:
                 raise ValueError(f"column {name!r}: within = {column.within!r} is not one of the table's columns")
+            if column.whole_person and not self.roster:
+                raise ValueError(f"column {name!r}: only in a roster table does a flag reach the whole person")
             hidden = self.columns.get(column.hides or "")
             if column.hides and (hidden is None or hidden.role not in KEYS or hidden.within):
                 raise ValueError(f"column {name!r}: hides = {column.hides!r} is not a column with a key of its own")

@@ -77,9 +77,12 @@ def people(roster: Roster, *, allow_test: bool) -> People:
 
 
 def key_of(table: Table, name: str) -> pl.Expr:
-    """The key (String) under which the roster knows the person that a column names, with its organisation in front."""
+    """The key (String) under which the roster knows the person that a column names, with its organisation in front.
+
+    Null without either: keys of organisations that nobody knows would be one another's.
+    """
     within = table.columns[name].within
-    return pl.col(name) if within is None else pl.concat_str(pl.col(within).fill_null(""), name, separator=INSIDE)
+    return pl.col(name) if within is None else pl.concat_str(within, name, separator=INSIDE)
 
 
 def follow(frame: pl.LazyFrame, current: pl.DataFrame, column: str) -> pl.LazyFrame:

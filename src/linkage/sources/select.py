@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -125,12 +126,17 @@ def narrowed(feed: Feed, flow: Flow, *, by_codes: bool = False) -> Feed:
 
 
 def asked_for(feed: Feed, delivered: Mapping[str, Sized] | None = None) -> set[str | None]:
-    """Namespaces of the keys by which tables of a feed find their people; with `delivered` only of those that have files."""
+    """Namespaces of keys that a roster is asked for: the people of rows, other people in them, and keys that two tables tell of.
+
+    With `delivered` only those of tables that have files.
+    """
+    tables = [table for name, table in feed.tables.items() if delivered is None or delivered[name]]
+    told = Counter(table.columns[key].namespace for table in tables if table.roster for key in table.person_keys)
     return {
         table.columns[key].namespace
-        for name, table in feed.tables.items()
-        if not table.roster and (delivered is None or delivered[name])
-        for key in table.person_keys
+        for table in tables
+        for key in table.with_role(Role.PERSON_KEY)
+        if not table.roster or table.columns[key].other or told[table.columns[key].namespace] > 1
     }
 
 

@@ -45,6 +45,7 @@ bench: .venv-bench/installed .venv-crate/installed
 	.venv-bench/bin/python benchmarks/reading.py --scale 1000000 8000000
 	.venv-bench/bin/python benchmarks/reading.py --wide 200
 	.venv-bench/bin/python benchmarks/reading.py --wide 200 --site
+	.venv-bench/bin/python benchmarks/reading.py --wide 200 --parquet
 	.venv-bench/bin/python benchmarks/link_and_serve.py --json benchmarks/results
 	.venv-bench/bin/python benchmarks/whole_run.py
 

@@ -4,6 +4,7 @@
     python benchmarks/reading.py --scale 1000000 8000000           # time and peak memory at each size
     python benchmarks/reading.py --wide 200                        # the kept columns of a SUS spell, alone and among 200
     python benchmarks/reading.py --wide 200 --site                 # the same through the whole site half
+    python benchmarks/reading.py --wide 200 --parquet              # the same from Parquet
 
 Each run is a process of its own: it looks at the extract (digest, records, fields), reads the contract's columns and
 cleans them, and counts what is missing in every cleaned column, so that all of them are made. `--wide` leaves half of the columns
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--scale", type=int, nargs="+", help="sizes to run once each, instead of --rows")
     parser.add_argument("--wide", type=int, help="columns of the wide extract")
     parser.add_argument("--site", action="store_true", help="with --wide: the whole site half")
+    parser.add_argument("--parquet", action="store_true", help="with --wide: from Parquet files")
     parser.add_argument("--json", type=Path, help="a folder for the figures")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -137,6 +139,8 @@ def _wide(folder: Path, options: argparse.Namespace) -> None:
             kept = _spells(people, at, rows, options.seed)
             kept.write_csv(narrow, include_header=at == 0)
             _among_others(kept, options.wide, at).write_csv(wide, include_header=at == 0)
+    if options.parquet:
+        paths = {name: _as_parquet(path) for name, path in paths.items()}
     if options.site:
         for path in paths.values():
             make_site(path.parent, people, 'feed = "sus_apc"\ntables = ["spell"]\npath = "."')
@@ -144,6 +148,13 @@ def _wide(folder: Path, options: argparse.Namespace) -> None:
         f"{options.rows:,} SUS spells: {kept.width} columns kept of {options.wide}", paths, options.rows, options.rounds,
         options.json,
     )  # fmt: skip
+
+
+def _as_parquet(path: Path) -> Path:
+    target = path.with_suffix(".parquet")
+    pl.scan_csv(path, infer_schema=False).sink_parquet(target, compression="zstd")
+    path.unlink()
+    return target
 
 
 def _spells(people: pl.Series, first: int, rows: int, seed: int) -> pl.DataFrame:

@@ -118,6 +118,8 @@ class Column(Part):
             raise ValueError("another person has the role person, or person_key where the roster knows the key")
         if self.value is not None and (self.role not in _SAID or self.kind != "text"):
             raise ValueError("a value is for text that names an organisation, a practice, a code or a category")
+        if self.required and self.role in DROPPED:
+            raise ValueError(f"a column of role {self.role} is not read, so it cannot be required")
         if self.removes and self.role is not Role.FLAG:
             raise ValueError("only a column of role flag can remove a row")
         if self.whole_person and not self.removes:

@@ -114,9 +114,7 @@ def _can_fail(column: Column) -> bool:
 def _written(name: str, column: Column, feed: Feed) -> pl.Expr:
     """The stripped text, or null where it says nothing."""
     text = pl.col(name)
-    if column.role is Role.PERSON:
-        return text
-    nothing = typed.sentinels(column, feed)
+    nothing = typed.sentinels(column, feed) if column.role is not Role.PERSON else []
     written = ~text.is_in(["", *nothing]) if nothing else text != ""
     wordless = [_plain_word(word) for word, code in column.map.items() if not code]
     if wordless:

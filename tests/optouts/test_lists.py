@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 from small import ALLOWED, NOW, OPTED_OUT, SmallIcs, make_small_ics
 
+from linkage import config
+from linkage.cli import purposes
 from linkage.errors import ConfigurationError, LinkageError, PolicyError
 from linkage.optouts import lists, restricted
 from linkage.optouts.lists import OBJECTING, SENSITIVE, ListedPeople
@@ -306,3 +308,21 @@ def test_the_howtos_lists_work(ics: SmallIcs) -> None:
     report = ics.run()
     assert report.removed["local_objection"] == 4
     assert report.tables["sus_op_appointment"] == 1
+
+
+def test_the_purpose_says_which_lists_and_registers_bind(ics: SmallIcs) -> None:
+    """An information-governance lead reads it without looking into the file."""
+    _add(ics, "objections", "objecting_nhs_number,note\nend,0,2026-11-20\n")
+    _add(ics, "restricted", "restricted_code,note\nend,0,2026-11-20\n")
+    _own(ics, "return Said()")
+    with ics.configuration.open("a") as file:
+        file.write('[[optouts.exemptions]]\noptout = "practices_moved"\nreference = "EX-2"\n')
+    page = "\n".join(purposes.page(config.load(ics.configuration), NOW.date()))
+    for line in (
+        "objections: binds: removes everything of the people on the list objections.csv",
+        "restricted: binds: removes records with a code on the list restricted.csv",
+        "Ours: binds: removes everything of the people whom ours.py names",
+        "of people who moved to one, records from before are LIFTED by an exemption",
+        "from practices_moved, by EX-2, without an end",
+    ):
+        assert line in page

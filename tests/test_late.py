@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +16,7 @@ from small import ALLOWED, HEADER, NOW, SmallIcs, make_small_ics, row
 
 from linkage import hub, late, pipeline
 from linkage.errors import ConfigurationError, IntegrityError, KeyUnavailableError, LinkageError, PolicyError
+from linkage.held import RowRules
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset
 from linkage.relink import relink
@@ -513,3 +514,38 @@ def test_the_command_line(held: tuple[SmallIcs, RunReport], capsys: pytest.Captu
     again = CliRunner().invoke(app, ["run", "--from-held", str(ics.configuration)])
     assert isinstance(again.exception, PolicyError)
     assert pipeline.run(ics.configuration).removed == {"national_opt_out": 2}
+
+
+JUNE, JULY = (date(2026, 6, 1), date(2026, 6, 30)), (date(2026, 7, 1), date(2026, 7, 31))
+# What kept rows out when the bundle was made, what does now, and whether only the extracts can tell the rest.
+ROW_RULES = (
+    (RowRules(), RowRules(), False),
+    (RowRules(), RowRules(listed=("A",)), False),  # a practice that left is told by its code
+    (RowRules(periods=((*JUNE, ("A", "B")),)), RowRules(periods=((*JUNE, ("B",)),)), False),
+    (RowRules(periods=((*JUNE, ("A",)),)), RowRules(periods=((*JULY, ("A",)),)), True),
+    (RowRules(), RowRules(periods=((*JUNE, ("A",)),)), True),
+    (RowRules(listed=("A",)), RowRules(periods=((*JUNE, ("A",)),)), False),  # no row of it is in the bundle
+    (RowRules(), RowRules(restricted="x"), True),
+    (RowRules(restricted="x"), RowRules(restricted="x"), False),
+    (RowRules(restricted="x"), RowRules(restricted="y"), True),
+    (RowRules(restricted="x"), RowRules(), False),
+)
+
+
+@pytest.mark.parametrize(("before", "now", "refused"), ROW_RULES)
+def test_rules_about_rows_that_are_new_need_the_extracts(before: RowRules, now: RowRules, refused: bool) -> None:
+    """Lists of people cannot tell of rows."""
+    if refused:
+        with pytest.raises(PolicyError, match="became known since the bundle"):
+            before.check(now)
+    else:
+        before.check(now)
+
+
+def test_new_restricted_codes_make_no_lists(held: tuple[SmallIcs, RunReport]) -> None:
+    """They keep rows out, whoever's they are."""
+    ics, _ = held
+    (ics.folder / "restricted.csv").write_text("restricted_code,note\n123,\nend,1,2026-11-24\n")
+    ics.replace("[[flows]]", '[optouts.restricted]\nlist = "restricted.csv"\n[[flows]]')
+    with pytest.raises(PolicyError, match="restricted codes"):
+        _make(ics)

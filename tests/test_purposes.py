@@ -219,6 +219,7 @@ purpose       test, to 31 January 2027
 controllers   nobody
 legal basis   section 251 support, 26/CAG/0001, to 1 January 2027
 data          sus_op: SUS outpatient care, DSA-1, A Trust and An ICB, to 31 March 2027
+people        everybody in the flows
 opt-outs      national: binds: only those whom the service returned, asked at most 7 days ago
               type1: binds: removes GP records of the person; GP records at most 35 days old
               practices: LIFTED by an exemption

@@ -59,6 +59,8 @@ def documents(configuration: Configuration) -> tuple[Document, ...]:
         for flow in configuration.flows
         if flow.optouts_applied_upstream
     ]
+    if purpose.population and purpose.population.reference:
+        found.append(Document("the population", purpose.population.reference))
     if purpose.retention and purpose.retention.reference:
         found.append(Document("retention", purpose.retention.reference))
     if purpose.reidentification.allowed:

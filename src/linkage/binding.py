@@ -20,6 +20,7 @@ from linkage.optouts import ages, lists, practices, restricted
 from linkage.optouts.national import NationalAnswers
 from linkage.optouts.own import Own
 from linkage.optouts.policy import VERDICTS, Policy, Standing, combine
+from linkage.optouts.population import Covered
 from linkage.optouts.registers import Evidence, Register, followed
 from linkage.optouts.restricted import Restricted
 from linkage.optouts.type1_codes import Codes
@@ -95,6 +96,10 @@ def bindings(
         found.append(Binding("type1", register, _everywhere if rules.type1.applies_to == "everything" else _gp))
     if direct and not rules.exempt("national"):
         found += _national(configuration, recorded.flagged(Reason.NATIONAL_OPT_OUT, "national", known, who))
+    population = configuration.purpose.population
+    if population is not None and population.limits_people:
+        described = recorded.described(_gp_namespaces(direct), known, who)
+        found.append(Binding("population", Covered(population, configuration.base, described), _everywhere))
     return shares, tuple(found)
 
 
@@ -124,6 +129,17 @@ def _kept_here(configuration: Configuration) -> Iterator[Binding]:
     for place, each in enumerate(rules.registers):
         where = _everywhere if each.applies_to == "everything" else _gp
         yield Binding(f"own_{place}", Own(each, configuration.base), where)
+
+
+def _gp_namespaces(direct: Sequence[Delivery]) -> frozenset[str]:
+    """Namespaces of the keys that primary care knows people by."""
+    return frozenset(
+        table.columns[key].namespace or ""
+        for delivery in direct
+        if _gp(delivery.feed)
+        for table in delivery.feed.tables.values()
+        for key in table.person_keys
+    )
 
 
 def _everywhere(feed: Feed) -> bool:

@@ -395,6 +395,14 @@ class Configuration(Section):
                 raise ValueError(f"flow {flow.feed}: its agreement is not one of the purpose's agreements")
         return self
 
+    @model_validator(mode="after")
+    def _population_can_be_told(self) -> Self:
+        limits = self.purpose.population is not None and self.purpose.population.limits_people
+        for flow in self.flows:
+            if limits and flow.optouts_applied_upstream:
+                raise ValueError(f"flow {flow.feed}: people arrive as pseudonyms, so the population cannot be told")
+        return self
+
     def at(self, path: Path) -> Path:
         """A path of the configuration, from the folder that the file stands in."""
         return self.base / path

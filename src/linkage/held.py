@@ -16,9 +16,9 @@ import json
 import os
 import shutil
 import stat
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
@@ -31,7 +31,10 @@ from linkage.link.withdraw import MOVED, PRACTICES, WITHDRAWN, Lists
 from linkage.store.manifest import RegisterFile
 from linkage.store.publish import sync
 
-__all__ = ["Held", "LateLists", "copy", "find", "forget", "keep", "read_lists", "write_lists"]
+__all__ = ["Held", "LateLists", "RowRules", "copy", "find", "forget", "keep", "read_lists", "write_lists"]
+
+if TYPE_CHECKING:
+    from linkage.optouts.policy import Policy
 
 CLOCK_SKEW = timedelta(hours=1)
 _FILES = {"withdrawn": WITHDRAWN, "practices": PRACTICES, "moved": MOVED}
@@ -41,6 +44,49 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class RowRules(_Model):
+    """What kept rows out that no list of people can: the practices and codes of the moment a bundle was made.
+
+    Attributes:
+        listed: Practices that did not share.
+        periods: Earlier periods in which some did not: first day, last day, practices.
+        restricted: The digest of the restricted codes.
+    """
+
+    listed: tuple[str, ...] = ()
+    periods: tuple[tuple[date, date, tuple[str, ...]], ...] = ()
+    restricted: str = ""
+
+    @classmethod
+    def of(cls, policy: Policy) -> RowRules:
+        """Those of a policy."""
+        shares, codes = policy.sharing, policy.restricted
+        said = json.dumps([sorted(codes.codes), sorted(codes.beginnings)])
+        return cls(
+            listed=tuple(sorted(shares.listed)) if shares else (),
+            periods=tuple(
+                (each.starts, each.ends, tuple(sorted(each.practices))) for each in (shares.periods if shares else ())
+            ),
+            restricted=hashlib.sha256(said.encode()).hexdigest() if codes.codes or codes.beginnings else "",
+        )
+
+    def check(self, now: RowRules) -> None:
+        """Refuse where rows of the bundle may have to go that only the extracts can tell.
+
+        Raises:
+            PolicyError: A period or restricted codes were added since.
+        """
+        kept_out = {(starts, ends, each) for starts, ends, practices in self.periods for each in practices}
+        asked = {(starts, ends, each) for starts, ends, practices in now.periods for each in practices}
+        new = {each for *_, each in asked - kept_out} - {*self.listed}
+        if new or (now.restricted and now.restricted != self.restricted):
+            raise PolicyError(
+                "an earlier period of a practice that did not share, or restricted codes, became known since the bundle "
+                "was made, and the rows that they keep out cannot be found in it",
+                hint="run over the extracts",
+            )
+
+
 class Held(_Model):
     """A held bundle.
 
@@ -48,12 +94,14 @@ class Held(_Model):
         run_id: The run that made the snapshot from it.
         shape: The digest of what the configuration says about the rows' shape; another one needs another bundle.
         bundle_digest: SHA-256 of its manifest, hexadecimal; that holds the digests of its parts.
+        rules: What kept rows out of it.
     """
 
     format: Literal["linkage-held/1"] = "linkage-held/1"
     run_id: str
     shape: str
     bundle_digest: str
+    rules: RowRules
 
 
 class LateLists(_Model):
@@ -89,13 +137,18 @@ def shape(configuration: Configuration) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def keep(configuration: Configuration, made: Path, private: Path, run_id: str) -> None:
+def keep(configuration: Configuration, made: Path, private: Path, run_id: str, rules: RowRules) -> None:
     """Hold a bundle: move it into the private folder, readable by its owner only."""
     place = private / "held" / run_id
     place.parent.mkdir(exist_ok=True, mode=0o700)
     place.mkdir(mode=0o700)
     shutil.move(made, place / "bundle")
-    found = Held(run_id=run_id, shape=shape(configuration), bundle_digest=digest(place / "bundle" / "manifest.json"))
+    found = Held(
+        run_id=run_id,
+        shape=shape(configuration),
+        bundle_digest=digest(place / "bundle" / "manifest.json"),
+        rules=rules,
+    )
     (place / "held.json").write_text(found.model_dump_json(indent=1), encoding="utf-8")
     _close(place)
 

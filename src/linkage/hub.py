@@ -21,7 +21,7 @@ from linkage.account import Handed, account
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
-from linkage.errors import ConfigurationError, IntegrityError
+from linkage.errors import ConfigurationError, IntegrityError, PolicyError
 from linkage.link import Coverage, FeedTable, Load, MonthRows, Settled, SourcesPersons
 from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
@@ -238,8 +238,27 @@ def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:
     return int(row[0]) if row else 0
 
 
+def check_people(configuration: Configuration, linked: Linked) -> None:
+    """Refuse a snapshot of more people than the purpose may cover.
+
+    Raises:
+        PolicyError: Says how many may be covered.
+    """
+    population = configuration.purpose.population
+    limit = population.max_people if population else None
+    if limit is not None and linked.tables["person"] > limit:
+        raise PolicyError(
+            f"the purpose may cover {limit:,} people, and the snapshot would hold more",
+            hint="narrow the flows or the population; raise purpose.population.max_people only with its document",
+        )
+
+
 def publish(
-    configuration: Configuration, keep_roster: Callable[[Path], None], account_: RunManifest, work: WorkFolder
+    configuration: Configuration,
+    keep_roster: Callable[[Path], None],
+    account_: RunManifest,
+    work: WorkFolder,
+    rules: held.RowRules,
 ) -> None:
     """Keep the roster, the exact account and the bundle, then make the snapshot the current one: the switch comes last.
 
@@ -248,6 +267,7 @@ def publish(
         keep_roster: Writes the roster, encrypted, into a new folder.
         account_: The exact account.
         work: With the finished snapshot, and the bundle that it was made from.
+        rules: What kept rows out of the bundle.
     """
     keep_roster(work.private / "roster" / work.run_id)
     runs = work.private / "runs"
@@ -258,7 +278,7 @@ def publish(
     for kept in [path, *(work.private / "roster" / work.run_id).iterdir()]:
         switch.sync(kept)
     if configuration.store.hold:
-        held.keep(configuration, work.folder / "bundle", work.private, work.run_id)
+        held.keep(configuration, work.folder / "bundle", work.private, work.run_id, rules)
     switch.check(work.snapshot, account_.snapshot.tables)
     switch.publish(work.store, work.snapshot, work.run_id)
     kept_runs = switch.retain(work.store, configuration.store.keep, _expired(configuration, account_.snapshot.started))

@@ -20,10 +20,13 @@ from linkage.bundle import BundleManifest, TableParts
 from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Table
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError
-from linkage.held import LateLists
+from linkage.held import LateLists, RowRules
 from linkage.link.withdraw import MOVED, PRACTICES, WITHDRAWN, Lists, people_columns, practice_column
 from linkage.optouts.lists import OBJECTING, SENSITIVE
 from linkage.optouts.policy import MAY_BE_USED, VERDICTS, Policy, Standing
+from linkage.optouts.practices import HEADER as PRACTICE_LIST
+from linkage.optouts.practices import Sharing
+from linkage.optouts.restricted import HEADER as RESTRICTED_LIST
 from linkage.pseudonymise.reverser import KeyHolderKeyset, Reverser
 from linkage.reasons import Reason
 from linkage.site import Delivery
@@ -83,6 +86,7 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
         known = rostering.roster(known, delivered, binding.type1_codes(configuration))
         who = people(known, allow_test=configuration.allow_test_numbers)
         policy = binding.policy(configuration, delivered, known, who, now)
+        found.rules.check(RowRules.of(policy))
         judge = Judge(configuration, policy, who, keyset.reverser(keys.domain), work.folder / "bundle")
         lists = judge.lists(manifest, keyset)
         about = LateLists(
@@ -133,8 +137,9 @@ class Judge:
         """Who leaves each table, and who is somebody else's token now."""
         pseudonymiser = keyset.pseudonymiser(manifest.domain)
         withdrawn, practices, moved = [WITHDRAWN.to_frame()], [PRACTICES.to_frame()], [MOVED.to_frame()]
+        by_codes = self.configuration.optouts.restricted is not None
         feeds = {
-            feed.name: (select.narrowed(feed, flow), flow)
+            feed.name: (select.narrowed(feed, flow, by_codes=by_codes), flow)
             for flow in self.configuration.flows
             for feed in [contract.load(flow.feed, self.configuration.base)]
         }
@@ -172,9 +177,19 @@ class Judge:
         return frame.with_columns(out.alias("out"))
 
     def _not_sharing(self, parts: TableParts, feed: Feed, table: Table) -> pl.Series:
-        """Numbers of people whose home practice does not share, for a table whose rows do not all say their own."""
+        """Numbers of people who left a practice that shares, and of those whose home practice does not share where a table's
+        rows do not all say their own.
+        """
         nobody = pl.Series([], dtype=pl.Int64)
-        if self.policy.sharing is None or feed.setting != "primary_care" or not table.person_keys:
+        if self.policy.sharing is None or feed.setting != "primary_care":
+            return nobody
+        # An exemption lets in what was made before they left; when that was, a bundle's rows cannot be asked.
+        left = self.policy.sharing.leavers["number"]
+        return pl.concat([left, self._at_home(parts, feed, table, self.policy.sharing)])
+
+    def _at_home(self, parts: TableParts, feed: Feed, table: Table, sharing: Sharing) -> pl.Series:
+        nobody = pl.Series([], dtype=pl.Int64)
+        if not table.person_keys:
             return nobody
         column = practice_column(parts, table)
         if column is None and table.with_role(contract.Role.PRACTICE):
@@ -188,7 +203,7 @@ class Judge:
         entries = self.who.by_namespace.get(table.columns[table.person_keys[0]].namespace or "")
         if entries is None:
             return nobody
-        return entries.filter(self.policy.sharing.not_sharing(pl.col(HOME_PRACTICE), feed.name))[NUMBER].drop_nulls()
+        return entries.filter(sharing.not_sharing(pl.col(HOME_PRACTICE), feed.name))[NUMBER].drop_nulls()
 
     def _practices(self, parts: TableParts, feed: Feed, table: Table) -> pl.DataFrame:
         """Practices of a table's rows that do not share, as `PRACTICES`."""
@@ -237,7 +252,12 @@ def _ends(configuration: Configuration, policy: Policy, delivered: Sequence[Deli
         yield from (each.as_of + days for each in policy.evidence if each.name.startswith("national"))
     if not rules.exempt("type1"):
         yield from (each + timedelta(days=rules.type1.max_age_days) for each in binding.newest_type1(delivered))
-    for name, listed in ((OBJECTING[0], rules.objections), (SENSITIVE[0], rules.sensitive)):
+    for name, listed in (
+        (OBJECTING[0], rules.objections),
+        (SENSITIVE[0], rules.sensitive),
+        (RESTRICTED_LIST[0], rules.restricted),
+        (PRACTICE_LIST[0], rules.practices if rules.practices.list else None),
+    ):
         if listed:
             own = timedelta(days=listed.max_age_days + 1)
             yield from (each.as_of + own for each in policy.evidence if each.name == name)

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from linkage import authority, binding, bundle, config, hub, parts, rostering, site, together
+from linkage import authority, binding, bundle, config, held, hub, parts, rostering, site, together
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
 from linkage.errors import ConfigurationError, LinkageError
@@ -211,9 +211,11 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
     if work is None:
         raise ValueError("a site half alone has no store to finish in")
     linked = hub_half(configuration, handed, work.folder, progress)
+    hub.check_people(configuration, linked)
     account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, begun.last)
     if publish:
-        hub.publish(configuration, partial(rosters.save, handed.roster, seal=begun.keyset.seal), account, work)
+        keep_roster = partial(rosters.save, handed.roster, seal=begun.keyset.seal)
+        hub.publish(configuration, keep_roster, account, work, held.RowRules.of(handed.policy))
     where = work.published if publish else None
     return RunReport(
         run_id=work.run_id,

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-__all__ = ["Agreement", "BasisKind", "LegalBasis", "Purpose", "Reidentification", "Retention", "Section", "Strings"]
+__all__ = [
+    "Agreement",
+    "BasisKind",
+    "LegalBasis",
+    "Population",
+    "Purpose",
+    "Reidentification",
+    "Retention",
+    "Section",
+    "Strings",
+]
 
 
 def _strings(value: object) -> object:
@@ -144,6 +155,37 @@ class Reidentification(Section):
         return self
 
 
+class Population(Section):
+    """Whom the purpose may cover. Nobody else is in the output; who cannot be told to be covered is not.
+
+    Attributes:
+        practices: ODS codes of the practices where they are registered: a list, or a CSV file with a column `ods_code`.
+        min_age: The youngest, in completed years on the day of the run.
+        max_age: The oldest.
+        max_people: The most people in one snapshot; a run that would publish more is refused.
+        reference: The document that says so.
+    """
+
+    practices: Path | tuple[str, ...] = ()
+    min_age: int | None = Field(default=None, ge=0, le=130)
+    max_age: int | None = Field(default=None, ge=0, le=130)
+    max_people: int | None = Field(default=None, ge=1)
+    reference: str = ""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.limits_people and self.max_people is None:
+            raise ValueError("a population names practices, ages or max_people")
+        if self.min_age is not None and self.max_age is not None and self.min_age > self.max_age:
+            raise ValueError("min_age is above max_age")
+        return self
+
+    @property
+    def limits_people(self) -> bool:
+        """Whether it says of a person whether they are covered."""
+        return bool(self.practices) or self.min_age is not None or self.max_age is not None
+
+
 class Purpose(Section):
     """What the linked data is for, and on whose authority.
 
@@ -155,6 +197,7 @@ class Purpose(Section):
         ends: The last day of the purpose itself.
         warn_days: A document that ends within so many days is warned of.
         agreements: The agreements behind the flows.
+        population: Whom it may cover; everybody in the flows when left out.
         retention: How long results are kept; without it only `store.keep` counts.
         reidentification: Whether a person may be named again.
     """
@@ -166,6 +209,7 @@ class Purpose(Section):
     ends: date | None = None
     warn_days: int = Field(default=30, ge=0)
     agreements: tuple[Agreement, ...] = ()
+    population: Population | None = None
     retention: Retention | None = None
     reidentification: Reidentification = Reidentification()
 

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     TYPE1_OPT_OUT = "type1_opt_out"
     NATIONAL_OPT_OUT = "national_opt_out"
     NATIONAL_NOT_ASKED = "national_not_asked"
+    OUTSIDE_POPULATION = "outside_population"
     BEFORE_EARLIEST = "before_earliest"
     CODE_NOT_KEPT = "code_not_kept"
     LATE_OPT_OUT = "late_opt_out"
@@ -68,6 +69,7 @@ _MEANING = {
     Reason.TYPE1_OPT_OUT: "a type 1 opt-out",
     Reason.NATIONAL_OPT_OUT: "a national data opt-out",
     Reason.NATIONAL_NOT_ASKED: "the national service was not asked about the number",
+    Reason.OUTSIDE_POPULATION: "the purpose does not cover the person",
     Reason.BEFORE_EARLIEST: "older than the flow asks for, or without a date",
     Reason.CODE_NOT_KEPT: "the code is not one that the flow keeps",
     Reason.LATE_OPT_OUT: "an opt-out that became known after the bundle was made",

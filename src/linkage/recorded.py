@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 import numpy as np
@@ -95,3 +95,21 @@ def _missed(known: Roster, codes: Codes) -> Iterator[tuple[str, str]]:
 
 def _array(column: pl.Series) -> Numbers:
     return column.drop_nulls().to_numpy().astype(np.int64)
+
+
+def described(primary_care: Collection[str], known: Roster, who: People) -> pl.DataFrame:
+    """Where people are registered and when they were born, in the form of `optouts.population.KNOWN`.
+
+    Args:
+        primary_care: Namespaces of the keys that primary care knows people by.
+        known: The roster.
+        who: The same, ready for joining.
+    """
+    entries = follow(known.entries.lazy().filter(pl.col("number").is_not_null()), who.current, "number")
+    return entries.select(
+        pl.col("_followed").alias("number"),
+        "practice",
+        "birth_date",
+        pl.col("namespace").is_in(sorted(primary_care)).alias("primary_care"),
+        "delivered",
+    ).collect()

@@ -56,6 +56,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
             manifest = _logs(folder, withdraw(folder, manifest, feeds, lists), feeds)
             bundle.write(folder, manifest)
         linked = hub.link(configuration, bundle.read(folder), feeds, work.folder, progress)
+        hub.check_people(configuration, linked)
         handed = hub.Handed(
             bundle=manifest,
             feeds=last.snapshot.feeds,
@@ -68,7 +69,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         )
         account = hub.account(configuration, handed, linked, work, now, progress, last)
         roster = work.private / "late" / found.run_id / "roster"
-        hub.publish(configuration, partial(_take_roster, roster), account, work)
+        hub.publish(configuration, partial(_take_roster, roster), account, work, found.rules)
     return RunReport(
         run_id=work.run_id,
         snapshot=work.published,
@@ -105,7 +106,8 @@ def _feeds(configuration: Configuration, manifest: BundleManifest) -> Mapping[st
         ConfigurationError: One was changed since.
     """
     loaded = [(contract.load(flow.feed, configuration.base), flow) for flow in configuration.flows]
-    feeds = {feed.name: select.narrowed(feed, flow) for feed, flow in loaded}
+    by_codes = configuration.optouts.restricted is not None
+    feeds = {feed.name: select.narrowed(feed, flow, by_codes=by_codes) for feed, flow in loaded}
     for table in manifest.tables:
         if table.feed not in feeds or feeds[table.feed].digest != table.contract_digest:
             raise ConfigurationError(

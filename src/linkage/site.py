@@ -118,7 +118,9 @@ def deliveries(
         for extract in chain.from_iterable(extracts.values()):
             _check_stamp(extract, feed, now)
         asked = {key for other in feeds if other.name != feed.name for key in select.asked_for(other)}
-        feed = select.without_idle_rosters(feed, extracts, asked)
+        # Where and how old people are is read from every roster.
+        if configuration.purpose.population is None or not configuration.purpose.population.limits_people:
+            feed = select.without_idle_rosters(feed, extracts, asked)
         selection = select.Selection.of(flow, configuration.base)
         yield Delivery(
             feed, flow, extracts, _lookups(feed, extracts, mine), _active(feed, extracts, mine), selection, mine

@@ -52,6 +52,7 @@ def page(configuration: Configuration, today: date) -> Iterator[str]:
     basis = purpose.legal_basis
     yield _row("legal basis", basis.text + (f", to {_date(basis.expires)}" if basis.expires else ""))
     yield from _rows("data", _flows(configuration))
+    yield _row("people", _people(configuration))
     yield from _rows("opt-outs", _optouts(configuration))
     exemptions = [_exemption(each.optout, each.reference, each.expires) for each in configuration.optouts.exemptions]
     yield from _rows("exemptions", exemptions or ["none"])
@@ -139,6 +140,24 @@ def _minimised(configuration: Configuration) -> list[str]:
     birth = "year of birth" if rules.birth == "year" else "year and month of birth"
     home = "neighbourhood (LSOA) and deprivation decile" if rules.postcodes else "postcode district"
     return [f"{birth}, month of death, {home}; names, contacts and free text dropped"]
+
+
+def _people(configuration: Configuration) -> str:
+    rules = configuration.purpose.population
+    if rules is None:
+        return "everybody in the flows"
+    words = []
+    if isinstance(rules.practices, Path):
+        words.append(f"registered with a practice of the list {rules.practices}")
+    elif rules.practices:
+        words.append(f"registered with {' or '.join(rules.practices)}")
+    if rules.min_age is not None:
+        words.append(f"at least {rules.min_age} years old")
+    if rules.max_age is not None:
+        words.append(f"at most {rules.max_age} years old")
+    if rules.max_people is not None:
+        words.append(f"no more than {rules.max_people:,} people")
+    return ", ".join(words) + (f" ({rules.reference})" if rules.reference else "")
 
 
 def _kept(configuration: Configuration) -> str:

@@ -28,6 +28,7 @@ VERDICTS = (
     Reason.TYPE1_OPT_OUT,
     Reason.NATIONAL_OPT_OUT,
     Reason.NATIONAL_NOT_ASKED,
+    Reason.OUTSIDE_POPULATION,
 )
 MAY_BE_USED = len(VERDICTS)
 

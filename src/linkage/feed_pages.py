@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from linkage.contract import DROPPED, ChildCodes, Codes, Column, Event, Feed, Role, Table
 from linkage.submission import Submission
 
-_SETTINGS = {
+SETTINGS = {
     "primary_care": "primary care",
     "acute": "hospitals",
     "community": "community services",
@@ -52,7 +52,7 @@ def index(feeds: Sequence[Feed]) -> str:
         (
             f"[`{feed.name}`]({feed.name}.md)",
             feed.title,
-            _SETTINGS[feed.setting],
+            SETTINGS[feed.setting],
             _verified(feed),
             ", ".join(f"`{name}`" for name in feed.tables),
         )
@@ -82,11 +82,11 @@ def _head(feed: Feed) -> Iterator[str]:
     yield from _table(
         ("", ""),
         [
-            ("setting", _SETTINGS[feed.setting]),
+            ("setting", SETTINGS[feed.setting]),
             ("version", str(feed.version)),
             ("verified", _verified(feed)),
             ("source", feed.source or "not said"),
-            ("files", _form(feed)),
+            ("files", form(feed)),
             ("dates", ", ".join(f"`{layout}`" for layout in feed.formats)),
             ("dates that mean nothing", ", ".join(f"`{value}`" for value in feed.sentinels) or "none"),
             ("rows without a usable NHS number", "removed" if feed.unlinked == "drop" else "kept, without a token"),
@@ -95,7 +95,8 @@ def _head(feed: Feed) -> Iterator[str]:
     yield ""
 
 
-def _form(feed: Feed) -> str:
+def form(feed: Feed) -> str:
+    """How a feed's files are written, in words."""
     stamp = f"delivery stamp in the name as `{feed.delivered_format}`" if feed.delivered else "delivered when modified"
     names = {",": "a comma", "|": "a bar", "\t": "a tab", ";": "a semicolon"}
     return f"Parquet, or {feed.encoding} text with {names.get(feed.delimiter, feed.delimiter)} between fields; {stamp}"
@@ -103,17 +104,18 @@ def _form(feed: Feed) -> str:
 
 def _of(feed: Feed, name: str, table: Table) -> Iterator[str]:
     yield from (f"## `{name}`" + (f": {table.title}" if table.title else ""), "")
-    yield from (f"- {line}" for line in _facts(feed, name, table))
+    yield from (f"- {line}" for line in facts(feed, name, table))
     yield ""
     rows = [
-        (f"`{each}`", _sources(column), _becomes(each, column, table), _notes(column))
+        (f"`{each}`", _sources(column), becomes(each, column, table), _notes(column))
         for each, column in table.columns.items()
     ]
     yield from _table(("column", "delivered as", "what becomes of it", "notes"), rows)
     yield ""
 
 
-def _facts(feed: Feed, name: str, table: Table) -> Iterator[str]:
+def facts(feed: Feed, name: str, table: Table) -> Iterator[str]:
+    """What is true of a table as a whole, a sentence each. Markdown."""
     yield f"Files: {_code(table.files)}{', may be missing' if table.optional else ''}"
     yield f"Is: {_KINDS[table.kind].format(feed=feed.name, table=name)}"
     if table.primary_key:
@@ -182,7 +184,8 @@ def _sources(column: Column) -> str:
     return "<br>".join(f"`{_plain(source)}`" for source in column.source)
 
 
-def _becomes(name: str, column: Column, table: Table) -> str:
+def becomes(name: str, column: Column, table: Table) -> str:
+    """What becomes of a column on its way. Markdown."""
     if table.kind == "deletions" and column.role is Role.RECORD:
         return f"one-way token of `{column.namespace}`; deletes what has the same"
     if table.kind == "deletions" and column.removes:
@@ -210,6 +213,11 @@ def _becomes(name: str, column: Column, table: Table) -> str:
 
 def _notes(column: Column) -> str:
     return "; ".join(filter(None, _each_note(column)))
+
+
+def remarks(column: Column) -> Iterator[str]:
+    """What there is to say of a column beside whether it is required. Markdown."""
+    yield from filter(None, _each_note(column.model_copy(update={"required": False})))
 
 
 def _each_note(column: Column) -> Iterator[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from linkage import contract, feed_pages
+from linkage import contract, feed_pages, feed_table
+from linkage.errors import ConfigurationError
+from linkage.sources import draft
 
 app = typer.Typer(
     help="The contracts that say what extracts hold and what happens to each column.", no_args_is_help=True
@@ -27,14 +30,29 @@ def show(
     feed: Annotated[str, typer.Argument(help="A shipped feed's name, or the path of a contract.")],
 ) -> None:
     """Show a contract as a table."""
-    found = contract.load(feed, Path())
-    more = f" (extends {found.extends})" if found.extends else ""
-    typer.echo(f"{found.name} version {found.version}: {found.title}{more}")
-    for name, table in found.tables.items():
-        typer.echo(f"\n{name} ({', '.join(table.files)})")
-        for column, rule in table.columns.items():
-            needed = " required" if rule.required else ""
-            typer.echo(f"  {column:<24} {rule.role.value:<12} from {rule.source[0]}{needed}")
+    # Where output goes to no terminal, COLUMNS says how wide it may be.
+    typer.echo(feed_table.show(contract.load(feed, Path()), shutil.get_terminal_size((132, 24)).columns))
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="A sample: text in any encoding, packed or not; Parquet; or Arrow.")],
+    name: Annotated[str | None, typer.Option(help="The feed's name; made of the file's when not given.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where to write it; printed when not given.")] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="Whether the first line names the columns; guessed when not said."),
+    ] = None,
+) -> None:
+    """Draft a contract from a sample file, for a person to finish. No value of the file is shown."""
+    if output is not None and output.exists():
+        raise ConfigurationError(f"{output} is there already", hint="name another file, or remove that one")
+    text = draft.draft(file, name, header)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+        typer.echo(f"{output}: a draft; what is to be decided stands at its top")
 
 
 @app.command()

@@ -286,6 +286,12 @@ REFUSALS = (
         "too old",
         NOW + timedelta(days=1, hours=1),
     ),
+    Refusal(
+        "another configuration",
+        lambda ics: ics.replace("[[flows]]", '[optouts.objections]\nlist = "objecting.csv"\n[[flows]]'),
+        PolicyError,
+        "configuration changed",
+    ),
     Refusal("no description", lambda ics: (_lists(ics) / "lists.json").unlink(), IntegrityError, "missing or damaged"),
     Refusal("description cut", lambda ics: (_lists(ics) / "lists.json").write_text("{"), IntegrityError, "damaged"),
     Refusal("no list of people", lambda ics: (_lists(ics) / "withdrawn.parquet").unlink(), IntegrityError, "missing"),
@@ -394,6 +400,30 @@ def test_a_stale_register_makes_no_lists(held: tuple[SmallIcs, RunReport]) -> No
     ics, _ = held
     with pytest.raises(PolicyError, match="days old"):
         late.tokens(ics.configuration, NOW + timedelta(days=7))
+
+
+@pytest.mark.parametrize(
+    ("key", "header"),
+    [("objections", "objecting_nhs_number"), ("practices", "not_sharing_ods_code,from,to"), ("restricted", "restricted_code")],
+)  # fmt: skip
+def test_lists_are_good_until_the_first_register_is_too_old(
+    held: tuple[SmallIcs, RunReport], key: str, header: str
+) -> None:
+    """To the day on which a run would refuse it."""
+    ics, _ = held
+    ics.replace("[[flows]]", f'[optouts.{key}]\nlist = "kept.csv"\nmax_age_days = 3\n[[flows]]')
+    kept = ics.folder / "kept.csv"
+    kept.write_text(f"{header},note\nend,0,{NOW:%Y-%m-%d}\n")
+    kept.chmod(0o600)
+    assert _make(ics).good_until == datetime(2026, 11, 28, tzinfo=UTC)
+    with pytest.raises(PolicyError, match="too old"):
+        relink(ics.configuration, now=datetime(2026, 11, 28, 0, 1, tzinfo=UTC))
+    relink(ics.configuration, now=datetime(2026, 11, 27, 23, 59, tzinfo=UTC))
+
+
+def _restrict(ics: SmallIcs, *codes: str) -> None:
+    lines = ["restricted_code,note", *codes, f"end,{len(codes)},{NOW:%Y-%m-%d}"]
+    (ics.folder / "codes.csv").write_text("\n".join(lines) + "\n")
 
 
 def test_another_key_makes_no_lists(held: tuple[SmallIcs, RunReport]) -> None:

@@ -110,6 +110,7 @@ class LateLists(_Model):
     Attributes:
         bundle_digest: The held bundle whose tokens they speak of.
         domain, key_id: As the bundle's.
+        configuration_digest: The configuration that said what binds.
         made: When, UTC.
         good_until: When the first register that they were made from is too old, UTC.
         files: SHA-256 of each file, hexadecimal.
@@ -120,6 +121,7 @@ class LateLists(_Model):
     bundle_digest: str
     domain: str
     key_id: str
+    configuration_digest: str
     made: datetime
     good_until: datetime | None
     files: dict[str, str]
@@ -233,6 +235,8 @@ def read_lists(
             "from, are too old",
             hint=again,
         )
+    if about.configuration_digest != configuration.digest:
+        raise PolicyError("the configuration changed since the token lists were made", hint=again)
     for name in {*about.files, *(f"{each}.parquet" for each in _FILES)}:
         path = place / name
         if name not in about.files or not path.is_file() or digest(path) != about.files[name]:

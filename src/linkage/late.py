@@ -93,6 +93,7 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
             bundle_digest=found.bundle_digest,
             domain=manifest.domain,
             key_id=manifest.key_id,
+            configuration_digest=configuration.digest,
             made=now,
             good_until=min(_ends(configuration, policy, delivered), default=None),
             files={},

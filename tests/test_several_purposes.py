@@ -9,10 +9,11 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
-from small import ALLOWED, NOT_ASKED, NOW, OPTED_OUT, SmallIcs
+from small import ALLOWED, HEADER, NOT_ASKED, NOW, NUMBERS, OPTED_OUT, SmallIcs, row
 
 from linkage import parts, pipeline
 from linkage.cli import demo
@@ -246,6 +247,29 @@ def test_a_file_that_nobody_can_read_stops_all_who_need_it(small_ics: SmallIcs) 
     small_ics.extract.write_bytes(small_ics.extract.read_bytes()[:40])
     outcomes = _run(small_ics.configuration, _write(small_ics, "other"))
     assert all(isinstance(outcome.error, InputError) for outcome in outcomes)
+
+
+@pytest.mark.parametrize("mark", ["0", "1"], ids=["plain", "confidential"])
+def test_a_file_that_arrives_after_the_first_has_looked(
+    small_ics: SmallIcs, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    """The second has it, with what it hides, as if it ran alone; it is never taken for a file of the first."""
+    other = _write(small_ics, "other")
+    arriving = small_ics.extract.with_name("appointment_20261101.csv")
+    look = pipeline._look
+
+    def look_and_receive(*given: Any) -> Any:
+        found = look(*given)
+        arriving.write_text("\n".join([HEADER, *(row(1, ALLOWED, 7) + mark for _ in NUMBERS)]) + "\n")
+        return found
+
+    monkeypatch.setattr(pipeline, "_look", look_and_receive)
+    outcomes = _run(small_ics.configuration, other)
+    together, account = _published(other), _account(other, outcomes[1])
+    _clear(small_ics.folder)
+    monkeypatch.undo()
+    alone = _run(other)
+    assert (together, account) == (_published(other), _account(other, alone[0]))
 
 
 @pytest.mark.parametrize("shared", ["store", "private"])

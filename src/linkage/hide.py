@@ -84,4 +84,5 @@ def _marked(delivery: Delivery, name: str, flags: Sequence[str], keys: tuple[str
                 found.append(rows.select(keys).collect(engine="streaming"))
         return pl.concat(found).unique() if found else pl.DataFrame(schema=dict.fromkeys(keys, pl.String))
 
-    return once(delivery.shared, find_keys, "marked", name, tuple(flags), keys)
+    files = tuple(extract.path for extract in delivery.extracts[name])
+    return once(delivery.shared, find_keys, "marked", name, tuple(flags), keys, files)

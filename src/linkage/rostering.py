@@ -35,7 +35,8 @@ def roster(known: Roster, delivered: Sequence[Delivery], codes: Codes) -> Roster
                     search = Type1Search(delivery, table, table.type1, extract, codes)
                     before = pl.concat(type1_records)
                     read = partial(search.find, before)
-                    type1_records.append(_once(delivery, name, extract, read, *codes.all(), _digest(delivery, before)))
+                    said = (codes.dissent, codes.withdrawal, _digest(delivery, before))
+                    type1_records.append(_once(delivery, name, extract, read, *said))
                     searched.append(_searched(f"{delivery.feed.name} {name}", extract, codes))
                 if table.superseded:
                     replaced.append(_superseded(delivery, table, extract))
@@ -49,7 +50,7 @@ def roster(known: Roster, delivered: Sequence[Delivery], codes: Codes) -> Roster
     return known.with_flags(flags).with_searched(searched).with_registrations(registered)
 
 
-def _once(delivery: Delivery, name: str, extract: Extract, read: partial[_Read], *more: str) -> _Read:
+def _once(delivery: Delivery, name: str, extract: Extract, read: partial[_Read], *more: object) -> _Read:
     """What is read of one file; once where several purposes share it."""
     return once(delivery.shared, read, read.func.__name__, name, extract.path, *more)
 

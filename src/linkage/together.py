@@ -137,10 +137,13 @@ def _next(
     return steps.throw(answer) if isinstance(answer, LinkageError) else steps.send(answer)
 
 
-def _order(each: Waiting) -> tuple[bool, int, int]:
-    """Logs of deletions after records, tables as in the contract: the same for all jobs, whichever tables they take."""
+def _order(each: Waiting) -> tuple[bool, int, int, Path]:
+    """Logs of deletions after records, tables as in the contract: the same for all jobs, whichever tables they take.
+
+    The file comes last: where one arrived after the first purpose had looked, places are of other files.
+    """
     names = list((each.delivery.shared or {}).get(TABLES, each.delivery.feed.tables))
-    return each.table.kind == "deletions", names.index(each.name), each.place
+    return each.table.kind == "deletions", names.index(each.name), each.place, each.extract.path
 
 
 def _read(asking: Mapping[_Key, Waiting], stage: Stage) -> dict[_Key, list[pl.DataFrame] | LinkageError]:

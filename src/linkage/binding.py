@@ -216,36 +216,36 @@ def sharing(
 
 
 def check_coverage(configuration: Configuration, made: Sequence[TableParts]) -> None:
-    """Refuse when the registers cannot be those of the people in a table.
+    """Refuse when the registers cannot be those of the people in the flows.
 
     Raises:
         PolicyError: Too many of a table's people were never asked about, or a list that the ICS keeps names too many of
-            them; says the feed, the table and the share.
+            all; says the share.
     """
     rules = configuration.optouts
+    for table in made if rules.national else ():
+        unasked, people = _rows(Reason.NATIONAL_NOT_ASKED, [table])
+        if rules.national and unasked > rules.national.max_not_asked * people:
+            raise PolicyError(
+                f"the national opt-out list does not cover {table.feed} {table.table}: more than "
+                f"{rules.national.max_not_asked:.0%} of its rows are of people who were never asked about",
+                hint="ask the service about everyone in the flow, then run again: `linkage optouts request`",
+            )
+    for listed, reason in ((rules.objections, Reason.LOCAL_OBJECTION), (rules.sensitive, Reason.SENSITIVE)):
+        rows, people = _rows(reason, made)
+        # Over all tables: of a small one a single person may be a large part.
+        if listed and rows > listed.max_share * people:
+            raise PolicyError(
+                f"more than {listed.max_share:.0%} of all rows are removed as {reason.value}, too many for {listed.list} to be "
+                "believed",
+                hint="it may be a list of those who may be used; correct it, or raise max_share with a reason",
+            )
+
+
+def _rows(reason: Reason, tables: Sequence[TableParts]) -> tuple[int, int]:
+    """Rows removed for a reason, and all rows of people with a usable number, whatever else removed them."""
     not_taken = (Reason.BEFORE_EARLIEST, Reason.CODE_NOT_KEPT)
-    decided = [reason.value for reason in (*VERDICTS, *not_taken)]
-    limits = {Reason.NATIONAL_NOT_ASKED: rules.national.max_not_asked} if rules.national else {}
-    limits |= {Reason.LOCAL_OBJECTION: rules.objections.max_share} if rules.objections else {}
-    limits |= {Reason.SENSITIVE: rules.sensitive.max_share} if rules.sensitive else {}
-    for table in made:
-        # Every row of a person with a usable number counts, whatever else removed it.
-        people = sum(part.kept + sum(part.removed.get(reason, 0) for reason in decided) for part in table.parts)
-        for reason, limit in limits.items():
-            rows = sum(part.removed.get(reason.value, 0) for part in table.parts)
-            if rows > limit * people:
-                raise _not_of_these_people(reason, table, limit)
-
-
-def _not_of_these_people(reason: Reason, table: TableParts, limit: float) -> PolicyError:
-    where = f"{table.feed} {table.table}"
-    if reason is Reason.NATIONAL_NOT_ASKED:
-        return PolicyError(
-            f"the national opt-out list does not cover {where}: more than {limit:.0%} of its rows are of people who were "
-            "never asked about",
-            hint="ask the service about everyone in the flow, then run again: `linkage optouts request`",
-        )
-    return PolicyError(
-        f"{where}: more than {limit:.0%} of its rows are removed as {reason.value}, too many for the list to be believed",
-        hint="it may be a list of those who may be used; correct it, or raise max_share with a reason",
-    )
+    decided = [each.value for each in (*VERDICTS, *not_taken)]
+    parts = [part for table in tables for part in table.parts]
+    everyone = sum(part.kept + sum(part.removed.get(each, 0) for each in decided) for part in parts)
+    return sum(part.removed.get(reason.value, 0) for part in parts), everyone

@@ -109,7 +109,7 @@ class ListedPeople(Section):
     Attributes:
         list: The list, readable by its owner only.
         max_age_days: A list not known to be complete for longer than this refuses the run.
-        max_share: The largest believable share of a table's rows that it removes; above it the list is taken for
+        max_share: The largest believable share of all rows that it removes; above it the list is taken for
             something else (a list of those who may be used) and the run is refused.
     """
 

@@ -154,7 +154,7 @@ def test_a_list_of_those_who_may_be_used_is_not_believed(ics: SmallIcs) -> None:
     before = ics.run().run_id
     _add(ics, "objections", f"objecting_nhs_number,note\n{ALLOWED},\nend,1,2026-11-20\n")
     ics.replace("max_share = 1.0", "max_share = 0.1")
-    with pytest.raises(PolicyError, match="more than 10% of its rows are removed as local_objection"):
+    with pytest.raises(PolicyError, match="more than 10% of all rows are removed as local_objection"):
         ics.run()
     assert ics.current() == before
 
@@ -265,6 +265,9 @@ def test_an_own_register_that_is_not_there(ics: SmallIcs) -> None:
     """A misspelt class is a configuration that cannot be used."""
     _own(ics, "return Said()", name="Theirs")
     with pytest.raises(ConfigurationError, match="Theirs cannot be made"):
+        ics.run()
+    (ics.folder / "ours.py").chmod(0o664)
+    with pytest.raises(PolicyError, match="others than its owner can change it"):
         ics.run()
     (ics.folder / "ours.py").unlink()
     with pytest.raises(ConfigurationError, match="cannot be read"):

@@ -49,9 +49,11 @@ def test_a_line_counts_on_the_day_of_disclosure_and_on_the_day_of_the_record(
 ) -> None:
     """First and last day are among them; without a date a record may be of any day."""
     sharing = _sharing(tmp_path, line)
-    frame = pl.DataFrame({"practice": ["P1"], "day": [date.fromisoformat(day) if day else None]}).cast({"day": pl.Date})
+    on = date.fromisoformat(day) if day else None
+    frame = pl.DataFrame({"practice": ["P1", "p1", None], "day": [on] * 3}).cast({"day": pl.Date})
     out_today = sharing.not_sharing(pl.col("practice"), "gp")
-    assert frame.select(out_today | sharing.was_not_sharing(pl.col("practice"), pl.col("day"))).item() is out
+    found = frame.select(out_today | sharing.was_not_sharing(pl.col("practice"), pl.col("day"))).to_series()
+    assert found.to_list() == [out, out, False]
 
 
 @pytest.mark.parametrize("line", [",2026-01-01,,", "P1,2026-13-01,,", "P1,2026-02-01,2026-01-01,", "P1,1 May 2026,,"])

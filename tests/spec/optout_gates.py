@@ -104,8 +104,36 @@ def _restamped(table: str) -> Callable[[SmallIcs], object]:
     ]
 
 
+def _delivered(table: str, day: str) -> Callable[[SmallIcs], object]:
+    return lambda ics: [
+        path.rename(path.with_name(path.name.replace("20261120", day)))
+        for path in (ics.folder / "gp").glob(f"{table}_*")
+    ]
+
+
+def _unasked(count: int) -> Callable[[SmallIcs], object]:
+    """So many of the twenty are in neither list of the service; those who were not returned stay."""
+
+    def change(ics: SmallIcs) -> None:
+        lines = ics.answer.read_text().splitlines()[1 : 1 + count]
+        for path in (ics.folder / REQUEST, ics.answer):
+            path.write_text("".join(f"{line}\n" for line in path.read_text().splitlines() if line not in lines))
+
+    return change
+
+
 def _without_gp(ics: SmallIcs) -> None:
     ics.replace('[[flows]]\nfeed = "gp.toml"\npath = "gp"\n', "")
+
+
+@dataclass(frozen=True)
+class Age:
+    """How old a register is, and whether that is too old."""
+
+    register: str
+    words: str
+    change: Callable[[SmallIcs], object]
+    good: bool
 
 
 CONTROL, ANSWER, REQUEST = "optouts/answers/r.ctl", "optouts/answers/r.dat", "optouts/r.dat"
@@ -149,7 +177,7 @@ GATES = (
     Gate("objections", "truncated", "a line lost", _text("objections.csv", r"\d{10},\n", ""), "may be cut short"),
     Gate("objections", "swapped", "the service's list", lambda ics: (ics.folder / "objections.csv").write_text(
         ics.answer.read_text()), "may be another list"),
-    Gate("objections", "swapped", "those who may be used, rightly named", _allowed_as_objections, "too many for the list"),
+    Gate("objections", "swapped", "those who may be used, rightly named", _allowed_as_objections, "too many for objections.csv"),
     Gate("objections", "swapped", "the list of sensitive people", _text("objections.csv", "objecting", "sensitive"), "may be another"),
     Gate("objections", "open", "others can read it", _file("objections.csv", lambda path: path.chmod(0o644)), "others than its owner"),
     Gate("sensitive", "missing", "no list", _file("sensitive.csv", Path.unlink), "the list cannot be read"),
@@ -164,3 +192,23 @@ GATES = (
     Gate("one's own", "missing", "it says so itself", _file("own.txt", Path.unlink), "own.txt: missing"),
     Gate("one's own", "missing", "no file", _file("own.py", Path.unlink), "cannot be read", 2),
 )  # fmt: skip
+
+AGES = (
+    Age(
+        "national", "answered 7 days ago, to the second", _text(CONTROL, "20261123060000", "20261117060000"), good=True
+    ),
+    Age("national", "and one second more", _text(CONTROL, "20261123060000", "20261117055959"), good=False),
+    Age("national", "1 of 20 people never asked about, 5 % allowed", _unasked(1), good=True),
+    Age("national", "2 of 20 people never asked about", _unasked(2), good=False),
+    Age("type 1", "GP records delivered 34 days ago", _delivered("code", "20261021"), good=True),
+    Age("type 1", "GP records delivered 35 days and 6 hours ago", _delivered("code", "20261020"), good=False),
+    Age("practices", "agreements delivered 34 days ago", _delivered("agreement", "20261021"), good=True),
+    Age("practices", "agreements delivered 35 days and 6 hours ago", _delivered("agreement", "20261020"), good=False),
+    Age("practices", "a list complete 35 days ago", _text("practices.csv", "2026-11-20", "2026-10-20"), good=True),
+    Age("objections", "complete 35 days ago", _text("objections.csv", "2026-11-20", "2026-10-20"), good=True),
+    Age("objections", "complete 36 days ago", _text("objections.csv", "2026-11-20", "2026-10-19"), good=False),
+    Age("objections", "complete tomorrow", _text("objections.csv", "2026-11-20", "2026-11-25"), good=True),
+    Age("objections", "complete the day after", _text("objections.csv", "2026-11-20", "2026-11-26"), good=False),
+    Age("restricted", "complete 366 days ago", _text("restricted.csv", "2026-11-20", "2025-11-23"), good=True),
+    Age("restricted", "complete 367 days ago", _text("restricted.csv", "2026-11-20", "2025-11-22"), good=False),
+)

@@ -11,7 +11,7 @@ if __name__ == "__main__":
 
 from linkage.optouts.type1_codes import national
 from spec.optout_cases import COMBINATIONS, SECTIONS, SETTINGS, Cases
-from spec.optout_gates import GATES
+from spec.optout_gates import AGES, GATES
 from spec.optout_world import IN, Outcome
 
 INTRODUCTION = """\
@@ -87,6 +87,8 @@ def _parts() -> Iterator[str]:
         yield from _table(("what is known", "hospital", "GP"), _rows(cases))
     yield "## What an exemption lifts\n\nHospital and GP record, where they differ; one word where they do not.\n"
     yield from _table(("what is known", *SETTINGS), _combinations())
+    yield "## How old is too old, and who has to be covered\n"
+    yield from _table(("register", "is", "a run"), _ages())
     yield (
         "## When a run is refused\n\nNothing is published then, and what was published before stays. In this example the service's "
         "answers may be 7 days old, GP records and lists 35.\n"
@@ -111,6 +113,11 @@ def _rows(cases: Cases) -> Iterator[list[str]]:
 def _combinations() -> Iterator[list[str]]:
     for name, (_, expected) in COMBINATIONS.items():
         yield [name, *(_both(each) for each in expected)]
+
+
+def _ages() -> Iterator[list[str]]:
+    for age in AGES:
+        yield [age.register, age.words, "goes ahead" if age.good else "is refused"]
 
 
 def _both(outcome: Outcome) -> str:

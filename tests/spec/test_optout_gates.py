@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from small import SmallIcs
 
-from linkage.errors import LinkageError
-from spec.optout_gates import GATES, Gate, make_gated
+from linkage.errors import LinkageError, PolicyError
+from spec.optout_gates import AGES, GATES, Age, Gate, make_gated
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,21 @@ def test_a_register_that_is_not_good_publishes_nothing(good: SmallIcs, tmp_path:
     assert caught.value.exit_code == gate.exit_code
     assert _published(ics) == before
     assert not re.search(r"\d{3}[ -]?\d{3}[ -]?\d{4}", f"{caught.value.message}\n{caught.value.hint}")
+
+
+@pytest.mark.parametrize("age", AGES, ids=lambda age: f"{age.register}: {age.words}")
+def test_how_old_is_too_old(good: SmallIcs, tmp_path: Path, age: Age) -> None:
+    """To the day, and what covers the flows to the person."""
+    shutil.copytree(good.folder, tmp_path / "ics")
+    ics = SmallIcs(tmp_path / "ics")
+    before = _published(ics)
+    age.change(ics)
+    if age.good:
+        assert ics.run().tables["sus_op_appointment"] > 0
+        return
+    with pytest.raises(PolicyError):
+        ics.run()
+    assert _published(ics) == before
 
 
 def test_every_register_is_missing_stale_truncated_and_swapped_once() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -60,9 +62,15 @@ class Own:
         hint = "see docs/how-to/own-register.md"
         try:
             source = path.read_bytes()
+            others_write = bool(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
             as_of = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
         except OSError as error:
             raise ConfigurationError(f"{path}: cannot be read ({error.strerror})", hint=hint) from None
+        if others_write and os.name == "posix":
+            raise PolicyError(
+                f"{path.name}: others than its owner can change it, and it reads what the pipeline reads",
+                hint=f"chmod go-w {path.name}",
+            )
         module = ModuleType(f"linkage_register_{path.stem}")
         # Dataclasses look their module up by its name.
         sys.modules[module.__name__] = module

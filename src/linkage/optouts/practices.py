@@ -54,7 +54,8 @@ class Sharing:
 
     def not_sharing(self, practice: pl.Expr, feed: str) -> pl.Expr:
         """Whether the practice (String) of each row keeps its records out today; Boolean, never null."""
-        listed = practice.is_in(sorted(self.listed)).fill_null(value=False)
+        # Codes are written in capitals; a practice that is not to share does not share in small letters either.
+        listed = practice.is_in(sorted({*self.listed, *map(str.lower, self.listed)})).fill_null(value=False)
         if feed not in self.agreed:
             return listed
         return listed | ~practice.is_in(sorted(self.agreed[feed])).fill_null(value=False)
@@ -65,7 +66,7 @@ class Sharing:
         A row without a date may be of any day.
         """
         within = [
-            practice.is_in(sorted(each.practices))
+            practice.is_in(sorted({*each.practices, *map(str.lower, each.practices)}))
             & day.is_between(pl.lit(each.starts), pl.lit(each.ends)).fill_null(value=True)
             for each in self.periods
         ]

@@ -34,7 +34,7 @@ STEPS: tuple[tuple[str, tuple[Reason, ...]], ...] = (
             Reason.NATIONAL_NOT_ASKED, Reason.LOCAL_OBJECTION, Reason.LATE_OPT_OUT,
         ),
     ),
-    ("not asked for", (Reason.BEFORE_EARLIEST, Reason.CODE_NOT_KEPT)),
+    ("not asked for", (Reason.OUTSIDE_POPULATION, Reason.BEFORE_EARLIEST, Reason.CODE_NOT_KEPT)),
     (
         "another version counts",
         (Reason.WITHDRAWN, Reason.NOTICE, Reason.DUPLICATE, Reason.SUPERSEDED, Reason.DELETED),

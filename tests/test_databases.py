@@ -363,6 +363,7 @@ def test_rows_arrive_however_they_are_batched(cells: list[tuple[Any, Any]], size
         patch.setattr(batches, "PIECE", piece)
         extract = _looked_at(made, patch)
         frame = read.scan(extract, VISIT).collect(engine="streaming")
+        assert read.scan(extract, VISIT).select(pl.len()).collect(engine="streaming").item() == len(cells)
     assert extract.rows == len(cells)
     assert frame["_row"].to_list() == list(range(1, len(cells) + 1))
     assert list(zip(frame["key"], frame["ward"], strict=True)) == cells

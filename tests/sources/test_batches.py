@@ -156,6 +156,7 @@ class Failing:
     """Batches whose reader says something in the middle."""
 
     schema = pa.schema({"Key": pa.string()})
+    places = (0,)
 
     def read(self, _places: Sequence[int]) -> Iterator[pa.RecordBatch]:
         yield pa.record_batch({"Key": ["a"]})

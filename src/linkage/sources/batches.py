@@ -34,8 +34,12 @@ class Batches(Protocol):
     def schema(self) -> pa.Schema:
         """The columns."""
 
+    @property
+    def places(self) -> Sequence[int]:
+        """Where the columns stand that can be read, from 0."""
+
     def read(self, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
-        """All rows of the columns at these places (from 0, ascending)."""
+        """All rows of the columns at these places, ascending; of any one where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,14 @@ class ArrowFile:
                 return cls(path, ipc.open_file(source).schema, is_stream=False)
             return cls(path, ipc.open_stream(source).schema, is_stream=True)
 
+    @property
+    def places(self) -> Sequence[int]:
+        """All of them."""
+        return range(len(self.schema))
+
     def read(self, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
         """All rows of the columns at these places."""
-        options = ipc.IpcReadOptions(included_fields=list(places))
+        options = ipc.IpcReadOptions(included_fields=list(places or [0]))
         with _not_readable(self.path), pa.memory_map(str(self.path)) as source:
             if self.is_stream:
                 yield from ipc.open_stream(source, options=options)
@@ -99,7 +108,7 @@ def count(batches: Batches, where: str) -> int:
     Raises:
         InputError: A batch contradicts itself or is cut short.
     """
-    return sum(batch.num_rows for batch in _checked(batches, range(len(batches.schema)), where))
+    return sum(batch.num_rows for batch in _checked(batches, batches.places, where))
 
 
 def scan(batches: Batches, where: str) -> pl.LazyFrame:
@@ -108,18 +117,19 @@ def scan(batches: Batches, where: str) -> pl.LazyFrame:
     Returns:
         `_row` (UInt32, from 0) and the columns by their places: `c0`, `c1` and so on. Dictionaries are decoded.
     """
-    names = [f"c{place}" for place in range(len(batches.schema))]
+    names = {f"c{place}": place for place in batches.places}
+    kinds = types(batches.schema)
 
     def frames(asked: list[str]) -> Iterator[pl.DataFrame]:
-        # Without any column a batch would not say how many rows it has.
-        places = sorted(names.index(name) for name in asked) or [0]
+        places = sorted(names[name] for name in asked)
         for batch in _checked(batches, places, where):
-            columns = {names[place]: decoded(column) for place, column in zip(places, batch.columns, strict=True)}
-            table = pa.RecordBatch.from_pydict(columns)
+            # Without any column a batch would not say how many rows it has.
+            called = [f"c{place}" for place in places] or ["rows"]
+            table = pa.RecordBatch.from_arrays([decoded(column) for column in batch.columns], called)
             for start in range(0, batch.num_rows, PIECE):
                 yield pl.DataFrame(table.slice(start, PIECE))
 
-    return numbered(frames, dict(zip(names, types(batches.schema), strict=True)))
+    return numbered(frames, {name: kinds[place] for name, place in names.items()})
 
 
 def numbered(frames: Frames, schema: dict[str, pl.DataType]) -> pl.LazyFrame:

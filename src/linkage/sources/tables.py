@@ -51,12 +51,18 @@ class Rows:
     sums: dict[int, int] | None = None
     rows: int = 0
 
+    @property
+    def places(self) -> Sequence[int]:
+        """Those that were looked at; before, all."""
+        return range(len(self.schema)) if self.sums is None else list(self.sums)
+
     def read(self, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
         """All rows of the columns at these places; only these leave the database where it is a table.
 
         Raises:
             InputError: The rows are not those that were looked at.
         """
+        places = places or self.places[:1]
         sums, rows = dict.fromkeys(places, 0), 0
         with self.reader.ask(self._columns(places)) as (schema, found):
             if not self.is_table and not schema.equals(self.schema):

@@ -38,10 +38,13 @@ NAMES = {
     ("csds", "CYP001MPI"): "patient",
     ("csds", "CYP101Referral"): "referral",
     ("csds", "CYP201CareContact"): "care_contact",
+    ("csds", "CYP202CareActivity"): "care_activity",
     ("mhsds", "MHS001MPI"): "patient",
     ("mhsds", "MHS101Referral"): "referral",
     ("mhsds", "MHS201CareContact"): "care_contact",
     ("mhsds", "MHS501HospProvSpell"): "hospital_spell",
+    ("mhsds", "MHS502WardStay"): "ward_stay",
+    ("mhsds", "MHS604PrimDiag"): "primary_diagnosis",
     ("cld", "cld"): "event",
     ("iuc111", "iuc111"): "call",
     ("cad999", "cad999"): "incident",
@@ -49,6 +52,7 @@ NAMES = {
     ("pds", "PDS_Address"): "address",
     ("pds", "PDS_Patient_Care_Practice"): "registration",
     ("deaths", "Deaths"): "death",
+    ("cad999", "epr999"): "patient_contact",
 }
 
 
@@ -138,7 +142,7 @@ def expected(pseudonymiser: Pseudonymiser, table: contract.Table, truth: pl.Data
         elif column.role is contract.Role.NUMBER:
             made[name] = own.cast(pl.Int64)
         else:
-            made[name] = own
+            made[name] = own.replace(column.map) if column.map else own
     return pl.DataFrame(made)
 
 

@@ -24,7 +24,7 @@ from linkage.synthetic.prescribing import issues, make_prescriptions
 from linkage.synthetic.primary_care import patients, write_practices
 from linkage.synthetic.social_care import social_care
 from linkage.synthetic.tables import Delivery
-from linkage.synthetic.urgent import ambulances, helpline
+from linkage.synthetic.urgent import ambulances, crews, helpline
 from linkage.synthetic.world import Chunk, make_world
 from linkage.synthetic.write import Extracts
 
@@ -94,11 +94,14 @@ def _write_chunk(chunk: Chunk, extracts: Extracts) -> None:
     extracts.add(tables.COMMUNITY_PERSON, community.people)
     extracts.add(tables.COMMUNITY_REFERRAL, community.referrals)
     extracts.add(tables.COMMUNITY_CONTACT, community.contacts)
+    extracts.add(tables.COMMUNITY_ACTIVITY, community.activities)
     mental = mental_health(chunk)
     extracts.add(tables.MENTAL_PERSON, mental.people)
     extracts.add(tables.MENTAL_REFERRAL, mental.referrals)
     extracts.add(tables.MENTAL_CONTACT, mental.contacts)
     extracts.add(tables.MENTAL_SPELL, mental.spells)
+    extracts.add(tables.MENTAL_STAY, mental.stays)
+    extracts.add(tables.MENTAL_DIAGNOSIS, mental.diagnoses)
 
 
 def _write_outpatients(chunk: Chunk, extracts: Extracts) -> None:
@@ -136,6 +139,7 @@ def _write_urgent(chunk: Chunk, extracts: Extracts) -> None:
     journeys = make_journeys(chunk)
     extracts.add(tables.HELPLINE, helpline(chunk, journeys))
     extracts.add(tables.AMBULANCE, ambulances(chunk, journeys))
+    extracts.add(tables.AMBULANCE_CREW, crews(chunk, journeys))
     emergency = emergency_care(chunk, journeys)
     extracts.add(tables.EMERGENCY, emergency.attendances)
     extracts.add(tables.EMERGENCY_DIAGNOSIS, emergency.diagnoses)

@@ -16,14 +16,17 @@ from linkage.synthetic.places import COMMISSIONER, COMMUNITY
 from linkage.synthetic.referrals import Caseload, inherited, make_caseload, seconds_of_day
 from linkage.synthetic.world import MAIN_AGE, Chunk, World
 
+_PROCEDURES = ("225358003", "182531007", "385763009", "229065009")  # wound care, dressing, hospice care, exercise
+
 
 @dataclass(frozen=True)
 class CommunityCare:
-    """The three tables."""
+    """The four tables."""
 
     people: pl.DataFrame
     referrals: pl.DataFrame
     contacts: pl.DataFrame
+    activities: pl.DataFrame
 
 
 def community_care(chunk: Chunk) -> CommunityCare:
@@ -33,6 +36,7 @@ def community_care(chunk: Chunk) -> CommunityCare:
     case = make_caseload(chunk, draws, known, 4.3, np.zeros(chunk.size, dtype=np.int64))
     people = _people(chunk, draws, case)
     referrals, contacts = _referrals(chunk, draws, case, people), _contacts(chunk, draws, case, people)
+    activities = _activities(chunk, case, people)
     floor = chunk.floor
 
     people, same = marks.again(people, draws, 0.02, floor)
@@ -50,6 +54,7 @@ def community_care(chunk: Chunk) -> CommunityCare:
         marks.with_copies(people, draws, 0.002, floor),
         marks.with_copies(referrals, draws, 0.002, floor),
         marks.with_copies(contacts, draws, 0.001, floor),
+        marks.with_copies(activities, chunk.draws("community_activities_again"), 0.001, floor),
     )
 
 
@@ -159,6 +164,39 @@ def _contacts(chunk: Chunk, draws: Draws, case: Caseload, people: pl.DataFrame) 
             "UniqueSubmissionID": labels(_provider(owner), ("880001", "880002")),
             "Unique_ServiceRequestID": _identified(provider, request),
             "Unique_CareContactID": _identified(provider, local),
+            "Unique_MonthID": month_id(world),
+            "RecordNumber": chunk.ids(rows),
+        }
+    )
+
+
+def _activities(chunk: Chunk, case: Caseload, people: pl.DataFrame) -> pl.DataFrame:
+    """What was done in three of five contacts; an activity finds its person by itself, whatever is wrong with its contact."""
+    world, draws = chunk.world, chunk.draws("community_activities")
+    contact = np.flatnonzero(draws.chance(len(case.contact_of), 0.6))
+    parent = case.referral_of[case.contact_of[contact]]
+    owner, rows = case.person[parent], len(contact)
+    provider, local = labels(_provider(owner), COMMUNITY), prefixed("A", chunk.ids(rows), 9)
+    within = prefixed("C", chunk.ids(len(case.contact_of)), 9).gather(contact)
+    weighed = draws.chance(rows, 0.3)
+    return inherited(people, parent).on(
+        {
+            "CareActivityID": local,
+            "CareContactID": within,
+            "Activity_Type": labels(draws.pick(rows, (50, 30, 20)), ("06", "11", "20")),
+            "CareActivity_Duration": draws.whole(rows, 1, 9) * 5,
+            "Procedure_Scheme": where(~weighed, pl.Series(["06"]).new_from_index(0, rows)),
+            "CodedProcedure": where(~weighed, labels(draws.whole(rows, 0, len(_PROCEDURES) - 1), _PROCEDURES)),
+            "Observation_Scheme": where(weighed, pl.Series(["03"]).new_from_index(0, rows)),
+            "CodedObservation": where(weighed, pl.Series(["27113001"]).new_from_index(0, rows)),
+            "ObservationValue": where(weighed, pl.Series(draws.whole(rows, 40, 120)).cast(pl.String)),
+            "UC_UnitOfMeasurement": where(weighed, pl.Series(["kg"]).new_from_index(0, rows)),
+            "EFFECTIVE_FROM": _sent(world),
+            "OrgID_Provider": provider,
+            "Person_ID": hex_ids(owner, world.seed, "csds"),
+            "UniqueSubmissionID": labels(_provider(owner), ("880001", "880002")),
+            "Unique_CareContactID": _identified(provider, within),
+            "Unique_CareActivityID": _identified(provider, local),
             "Unique_MonthID": month_id(world),
             "RecordNumber": chunk.ids(rows),
         }

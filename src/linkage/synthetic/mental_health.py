@@ -19,16 +19,20 @@ from linkage.synthetic.world import MAIN_AGE, Chunk
 
 _SUBMISSION = "990001"
 _CONTACTS_OF_FOREIGNERS = 3
+# Depression, anxiety, dementia, schizophrenia: in ICD-10, then in SNOMED CT.
+_DIAGNOSES = ("F329", "F419", "F03X", "F209", "35489007", "197480006", "52448006", "58214004")
 
 
 @dataclass(frozen=True)
 class MentalHealth:
-    """The four tables."""
+    """The six tables."""
 
     people: pl.DataFrame
     referrals: pl.DataFrame
     contacts: pl.DataFrame
     spells: pl.DataFrame
+    stays: pl.DataFrame
+    diagnoses: pl.DataFrame
 
 
 def mental_health(chunk: Chunk) -> MentalHealth:
@@ -44,8 +48,11 @@ def mental_health(chunk: Chunk) -> MentalHealth:
         _spells(chunk, draws, case, people),
     )
     rates = (0.002, 0.001, 0.01)
-    copied = [marks.with_copies(one, draws, rate, chunk.floor) for one, rate in zip(tables, rates, strict=True)]
-    return MentalHealth(marks.with_copies(people, draws, 0.002, chunk.floor), *copied)
+    referrals, contacts, spells = (
+        marks.with_copies(one, draws, rate, chunk.floor) for one, rate in zip(tables, rates, strict=True)
+    )
+    told = marks.with_copies(people, draws, 0.002, chunk.floor)
+    return MentalHealth(told, referrals, contacts, spells, _stays(chunk, tables[-1]), _diagnoses(chunk, case, people))
 
 
 def _common(chunk: Chunk, owner: Ints) -> dict[str, pl.Series | Ints | str | None]:
@@ -161,6 +168,55 @@ def _spells(chunk: Chunk, draws: Draws, case: Caseload, people: pl.DataFrame) ->
             **_common(chunk, owner),
             "UniqServReqID": _identified(request),
             "UniqHospProvSpellID": _identified(local),
+            **_sent(chunk),
+            "RecordNumber": chunk.ids(rows),
+        }
+    )
+
+
+def _stays(chunk: Chunk, spells: pl.DataFrame) -> pl.DataFrame:
+    """One stay on a ward for each hospital spell, as long as the spell."""
+    draws, rows = chunk.draws("mental_health_stays"), len(spells)
+    local = prefixed("W", chunk.ids(rows), 9)
+    return inherited(spells, np.arange(rows, dtype=np.int64)).on(
+        {
+            "WardStayID": local,
+            "HospProvSpellID": spells["HospProvSpellID"],
+            "StartDateWardStay": spells["StartDateHospProvSpell"],
+            "EndDateWardStay": spells["DischDateHospProvSpell"],
+            "WardType": labels(draws.pick(rows, (80, 20)), ("03", "06")),
+            "HospitalBedTypeName": labels(
+                draws.pick(rows, (70, 20, 10)), ("Adult acute", "Older adult", "Intensive care")
+            ),
+            "OrgIDProv": MENTAL_HEALTH,
+            "Person_ID": spells["Person_ID"],
+            "UniqSubmissionID": _SUBMISSION,
+            "UniqServReqID": spells["UniqServReqID"],
+            "UniqHospProvSpellID": spells["UniqHospProvSpellID"],
+            "UniqWardStayID": _identified(local),
+            **_sent(chunk),
+            "RecordNumber": chunk.ids(rows),
+        }
+    )
+
+
+def _diagnoses(chunk: Chunk, case: Caseload, people: pl.DataFrame) -> pl.DataFrame:
+    """A primary diagnosis of every second referral, in one of two code systems."""
+    draws = chunk.draws("mental_health_diagnoses")
+    referral = np.flatnonzero(draws.chance(len(case.referral_of), 0.5))
+    parent = case.referral_of[referral]
+    owner, rows = case.person[parent], len(referral)
+    request = prefixed("R", chunk.ids(len(case.referral_of)), 9).gather(referral)
+    which = draws.pick(rows, (40, 30, 15, 15))
+    snomed = draws.chance(rows, 0.5)
+    return inherited(people, parent).on(
+        {
+            "ServiceRequestID": request,
+            "DiagSchemeInUse": labels(snomed.astype(np.int64), ("02", "06")),
+            "PrimDiag": labels(which + 4 * snomed, _DIAGNOSES),
+            "CodedDiagTimestamp": dates(case.received[referral]),
+            **_common(chunk, owner),
+            "UniqServReqID": _identified(request),
             **_sent(chunk),
             "RecordNumber": chunk.ids(rows),
         }

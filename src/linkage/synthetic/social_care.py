@@ -37,6 +37,26 @@ _SERVICES = (
     "Long Term Support: Nursing Care",
     "Short Term Support: ST-Max",
 )
+# As the guidance words them, in the order of the letters of the ethnic categories.
+_ETHNICITIES = (
+    "White - English, Welsh, Scottish, Northern Irish or British",
+    "White - Irish",
+    "White - Any other White background",
+    "Mixed or multiple ethnic groups - White and Black Caribbean",
+    "Mixed or multiple ethnic groups - White and Black African",
+    "Mixed or multiple ethnic groups - White and Asian",
+    "Mixed or multiple ethnic groups - Any other Mixed or multiple ethnic background",
+    "Asian or Asian British - Indian",
+    "Asian or Asian British - Pakistani",
+    "Asian or Asian British - Bangladeshi",
+    "Asian or Asian British - Any other Asian background",
+    "Black, Black British, Caribbean or African - Caribbean",
+    "Black, Black British, Caribbean or African - African",
+    "Black, Black British, Caribbean or African - Any other Black, Black British or Caribbean background",
+    "Asian or Asian British - Chinese",
+    "Other ethnic group - Any other ethnic group",
+    "Refused",
+)
 _COMPONENTS = ("Home Support", "Residential Care", "Nursing Care", "Reablement")
 
 
@@ -67,6 +87,15 @@ def _council(chunk: Chunk, owner: Ints) -> pl.Series:
     return labels(chunk.world.places.area_of(chunk.world.population.postcode[owner]) % len(COUNCILS), COUNCILS)
 
 
+def _neighbours(chunk: Chunk, owner: Ints) -> Ints:
+    """For each owner another whom the same council knows, as far as there is one."""
+    area = chunk.world.places.area_of(chunk.world.population.postcode[owner]) % len(COUNCILS)
+    order = np.argsort(area, kind="stable")
+    found = np.empty_like(owner)
+    found[order] = np.roll(owner[order], -1)
+    return found
+
+
 def _local_id(person: Ints) -> pl.Series:
     return prefixed("LP", person * 5 + 7, 9)
 
@@ -86,6 +115,7 @@ def _events(chunk: Chunk) -> pl.DataFrame:
     is_service = kind == 2
     carer = people.carer[owner]
     linked = carer & draws.chance(rows, 0.7)
+    cared_for = _neighbours(chunk, owner)
     service = np.where(is_service, draws.pick(rows, (62, 16, 9, 13)), -1)
     year = world.as_of.year - (world.as_of.month < 4)
     return Marks(owner, number.reason, plain=number.plain & ~(is_open & end.is_not_null().to_numpy())).on(
@@ -98,7 +128,7 @@ def _events(chunk: Chunk) -> pl.DataFrame:
             "GP Practice Name": where(people.practice[owner] >= 0, prefixed("Practice ", people.practice[owner] + 1)),
             "GP Practice Code": demographics.practice(world, owner),
             "Gender": labels(people.sex[owner], ("Male", "Female", "Other", "Unknown")),
-            "Ethnicity": demographics.ethnicity(world, owner),
+            "Ethnicity": labels(people.ethnicity[owner], _ETHNICITIES),
             "Date of Birth": demographics.birth_date(world, owner),
             "Date of Death": demographics.death_date(world, owner),
             "Postcode": demographics.postcode(world, owner),
@@ -119,7 +149,8 @@ def _events(chunk: Chunk) -> pl.DataFrame:
             "Assessment Type": where(
                 kind == 1, labels(draws.pick(rows, (70, 30)), ("Long Term Assessment", "Short Term Assessment"))
             ),
-            "Adult 1 Linked Person_ID": where(linked, _local_id(np.abs(owner - 1))),
+            "Adult 1 Linked Person_ID": where(linked, _local_id(cared_for)),
+            "Adult 2 Linked Person_ID": where(linked & (owner % 5 == 0), _local_id(_neighbours(chunk, cared_for))),
             "Service Type": labels(service, _SERVICES),
             "Service Component": labels(service, _COMPONENTS),
             "Delivery Mechanism": where(is_service, labels(owner % 2, ("CASSR Managed Personal Budget", "Direct Payment only"))),

@@ -98,6 +98,26 @@ def ambulances(chunk: Chunk, journeys: Journeys) -> pl.DataFrame:
     return marks.with_copies(frame, draws, 0.002, chunk.floor)
 
 
+def crews(chunk: Chunk, journeys: Journeys) -> pl.DataFrame:
+    """What crews recorded about each patient whom they took to a hospital; they learn more NHS numbers than callers know."""
+    draws = chunk.draws("crews")
+    call = np.flatnonzero(journeys.call_conveyed)
+    owner, day, called = journeys.call_owner[call], journeys.call_day[call], journeys.call_second[call]
+    rows = len(call)
+    number = number_column(chunk, draws, owner, blank=0.1)
+    frame = Marks(owner=owner, reason=number.reason, plain=number.plain).on(
+        {
+            "EPR Number": prefixed("EP", chunk.ids(rows), 10),
+            "CallNumber": call_numbers(journeys, call),
+            "NHS Number": number.text,
+            "incTimePatSide": moments(day, called + 1_500),
+            "incDCAOnScene": moments(day, called + 1_380),
+            "incLocationType": labels(draws.pick(rows, (70, 20, 10)), ("Home", "Public place", "Care home")),
+        }
+    )
+    return marks.with_copies(frame, draws, 0.002, chunk.floor)
+
+
 def _hospitals(journeys: Journeys) -> Ints:
     """The hospital of each call that conveyed somebody; -1 for the others."""
     hospital = np.full(len(journeys.call_owner), -1, dtype=np.int64)

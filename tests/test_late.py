@@ -209,6 +209,8 @@ MERGES = (
     Merge("a chain", ((REPLACED, OTHER), (OTHER, THIRD)), (), (ALLOWED, THIRD)),
     Merge("a circle", ((REPLACED, OTHER), (OTHER, REPLACED)), (), (ALLOWED, THIRD)),
     Merge("two answers", ((REPLACED, OTHER), (REPLACED, THIRD)), (), (ALLOWED, OTHER, THIRD)),
+    Merge("two answers, and who asked said no", ((REPLACED, OTHER), (REPLACED, THIRD)), (REPLACED,), (ALLOWED,)),
+    Merge("two answers, and one of them said no", ((REPLACED, OTHER), (REPLACED, THIRD)), (OTHER,), (ALLOWED, THIRD)),
     Merge("everybody", (), (ALLOWED, OTHER, THIRD, REPLACED), ()),
 )
 

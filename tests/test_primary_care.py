@@ -13,6 +13,7 @@ from linkage.pipeline import RunReport
 
 DISSENT, WITHDRAWAL, ASTHMA = "827241000000103", "827261000000102", "195967001"
 OTHER = "9876543210"
+THIRD = "4010232137"
 BULK, DELTA = "20261101020000", "20261123020000"
 GUID = "0A1B2C3D-0000-4000-8000-000000000000"
 
@@ -150,6 +151,31 @@ def test_a_patient_who_loses_the_number_keeps_the_opt_out(ics: SmallIcs, number:
         again.observation(record, "{B}", ASTHMA, stamp=DELTA)
         assert _run(ics, again).tables["sus_op_appointment"] == rows
         (ics.folder / "gp").rename(ics.folder / f"old{record}")
+
+
+MERGER = "NHS Number,Superseded NHS Number"
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ([f"{ALLOWED},{THIRD}", f"{OTHER},{THIRD}"], 0),
+        ([f"{THIRD},4010232145", f"4010232145,{THIRD}", f"{ALLOWED},4010232145"], 1),
+        ([f"{OTHER},{THIRD}"], 4),
+        ([f"{OTHER},{THIRD}", f"{ALLOWED},{THIRD},"], 4),
+    ],
+    ids=["two answers", "a circle with a way out", "one answer", "another in a broken row"],
+)
+def test_a_dissent_under_a_number_that_may_have_been_replaced(ics: SmallIcs, lines: list[str], kept: int) -> None:
+    """It binds whoever it may be of."""
+    with ics.configuration.open("a") as file:
+        file.write('\n[[flows]]\nfeed = "pds"\npath = "pds"\n[quality]\nmax_malformed = 1.0\n')
+    (ics.folder / "pds").mkdir()
+    (ics.folder / "pds" / "PDS_Person_Merger_20261120.csv").write_text("\n".join([MERGER, *lines]) + "\n")
+    extract = GpExtract()
+    extract.patient("{A}", THIRD)
+    extract.observation("{1}", "{A}", DISSENT)
+    assert _run(ics, extract).tables["sus_op_appointment"] == kept
 
 
 def test_practices_that_do_not_share(ics: SmallIcs) -> None:

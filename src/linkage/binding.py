@@ -54,7 +54,8 @@ def policy(
     feeds = {delivery.feed.name: delivery.feed for delivery in direct}
     groups = {name: tuple(each.name for each in bound if each.on(feed)) for name, feed in feeds.items()}
     binding = [each for each in bound if any(each.on(feed) for feed in feeds.values())]
-    replaced = who.current.drop_nulls()
+    # Where nobody can say which number counts now, a no is a no of everyone whose it may be.
+    replaced = pl.concat([who.current.drop_nulls(), known.doubted_numbers()])
     pairs = replaced["superseded"].to_numpy(), replaced["current"].to_numpy()
     said = {each.name: followed(each.register.read(now), *pairs) for each in binding}
     made: dict[tuple[str, ...], Standing] = {
@@ -204,7 +205,8 @@ def sharing(
         for name, table in delivery.feed.tables.items():
             if table.sharing:
                 flags = table.sharing.flags.items()
-                shares = pl.all_horizontal(pl.col(flag).eq_missing(pl.lit(value)) for flag, value in flags)
+                said = pl.all_horizontal(pl.col(flag).eq_missing(pl.lit(value)) for flag, value in flags)
+                shares = said & ~pl.col("_malformed")
                 rows = pl.concat([small(delivery, table, extract) for extract in delivery.extracts[name]])
                 agreed[delivery.feed.name] = practices.agreements(
                     rows.select(practice=table.sharing.practice, shares=shares, delivered="_delivered")

@@ -30,9 +30,14 @@ def owners(who: People) -> pl.DataFrame:
 
 
 def speakers(known: Roster, who: People) -> pl.DataFrame:
-    """The same, and a key without a number for each that it had last: whoever of those people said no, none is used."""
-    claims = follow(known.claims.lazy(), who.current, "number").select(
-        "namespace", "key", pl.col("_followed").alias("number")
+    """The same, and a key without a number for each that it had last: whoever of those people said no, none is used.
+
+    A number that was replaced by nobody knows which stays as it is, and is followed with what a register says.
+    """
+    nobody = known.entries.join(owners(who), on=["namespace", "key"], how="anti").select("namespace", "key", "number")
+    said = pl.concat([known.claims.select("namespace", "key", "number"), nobody])
+    claims = follow(said.lazy(), who.current, "number").select(
+        "namespace", "key", pl.coalesce("_followed", "number").alias("number")
     )
     return pl.concat([owners(who), claims.collect()]).filter(pl.col("number").is_not_null())
 

@@ -153,7 +153,8 @@ def _superseded(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFr
     places = table.superseded
     if places is None:
         return SUPERSEDED.to_frame()
-    rows = small(delivery, table, extract)
+    # A row with shifted fields could join two people.
+    rows = small(delivery, table, extract).filter(~pl.col("_malformed"))
     number = {
         name: nhs_number.parse(rows[place])["number"]
         for name, place in (("superseded", places.superseded), ("current", places.current))

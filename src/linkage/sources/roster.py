@@ -194,6 +194,24 @@ class Roster:
         ends = ~pl.col("current").is_in(step["superseded"].implode())
         return found.select("superseded", pl.when(ends).then("current").alias("current"))
 
+    def doubted_numbers(self) -> pl.DataFrame:
+        """Every replaced number without one that counts now, with each that may be its person's.
+
+        Returns:
+            `superseded` and `current` (Int64); several rows for a number where the replacements disagree or go round.
+        """
+        step = self.superseded.select("superseded", "current").unique()
+        lost = self.current_numbers().filter(pl.col("current").is_null()).select("superseded")
+        found = step.join(lost, on="superseded", how="semi")
+        for _ in range(_HOPS):
+            onward = found.join(step, left_on="current", right_on="superseded", suffix="_next")
+            onward = onward.select("superseded", pl.col("current_next").alias("current"))
+            following = pl.concat([found, onward]).unique()
+            if following.height == found.height:
+                break
+            found = following
+        return found.sort("superseded", "current")
+
 
 def _known_by(delivered: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
     """The entries, those that were deleted without a number with the one that they had, and whether they were sensitive."""

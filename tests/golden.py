@@ -28,7 +28,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from linkage import contract, parts, pipeline
+from linkage import contract, parts, pipeline, together
 from linkage.contract import Role, Table
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset, Pseudonymiser
@@ -153,8 +153,8 @@ def decisions() -> Iterable[list[Row]]:  # type: ignore[misc]
             found.extend((files[-1], row, reason) for row, reason in rows.iter_rows())
             return frame
 
-        original_cleaned, original_decide = parts.cleaned, parts.decide
-        patch.setattr(parts, "cleaned", cleaned)
+        original_cleaned, original_decide = together.cleaned, parts.decide
+        patch.setattr(together, "cleaned", cleaned)
         patch.setattr(parts, "decide", decide)
         yield found
 

@@ -46,6 +46,8 @@ bench: .venv-bench/installed .venv-crate/installed
 	.venv-bench/bin/python benchmarks/reading.py --wide 200
 	.venv-bench/bin/python benchmarks/reading.py --wide 200 --site
 	.venv-bench/bin/python benchmarks/reading.py --wide 200 --parquet
+	.venv-bench/bin/python benchmarks/optouts.py --json benchmarks/results
+	.venv-bench/bin/python benchmarks/several_purposes.py --json benchmarks/results
 	.venv-bench/bin/python benchmarks/link_and_serve.py --json benchmarks/results
 	.venv-bench/bin/python benchmarks/whole_run.py
 

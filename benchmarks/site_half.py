@@ -92,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     for rows in options.scale or [options.rows]:
         with tempfile.TemporaryDirectory() as folder:
-            _make(Path(folder), rows, options.seed)
+            make(Path(folder), rows, options.seed)
             _measure(Path(folder), rows, 1 if options.scale else options.rounds, options.json)
 
 
@@ -115,7 +115,7 @@ def _measure(folder: Path, rows: int, rounds: int, target: Path | None) -> None:
     print("of the site half:", {name: round(seconds, 1) for name, seconds in stages.items()})  # type: ignore[attr-defined]
 
 
-def _make(folder: Path, rows: int, seed: int) -> None:
+def make(folder: Path, rows: int, seed: int) -> None:
     """The extract, the opt-out list, the key and the configuration."""
     people = test_range_numbers(rows // 10, seed)
     (folder / "extracts").mkdir()
@@ -133,11 +133,16 @@ def make_site(folder: Path, people: pl.Series, flow: str) -> None:
     allowed = people.gather(np.flatnonzero(np.arange(len(people)) % 20 != 0))
     (folder / "requests" / "bench.dat").write_text(",\n".join(people) + ",\n")
     (folder / "answers" / "bench.dat").write_text(",\n".join(allowed) + ",\n")
-    (folder / "answers" / "bench.ctl").write_text(
-        f"<DTSControl><StatusRecord><DateTime>{datetime.now(UTC):%Y%m%d%H%M%S}</DateTime></StatusRecord></DTSControl>"
-    )
+    (folder / "answers" / "bench.ctl").write_text(control())
     Keyset.create(folder / "keys.age")
     (folder / "linkage.toml").write_text(f"{CONFIGURATION}{flow}\n")
+
+
+def control() -> str:
+    """The control file of an answer of now."""
+    return (
+        f"<DTSControl><StatusRecord><DateTime>{datetime.now(UTC):%Y%m%d%H%M%S}</DateTime></StatusRecord></DTSControl>"
+    )
 
 
 def _rows(people: pl.Series, first: int, rows: int, seed: int) -> pl.DataFrame:

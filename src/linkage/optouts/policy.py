@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from linkage import nhs_number
-from linkage.optouts.lookup import Lookup
+from linkage.optouts.lookup import Bits, Lookup
 from linkage.optouts.practices import Sharing
 from linkage.optouts.registers import Evidence, Numbers, Said, distinct
 from linkage.optouts.restricted import Restricted
@@ -31,6 +31,7 @@ VERDICTS = (
     Reason.OUTSIDE_POPULATION,
 )
 MAY_BE_USED = len(VERDICTS)
+LONG = 50_000  # numbers from which on a bit for each is worth its memory
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -43,6 +44,7 @@ class Standing:
         otherwise: The verdict for all other numbers.
         otherwise_abroad: The same for all other numbers that were issued in Scotland and Ireland.
         lookup: Finds rows' numbers among `numbers`.
+        free: Of a long list, the numbers that may be used, which most rows are of; else None.
     """
 
     numbers: Numbers
@@ -50,20 +52,31 @@ class Standing:
     otherwise: int
     otherwise_abroad: int
     lookup: Lookup = field(init=False)
+    free: Bits | None = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lookup", Lookup.of(self.numbers))
+        long = len(self.numbers) >= LONG
+        object.__setattr__(self, "free", Bits.of(self.numbers[self.verdicts == MAY_BE_USED]) if long else None)
 
     def of(self, numbers: pl.Series) -> pl.Series:
-        """Verdicts (UInt8, never null; null numbers may be used) for a column of numbers (Int64)."""
+        """Verdicts (UInt8, never null; null numbers may be used) for a column of valid numbers (Int64)."""
         values = numbers.fill_null(-1).to_numpy()
+        if self.free is None:
+            return pl.Series(self._judged(values))
+        verdicts = np.full(len(values), MAY_BE_USED, dtype=np.uint8)
+        doubtful = np.flatnonzero(~self.free.hold(values))
+        verdicts[doubtful] = self._judged(values[doubtful])
+        return pl.Series(verdicts)
+
+    def _judged(self, values: Numbers) -> npt.NDArray[np.uint8]:
         verdicts = np.full(len(values), self.otherwise, dtype=np.uint8)
         if self.otherwise_abroad != self.otherwise:
             verdicts[nhs_number.issued_abroad(values)] = self.otherwise_abroad
         if len(self.numbers):
             known, places = self.lookup.find(values)
             verdicts = np.where(known, self.verdicts[places], verdicts)
-        return pl.Series(np.where(values < 0, np.uint8(MAY_BE_USED), verdicts).astype(np.uint8))
+        return np.where(values < 0, np.uint8(MAY_BE_USED), verdicts).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -56,3 +56,11 @@ def test_the_command_takes_the_terminals_width(monkeypatch: pytest.MonkeyPatch) 
         done = CliRunner().invoke(app, ["feeds", "show", "emis"])
         assert done.exit_code == 0
         assert width - 20 < max(map(len, done.output.splitlines())) <= width
+
+
+def test_the_list_names_every_feed() -> None:
+    """Aligned, with its setting and its title."""
+    lines = CliRunner().invoke(app, ["feeds", "list"]).output.splitlines()
+    assert [line.split()[0] for line in lines] == list(contract.shipped())
+    starts = {line.index(contract.load(line.split()[0]).title) for line in lines}
+    assert len(starts) == 1

@@ -20,9 +20,10 @@ app = typer.Typer(
 @app.command("list")
 def list_feeds() -> None:
     """List the contracts that come with linkage."""
-    for name in contract.shipped():
+    names = contract.shipped()
+    for name in names:
         feed = contract.load(name)
-        typer.echo(f"{name:<12} {feed.setting:<14} {feed.title}")
+        typer.echo(f"{name:<{max(map(len, names))}}  {feed.setting:<14} {feed.title}")
 
 
 @app.command()

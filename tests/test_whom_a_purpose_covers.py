@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small import NOW, SmallIcs, make_small_ics
+from small import ALLOWED, NOW, OPTED_OUT, SmallIcs, make_small_ics
 
 from linkage import pipeline
 from linkage.errors import ConfigurationError, PolicyError
@@ -22,6 +22,20 @@ def test_people_outside_are_removed_and_counted(small_ics: SmallIcs) -> None:
     """Everybody in the small ICS was born in 1950, and is registered with one practice."""
     _population(small_ics, 'practices = ["Z99001"]\nmin_age = 76\nmax_age = 76')
     assert small_ics.run().tables["sus_op_appointment"] == 4
+
+
+def test_rows_under_a_number_that_was_replaced_are_the_same_persons(small_ics: SmallIcs) -> None:
+    """Who is covered is so with all rows, and who is not with none."""
+    with small_ics.configuration.open("a") as file:
+        file.write('[[flows]]\nfeed = "pds"\npath = "extracts"\n')
+    merger = small_ics.folder / "extracts" / "PDS_Person_Merger_20261120.csv"
+    merger.write_text(f"NHS Number,Superseded NHS Number\n{ALLOWED},{OPTED_OUT}\n")
+    small_ics.answer.write_text(f"{ALLOWED},\n{OPTED_OUT},\n")
+    _population(small_ics, "min_age = 76")
+    report = small_ics.run()
+    assert (report.tables["sus_op_appointment"], report.tables["person"]) == (5, 1)
+    small_ics.replace("min_age = 76", "min_age = 77")
+    assert small_ics.run().tables["sus_op_appointment"] == 0
 
 
 @pytest.mark.parametrize("said", ['practices = ["Z99002"]', "min_age = 77", "max_age = 75"])

@@ -111,10 +111,14 @@ def described(primary_care: Collection[str], known: Roster, who: People) -> pl.D
         who: The same, ready for joining.
     """
     entries = follow(known.entries.lazy().filter(pl.col("number").is_not_null()), who.current, "number")
-    return entries.select(
+    people = entries.select(
         pl.col("_followed").alias("number"),
         "practice",
         "birth_date",
         pl.col("namespace").is_in(sorted(primary_care)).alias("primary_care"),
         "delivered",
     ).collect()
+    # Rows are judged by the number that they came with too, and that is the same person's.
+    replaced = who.current.drop_nulls().rename({"current": "number"})
+    before = people.join(replaced, on="number").with_columns(pl.col("superseded").alias("number"))
+    return pl.concat([people, before.select(people.columns)])

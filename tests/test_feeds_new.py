@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from linkage import contract, synthetic
 from linkage.cli import app
 from linkage.contract import Role
-from linkage.errors import InputError
+from linkage.errors import ConfigurationError, InputError
 from linkage.sources import draft as drafts
 from linkage.sources import read, sample
 from linkage.sources.draft import draft
@@ -237,3 +237,16 @@ def test_the_command_writes_a_file_once(tmp_path: Path) -> None:
     again = CliRunner().invoke(app, ["feeds", "new", str(path), "--output", str(out)])
     assert "is there already" in str(again.exception)
     assert out.read_text() == drafts.draft(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--name", "Walk In"], "is no name of a feed"), (["--output", "none/such.toml"], "none/such.toml: ")],
+)
+def test_the_command_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str) -> None:
+    """A name that no contract can have, and a file that cannot be written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "visits.csv").write_text(_written([list(HEADER), *ROWS]))
+    done = CliRunner().invoke(app, ["feeds", "new", "visits.csv", *options])
+    assert isinstance(done.exception, ConfigurationError)
+    assert said in done.exception.message

@@ -48,11 +48,18 @@ def new(
     """Draft a contract from a sample file, for a person to finish. No value of the file is shown."""
     if output is not None and output.exists():
         raise ConfigurationError(f"{output} is there already", hint="name another file, or remove that one")
+    if name is not None and not contract.NAME.fullmatch(name):
+        raise ConfigurationError(f"{name!r} is no name of a feed", hint="lower-case letters, digits and '_'")
     text = draft.draft(file, name, header)
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"{output}: {error.strerror}", hint="name a file in a folder that exists"
+            ) from None
         typer.echo(f"{output}: a draft; what is to be decided stands at its top")
 
 

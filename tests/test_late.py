@@ -14,7 +14,8 @@ import polars as pl
 import pytest
 from small import ALLOWED, HEADER, NOW, SmallIcs, make_small_ics, row
 
-from linkage import hub, late, pipeline
+from linkage import contract, hub, late, pipeline
+from linkage.config import Flow
 from linkage.errors import ConfigurationError, IntegrityError, KeyUnavailableError, LinkageError, PolicyError
 from linkage.held import RowRules
 from linkage.pipeline import RunReport
@@ -426,6 +427,30 @@ def test_lists_are_good_until_the_first_register_is_too_old(
 def _restrict(ics: SmallIcs, *codes: str) -> None:
     lines = ["restricted_code,note", *codes, f"end,{len(codes)},{NOW:%Y-%m-%d}"]
     (ics.folder / "codes.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(("setting", "read"), [("primary_care", {"patient"}), ("acute", set())])
+def test_the_patients_of_a_gp_feed_are_read_for_what_another_feed_tells(setting: str, read: set[str]) -> None:
+    """Dissents may come in one feed, by keys whose numbers come in another."""
+    text = f"""
+name = "patients"
+setting = "{setting}"
+[tables.patient]
+files = "patient.csv"
+primary_key = "patient"
+roster = true
+[tables.patient.columns]
+patient = {{ source = "Patient", role = "person_key", namespace = "gp.patient" }}
+nhs_number = {{ source = "NHS", role = "person" }}
+[tables.visit]
+files = "visit.csv"
+primary_key = "visit"
+[tables.visit.columns]
+visit = {{ source = "Visit", role = "record", namespace = "gp.visit" }}
+patient = {{ source = "Patient", role = "person_key", namespace = "gp.patient" }}
+"""
+    flow = Flow(feed="patients", path=Path())
+    assert late.informing(contract.parse(text, "a test"), flow).tables.keys() == read
 
 
 def test_another_key_makes_no_lists(held: tuple[SmallIcs, RunReport]) -> None:

@@ -111,7 +111,10 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
 def informing(feed: Feed, flow: Flow, *, by_codes: bool = False) -> Feed:
     """Of a feed, what tells of opt-outs, of replaced numbers and of practices; no table where none of them does."""
     narrowed = select.narrowed(feed, flow, by_codes=by_codes)
-    tells = any(_tells(table) or any(c.whole_person for c in table.columns.values()) for table in feed.tables.values())
+    # Another feed may tell of the patients of a GP feed that tells nothing itself.
+    tells = feed.setting == "primary_care" or any(
+        _tells(table) or any(c.whole_person for c in table.columns.values()) for table in feed.tables.values()
+    )
     kept = {
         name: table
         for name, table in narrowed.tables.items()

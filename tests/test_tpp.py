@@ -153,7 +153,7 @@ def test_a_patient_who_was_never_delivered_stays_unknown_when_deleted(ics: Small
 
 def test_practices_on_the_list_do_not_share(ics: SmallIcs) -> None:
     """The practice whose extract a row is in decides, not where the entry was made."""
-    (ics.folder / "list.csv").write_text("ods_code,from,to,note\nZ99007,,,\n")
+    (ics.folder / "list.csv").write_text("not_sharing_ods_code,from,to,note\nZ99007,,,\nend,1,2026-11-23\n")
     ics.replace('[[flows]]\nfeed = "sus_op"', '[optouts.practices]\nlist = "list.csv"\n[[flows]]\nfeed = "sus_op"')
     extract = TppExtract().patient("1").code("1", "asthma")
     extract.codes.append("2,Z99007,1,Z99001,04 Mar 2026,H33..,,0")

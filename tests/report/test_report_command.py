@@ -16,6 +16,10 @@ from linkage import report
 from linkage.cli import app
 from linkage.errors import ConfigurationError, InputError, IntegrityError
 from linkage.pipeline import RunReport
+from linkage.report import facts
+from linkage.report.page import page
+from linkage.store.manifest import RunManifest
+from made_up import MadeUp, Search
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has other permissions")
 Published = tuple[SmallIcs, RunReport]
@@ -146,3 +150,16 @@ def test_a_manifest_of_the_first_version_has_a_page(published: Published) -> Non
     text = report.for_analysts(ics.store)[1]
     assert "does not tell" in text
     parsed(text)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_nobody_made_up_is_on_a_page(made_up: MadeUp, exact: bool) -> None:
+    """Of every feed, with names, postcodes and numbers in its extracts, on neither page."""
+    if exact:
+        account = made_up.folder / "private" / "runs" / f"{made_up.report.run_id}.json"
+        text = page(facts.exact(RunManifest.model_validate_json(account.read_bytes())))
+    else:
+        text = report.for_analysts(made_up.folder / "store")[1]
+    Search(made_up.people).text(" ".join(parsed(text).itertext()), "the page")
+    told = {words(cell) for cell in parsed(text).iter("th")}
+    assert {"emis", "sus_apc", "national_opt_out"} <= told

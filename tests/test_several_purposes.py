@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from small import ALLOWED, HEADER, NOT_ASKED, NOW, NUMBERS, OPTED_OUT, SmallIcs, row
 
-from linkage import parts, pipeline
+from linkage import parts, pipeline, together
 from linkage.cli import demo
 from linkage.contract import Feed, Table
 from linkage.errors import ConfigurationError, InputError, LinkageError, PolicyError, TemporaryError
@@ -153,6 +153,22 @@ def test_three_purposes_read_as_often_as_one(
     looked.clear()
     assert all(outcome.report for outcome in _run(*paths))
     assert (dict(readings.of), dict(looked)) == (alone, looked_alone)
+
+
+def test_a_file_too_long_for_one_pass_is_read_by_each_alone(
+    small_ics: SmallIcs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same result: only memory and time differ."""
+    paths = [small_ics.configuration, _write(small_ics, "other")]
+    alone = {path: (_account(path, _run(path)[0]), _published(path)) for path in paths}
+    for rows, read_rows in ((10, 10), (9, 20)):
+        _clear(small_ics.folder)
+        monkeypatch.setattr(together, "HELD_BACK", rows)
+        progress = Progress()
+        outcomes = pipeline.run_all(paths, now=NOW, progress=progress)
+        for path, outcome in zip(paths, outcomes, strict=True):
+            assert (_account(path, outcome), _published(path)) == alone[path]
+        assert [stage.rows for stage in progress.times if stage.name == "preparing"] == [read_rows]
 
 
 def test_rows_count_once_where_they_are_read_once(small_ics: SmallIcs) -> None:

@@ -1,0 +1,101 @@
+"""A whole `linkage.toml`: its sections, and whether they fit together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from linkage.config.flow import Flow
+from linkage.config.optouts import OptOuts
+from linkage.config.quality import Quality
+from linkage.purpose import Purpose, Section
+
+
+class Keys(Section):
+    """Where the keyset is and what opens it; never a key.
+
+    Attributes:
+        keyset: For example `age://keys/ics.age`, relative to the configuration file.
+        identity: The age identity file that opens it; else the variable LINKAGE_IDENTITY, else the file beside it.
+        domain: The token domain, for example `ics:qxx`.
+    """
+
+    keyset: str
+    identity: Path | None = None
+    domain: str
+
+
+class Store(Section):
+    """Where snapshots are published and how many are kept.
+
+    Attributes:
+        path: The folder.
+        keep: How many snapshots stay.
+        hold: Whether the bundle of the current snapshot is held in the private folder, so that late opt-outs and
+            replaced numbers reach its rows without the extracts.
+    """
+
+    path: Path
+    keep: int = Field(default=3, ge=1)
+    hold: bool = False
+
+
+class Minimise(Section):
+    """How far people are described.
+
+    Attributes:
+        birth: Birth date to its year, or to year and month.
+        postcodes: A lookup file in the ONS Postcode Directory's columns (pcds, lsoa11, lsoa21, imd); without it a postcode
+            becomes its district.
+        imd_areas: Among how many English areas its `imd` is a rank, where that cannot be seen.
+    """
+
+    birth: Literal["year", "month"] = "year"
+    postcodes: Path | None = None
+    imd_areas: int | None = Field(default=None, ge=10)
+
+
+class Configuration(Section):
+    """A whole `linkage.toml`."""
+
+    purpose: Purpose
+    keys: Keys
+    store: Store
+    private: Path = Path("private")
+    allow_test_numbers: bool = False
+    memory: str = Field(default="2GiB", pattern=r"^\d+(\.\d+)?[MG]i?B$")
+    optouts: OptOuts = OptOuts()
+    minimise: Minimise = Minimise()
+    quality: Quality = Quality()
+    flows: tuple[Flow, ...] = Field(min_length=1)
+    base: Path = Field(default=Path(), exclude=True)
+    digest: str = Field(default="", exclude=True)
+
+    @model_validator(mode="after")
+    def _flows_differ(self) -> Self:
+        places = [(flow.feed, str(flow.path), repr(flow.database)) for flow in self.flows]
+        if len(set(places)) != len(places):
+            raise ValueError("two flows read the same feed from the same folder")
+        return self
+
+    @model_validator(mode="after")
+    def _flows_have_agreements(self) -> Self:
+        known = {agreement.reference for agreement in self.purpose.agreements}
+        for flow in self.flows:
+            if known and flow.agreement not in known:
+                raise ValueError(f"flow {flow.feed}: its agreement is not one of the purpose's agreements")
+        return self
+
+    @model_validator(mode="after")
+    def _population_can_be_told(self) -> Self:
+        limits = self.purpose.population is not None and self.purpose.population.limits_people
+        for flow in self.flows:
+            if limits and flow.optouts_applied_upstream:
+                raise ValueError(f"flow {flow.feed}: people arrive as pseudonyms, so the population cannot be told")
+        return self
+
+    def at(self, path: Path) -> Path:
+        """A path of the configuration, from the folder that the file stands in."""
+        return self.base / path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -108,6 +109,16 @@ def test_a_local_file_adds_and_switches_off(tmp_path: Path) -> None:
     assert found.dissent == {DISSENT, "9Nu0", "XaZ89", "93C1"}
     assert found.withdrawal == set()
     assert found.unverified == ()
+
+
+def test_the_pages_sample_switches_off_what_could_not_be_checked(tmp_path: Path) -> None:
+    """Word for word: afterwards nothing unverified counts."""
+    page = (Path(__file__).parents[2] / "docs/reference/opt-outs.md").read_text()
+    (sample,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "local.toml").write_text(sample)
+    found = codes(tmp_path / "local.toml")
+    assert (found.withdrawal, found.unverified) == (frozenset(), ())
+    assert found.dissent > codes(None).dissent
 
 
 BAD = [

@@ -78,6 +78,13 @@ LIMITS = (
         rule(APPOINTMENT + 'column = "nhs_number"\nmax_invalid = 0.3'),
         said=f"{FILE}: column '{NUMBER}': 3 of 9 values cannot be read; the limit is 30.0% (max_invalid)",
     ),
+    Limit(
+        "max_invalid of cells with numbers, where none belong",
+        "",
+        ",QXX,",
+        ",9434765919,",
+        "10 of 10 values hold digits that could be an NHS number, where none belongs, the first in row 1; the limit",
+    ),
     Limit("max_invalid of NHS numbers, where none does", "max_invalid = 0.0"),
     Limit(
         "max_unknown",

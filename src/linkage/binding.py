@@ -240,7 +240,8 @@ def check_coverage(configuration: Configuration, made: Sequence[TableParts]) -> 
             raise PolicyError(
                 f"more than {listed.max_share:.0%} of all rows are removed as {reason.value}, too many for {listed.list} to be "
                 "believed",
-                hint="it may be a list of those who may be used; correct it, or raise max_share with a reason",
+                hint="it may be a list of those who may be used, or the sources' flags or restricted codes remove as many; correct "
+                "what is wrong, or raise max_share with a reason",
             )
 
 

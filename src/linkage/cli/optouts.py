@@ -47,7 +47,9 @@ def read(
         )
     if received.outstanding:
         raise TemporaryError(
-            f"{len(received.outstanding)} requests have no answer yet",
+            "one request has no answer yet"
+            if len(received.outstanding) == 1
+            else f"{len(received.outstanding)} requests have no answer yet",
             hint="the service takes up to about an hour; read the inbox again",
         )
     typer.echo("every request is answered")
@@ -65,7 +67,7 @@ def tokens(
         made = late.tokens(path, datetime.now(UTC), asker())
         until = f", good until {made.good_until:%Y-%m-%d %H:%M}" if made.good_until else ""
         typer.echo(f"{path}: {made.withdrawn:,} people leave, {made.moved:,} tokens move{until}")
-    typer.echo("apply them with `linkage run --from-held`")
+    typer.echo(f"apply them with `linkage run --from-held {' '.join(map(str, configurations))}`")
 
 
 @app.command()

@@ -32,7 +32,9 @@ from linkage.reasons import Reason
 END = "end"
 OBJECTING = ("objecting_nhs_number", "note")
 SENSITIVE = ("sensitive_nhs_number", "note")
-_FORM = "its first line is {header}, its last `end,<number of lines between>,<day on which it was complete>`"
+_FORM = (
+    "its first line is {header}, its last `end,<number of lines between>,<day on which it was complete, as 2026-11-20>`"
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -150,15 +152,23 @@ def people(kept: KeptList) -> Numbers:
 def _complete(name: str, last: tuple[str, ...], count: int, header: tuple[str, ...]) -> date:
     try:
         word, lines, day = last
-        if word != END or int(lines) != count:
+        if word != END:
             raise ValueError
-        return date.fromisoformat(day)
+        told, complete = int(lines), date.fromisoformat(day)
     except ValueError:
         raise PolicyError(
             f"{name}: the last line does not say how many lines there are and on which day that was complete, "
             "so the list may be cut short",
             hint=_form(header),
         ) from None
+    if told != count:
+        # Neither figure is repeated: they would say how many people object.
+        raise PolicyError(
+            f"{name}: there are {'fewer' if count < told else 'more'} lines than the last one says, so the list may be cut "
+            "short",
+            hint="see that nobody is missing, then put the number of lines between the first and the last into the last",
+        )
+    return complete
 
 
 def _content(path: Path, *, private: bool) -> bytes:

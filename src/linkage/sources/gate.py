@@ -15,7 +15,8 @@ from linkage.sources.quality import ColumnQuality, Fault, FileQuality
 
 __all__ = ["check_file", "check_names", "check_rows"]
 
-_CORRECT = "correct the extract, or the column's formats and codes in the contract"
+_CORRECT = "correct the extract, or the column's formats, codes or map in the contract"
+_LIKE_NUMBERS = "ask the sender what the column holds; identifiers have the role record, NHS numbers the role person"
 
 
 def check_names(rules: Quality, feeds: Iterable[Feed]) -> None:
@@ -115,8 +116,12 @@ def _check_column(rules: Quality, table: Table, column: ColumnQuality, rows: int
     contract = table.columns[column.column]
     where = f"{column.file}: column {contract.source[0]!r}"
     first = f", the first in row {column.first_invalid}" if column.first_invalid else ""
+    like_numbers = column.reasons.get(Fault.LIKE_NHS_NUMBER.value, 0)
+    cannot, correct = "cannot be read", _CORRECT
+    if 2 * like_numbers > column.invalid:
+        cannot, correct = "hold digits that could be an NHS number, where none belongs", _LIKE_NUMBERS
     checks = [
-        ("max_invalid", column.invalid, column.written, f"values cannot be read{first}", _CORRECT),
+        ("max_invalid", column.invalid, column.written, f"values {cannot}{first}", correct),
         ("max_unknown", unknown, column.written, f"values are none of the column's codes{first}", _CORRECT),
         (
             "max_missing",

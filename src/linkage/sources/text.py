@@ -178,7 +178,7 @@ def _unzipped(path: Path) -> Iterator[bytes]:
         if len(members) != 1:
             raise InputError(
                 f"{path.name}: the zip file holds {len(members)} files, not one",
-                hint="unpack it into the flow's folder",
+                hint="unpack it into the flow's folder; save a spreadsheet as CSV first",
             )
         if members[0].flag_bits & 1:
             raise InputError(f"{path.name}: the zip file is locked", hint="unlock it: no password is kept here")

@@ -392,3 +392,13 @@ def test_every_feed_and_very_different_purposes(tmp_path: Path) -> None:
     assert outcomes[0].report is not None
     (preparing,) = [stage for stage in progress.times if stage.name == "preparing"]
     assert preparing.rows == outcomes[0].report.read
+
+
+def test_a_purpose_with_the_domain_of_another_is_refused(small_ics: SmallIcs) -> None:
+    """Else both stores would hold the same tokens, and people could be matched across them."""
+    second = _write(small_ics, "second", ("ics:second", "ics:test"))
+    first, refused = pipeline.run_all([small_ics.configuration, second], now=NOW)
+    assert first.report is not None
+    assert isinstance(refused.error, ConfigurationError)
+    assert "same token domain" in str(refused.error)
+    assert not (small_ics.folder / "store-second").exists()

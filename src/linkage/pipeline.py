@@ -151,7 +151,8 @@ def run_all(
     have published without it.
 
     Args:
-        paths: The `linkage.toml` of each. One that shares its store or its private folder with one before it is refused.
+        paths: The `linkage.toml` of each. One that shares its store, its private folder or its token domain with one
+            before it is refused.
         now: As in `run`.
         progress: As in `run`.
         passphrase: As in `run`.
@@ -166,7 +167,7 @@ def run_all(
     now, progress = now or datetime.now(UTC), progress or Progress()
     purposes = Together.of(paths)
     with ExitStack() as stack:
-        taken: set[Path] = set()
+        taken: set[Path | str] = set()
         begun = purposes.each(lambda path: _begin(path, now, passphrase, stack, taken))
         handed = site_halves(purposes, begun, now, progress)
         reports = purposes.each(
@@ -183,7 +184,7 @@ def _only(outcomes: Sequence[Outcome]) -> RunReport:
 
 
 def _begin(
-    path: Path, now: datetime, passphrase: Callable[[], str] | None, stack: ExitStack, taken: set[Path]
+    path: Path, now: datetime, passphrase: Callable[[], str] | None, stack: ExitStack, taken: set[Path | str]
 ) -> Begun:
     configuration = config.load(path)
     warnings = authority.check(configuration, now.date())
@@ -195,15 +196,20 @@ def _begin(
     return Begun(configuration, warnings, keyset, known, work.folder / "bundle", work, last)
 
 
-def _take(configuration: Configuration, taken: set[Path]) -> None:
-    """Refuse a purpose that would write where another of the same run does."""
+def _take(configuration: Configuration, taken: set[Path | str]) -> None:
+    """Refuse a purpose that would write where another of the same run does, or give people the same tokens."""
+    if configuration.keys.domain in taken:
+        raise ConfigurationError(
+            "another purpose of this run has the same token domain, so their people could be matched",
+            hint="give each purpose a domain of its own under [keys]",
+        )
     own = {configuration.at(path).resolve() for path in (configuration.store.path, configuration.private)}
     if own & taken:
         raise ConfigurationError(
             "another purpose of this run has the same store or the same private folder",
             hint="give each purpose a store and a private folder of its own",
         )
-    taken |= own
+    taken |= {*own, configuration.keys.domain}
 
 
 def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress, *, publish: bool) -> RunReport:

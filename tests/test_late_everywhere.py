@@ -101,7 +101,7 @@ class Ics:
                 file.write(",".join(f'"{value}"' for value in line.values()) + "\n")
 
     def merge(self, pairs: list[tuple[int, int]]) -> None:
-        (merger,) = self.folder.glob("extracts/pds/*.csv")
+        (merger,) = self.folder.glob("extracts/pds/PDS_Person_Merger_*.csv")
         header = merger.read_text().splitlines()[0].split(",")
         with merger.open("a") as file:
             for old, new in pairs:

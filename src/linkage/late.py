@@ -87,7 +87,7 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
         who = people(known, allow_test=configuration.allow_test_numbers)
         policy = binding.policy(configuration, delivered, known, who, now)
         found.rules.check(RowRules.of(policy))
-        judge = Judge(configuration, policy, who, keyset.reverser(keys.domain), work.folder / "bundle")
+        judge = Judge(configuration, policy, who, keyset.reverser(keys.domain), work.folder / "bundle", found.rules)
         lists = judge.lists(manifest, keyset)
         about = LateLists(
             bundle_digest=found.bundle_digest,
@@ -136,6 +136,7 @@ class Judge:
     who: People
     reverser: Reverser
     folder: Path
+    before: RowRules
 
     def lists(self, manifest: BundleManifest, keyset: KeyHolderKeyset) -> Lists:
         """Who leaves each table, and who is somebody else's token now."""
@@ -197,6 +198,8 @@ class Judge:
             return nobody
         column = practice_column(parts, table)
         if column is None and table.with_role(contract.Role.PRACTICE):
+            if feed.name not in sharing.agreed and sharing.listed <= {*self.before.listed}:
+                return nobody  # no practice left since, so no row of one that left is in the bundle
             raise PolicyError(
                 f"{parts.feed} {parts.table}: the flow leaves out the rows' practice, so practices that no longer share "
                 "cannot be found in the held bundle",

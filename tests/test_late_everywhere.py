@@ -12,6 +12,7 @@ import pytest
 
 from linkage import Keyset, pipeline
 from linkage.cli import demo
+from linkage.errors import PolicyError
 from linkage.late import tokens
 from linkage.optouts.type1_codes import codes
 from linkage.pipeline import RunReport
@@ -172,18 +173,13 @@ def test_the_held_bundle_gives_what_the_extracts_give(after: tuple[Ics, dict[str
         assert rows == relinked[name], name
 
 
-def test_a_practice_that_left_takes_its_rows(after: tuple[Ics, dict[str, list[int]], RunReport]) -> None:
-    """Every row that it entered, and every row of its patients where rows do not say who entered them."""
+def test_a_practice_that_left_needs_the_extracts_where_rows_do_not_say_theirs(
+    after: tuple[Ics, dict[str, list[int]], RunReport],
+) -> None:
+    """TPP tells a row's practice by a column that does not leave the site: no lists are made."""
     ics, _, _ = after
-    pipeline.run(ics.configuration)
-    known = ics.emis_patients()["NhsNumber"].to_list()
-    practice = ics.people.filter(pl.col("nhs_number").cast(pl.String).is_in(known))["practice"][0]
-    ics.leaves(practice)
-    tokens(ics.configuration, datetime.now(UTC))
-    assert relink(ics.configuration).removed["late_opt_out"] > 0
-    relinked = ics.tables()
-    with open_store(ics.folder / "store") as connection:
-        assert connection.execute("SELECT count(*) FROM emis_patient WHERE practice = ?", [practice]).fetchone() == (0,)
-    pipeline.run(ics.configuration)
-    whole = ics.tables()
-    assert {name for name, rows in whole.items() if rows != relinked[name]} == set()
+    before = ics.current()
+    ics.leaves(ics.people["practice"][100])
+    with pytest.raises(PolicyError, match="leaves out the rows' practice"):
+        tokens(ics.configuration, datetime.now(UTC))
+    assert ics.current() == before

@@ -63,6 +63,9 @@ birth = "year"
 postcodes = "reference/onspd.csv"
 """
 
+FEW = 5_000
+OF_FEW = "max_not_asked = 0.5  # of few people one who was never asked about may have a large part of a table\n"
+
 FLOWS = ("emis", "tpp", "sus_apc", "sus_op", "ecds", "csds", "mhsds", "cld", "iuc111", "cad999", "pds", "deaths")
 FLAT_FLOWS = ("sus_apc_flat", "sus_op_flat", "ecds_flat")
 
@@ -74,7 +77,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     directory: Annotated[Path, typer.Argument(help="Where to put it: a new folder.")] = Path("demo"),
-    people: Annotated[int, typer.Option(min=100, help="How many people to make up.")] = 20_000,
+    people: Annotated[int, typer.Option(min=500, help="How many people to make up.")] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed makes other people.")] = 1,
     flat: Annotated[bool, typer.Option("--flat", help="The third hospital delivers flat extracts.")] = False,
 ) -> None:
@@ -101,7 +104,10 @@ def make(directory: Path, people: int, seed: int, *, flat: bool = False) -> None
             stage.advance(done - stage.rows)
 
         made = synthetic.make(directory, people=people, seed=seed, progress=advance, flat=flat)
-    (directory / "linkage.toml").write_text(text(FLOWS + FLAT_FLOWS if flat else FLOWS), encoding="utf-8")
+    configuration = text(FLOWS + FLAT_FLOWS if flat else FLOWS)
+    if people < FEW:
+        configuration = configuration.replace("max_age_days = 7\n", f"max_age_days = 7\n{OF_FEW}", 1)
+    (directory / "linkage.toml").write_text(configuration, encoding="utf-8")
     (directory / "keys").mkdir()
     Keyset.create(directory / "keys" / "ics.age")
     typer.echo(f"made up {made.people:,} people and {made.rows:,} rows in {directory}")

@@ -55,6 +55,7 @@ requests = "optouts/*.dat"
 answers = "optouts/answers/*.dat"
 max_not_asked = 1.0
 [optouts.type1]
+max_untranslated = 0.1
 applies_to = "primary_care"
 [optouts.practices]
 list = "practices.csv"

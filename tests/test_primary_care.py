@@ -9,6 +9,7 @@ import pytest
 from small import ALLOWED, NOW, SmallIcs, make_small_ics
 
 from linkage import pipeline
+from linkage.errors import PolicyError
 from linkage.pipeline import RunReport
 
 DISSENT, WITHDRAWAL, ASTHMA = "827241000000103", "827261000000102", "195967001"
@@ -276,3 +277,22 @@ def test_a_flag_that_cannot_be_read_removes(ics: SmallIcs, word: str) -> None:
     assert _kept(report) == 1
     assert report.removed["sensitive"] == 4  # the record, the patient, their observation and their appointment
     assert report.tables["emis_patient"] == 1
+
+
+def test_a_code_that_no_table_of_codes_lists_may_be_an_opt_out(ics: SmallIcs) -> None:
+    """Such a run is refused, unless the purpose allows it; a code that is listed with no meaning is none."""
+    extract = GpExtract()
+    extract.patient("{A}", ALLOWED)
+    extract.observation("{1}", "{A}", ASTHMA)
+    extract.observation("{2}", "{A}", "4711")
+    with pytest.raises(PolicyError, match=r"column 'CodeId': 1 of 2 codes are in no table of codes; the limit is 0.0%"):
+        _run(ics, extract)
+    assert not (ics.store / "current").exists()
+    (coding,) = (ics.folder / "gp").glob("*_Coding_ClinicalCode_*")
+    whole = coding.read_text()
+    coding.write_text(f"{whole}4711,\n")
+    assert pipeline.run(ics.configuration, now=NOW).tables["emis_observation"] == 2
+    coding.write_text(whole)
+    ics.replace('applies_to = "everything"', 'applies_to = "everything"\nmax_untranslated = 0.5')
+    ics.configuration.write_text(ics.configuration.read_text() + "[quality]\nmax_invalid = 1.0\n")
+    assert pipeline.run(ics.configuration, now=NOW).tables["emis_observation"] == 2

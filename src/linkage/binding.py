@@ -153,8 +153,10 @@ def _gp(feed: Feed) -> bool:
 
 def type1_codes(configuration: Configuration) -> Codes:
     """The codes of type 1 opt-outs that count for this purpose."""
-    local = configuration.optouts.type1.codes
-    return read_codes(configuration.at(local) if local else None)
+    rules = configuration.optouts.type1
+    found = read_codes(configuration.at(rules.codes) if rules.codes else None)
+    lifted = configuration.optouts.exempt("type1")
+    return replace(found, max_untranslated=1.0 if lifted else rules.max_untranslated)
 
 
 def restricted_codes(configuration: Configuration, now: datetime) -> tuple[Restricted, tuple[Evidence, ...]]:

@@ -35,7 +35,7 @@ def roster(known: Roster, delivered: Sequence[Delivery], codes: Codes) -> Roster
                     search = Type1Search(delivery, table, table.type1, extract, codes)
                     before = pl.concat(type1_records)
                     read = partial(search.find, before)
-                    said = (codes.dissent, codes.withdrawal, _digest(delivery, before))
+                    said = (codes.dissent, codes.withdrawal, codes.max_untranslated, _digest(delivery, before))
                     type1_records.append(_once(delivery, name, extract, read, *said))
                     searched.append(_searched(f"{delivery.feed.name} {name}", extract, codes))
                 if table.superseded:

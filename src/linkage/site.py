@@ -319,10 +319,12 @@ def flagged(table: Table) -> pl.Expr:
 
 
 def raised(name: str) -> pl.Expr:
+    """Whether a flag (Boolean) is true, or is written and cannot be read."""
     return pl.col(name).fill_null(value=False) | pl.col(name + clean.INVALID)
 
 
 def whole_person(table: Table) -> pl.Expr:
+    """Whether (Boolean) a flag of the row removes all rows of its person."""
     names = [name for name in table.with_role(Role.FLAG) if table.columns[name].whole_person]
     return pl.any_horizontal([raised(name) for name in names] or [pl.lit(value=False)])
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from linkage.contract import Table, Type1
+from linkage.errors import PolicyError
 from linkage.optouts.type1_codes import Codes, plain
 from linkage.site import Delivery, cleaned, narrow, raised, reading, stamp
+from linkage.sources.clean import INVALID
 from linkage.sources.inspect import Extract
 from linkage.sources.resolve import key_of
 from linkage.sources.roster import TYPE1
@@ -35,16 +37,40 @@ class Type1Search:
 
         Returns:
             Rows in the roster's form; a record that held a code and does not any more is deleted.
+
+        Raises:
+            PolicyError: Too many codes are in no table of codes; names the file, the column and how many.
         """
         places = self.places
         names = [places.record, self.table.person_keys[0], *places.code, places.date, *filter(None, [places.deleted])]
         with reading(self.extract, self.delivery.feed):
             rows = cleaned(self.delivery, narrow(self.table, names), self.extract)
+            self._check_translated(rows)
             found = [self._with_a_code(rows, plain(pl.col(name))) for name in places.code]
             earlier = self._earlier(before)
             if earlier.height:
                 found.append(self._taken_back(rows, earlier))
         return pl.concat(found)
+
+    def _check_translated(self, rows: pl.LazyFrame) -> None:
+        names = [name for name in self.places.code if self.table.columns[name].lookup]
+        if not names or self.codes.max_untranslated >= 1:
+            return
+        unknown = [pl.col(name + INVALID).sum().alias(name) for name in names]
+        written = [(pl.col(name).is_not_null() | pl.col(name + INVALID)).sum().alias(f"{name}?") for name in names]
+        # A row with too many or too few fields has its codes in other columns.
+        counts = (
+            rows.filter(~pl.col("_malformed")).select(*unknown, *written).collect(engine="streaming").row(0, named=True)
+        )
+        for name in names:
+            if counts[name] > self.codes.max_untranslated * counts[f"{name}?"]:
+                raise PolicyError(
+                    f"{self.extract.path.name}: column {self.table.columns[name].source[0]!r}: {counts[name]} of "
+                    f"{counts[f'{name}?']} codes are in no table of codes; the limit is {self.codes.max_untranslated:.1%} "
+                    "(max_untranslated)",
+                    hint="a type 1 opt-out may be among them: have the whole table of codes delivered, or raise "
+                    "max_untranslated under [optouts.type1] with a reason",
+                )
 
     def _with_a_code(self, rows: pl.LazyFrame, code: pl.Expr) -> pl.DataFrame:
         withdrawal = code.is_in(sorted(self.codes.withdrawal))

@@ -46,11 +46,14 @@ class Type1(Section):
         applies_to: `everything` that is known of the person, or `primary_care` only.
         max_age_days: GP records delivered longer ago than this refuse the run.
         codes: A TOML file of codes that adds to the national ones, or switches some of them off.
+        max_untranslated: The largest share of a file's codes that may be missing from the table of codes that translates
+            them: an opt-out may be among them.
     """
 
     applies_to: Literal["everything", "primary_care"] = "everything"
     max_age_days: int = Field(default=35, ge=0)
     codes: Path | None = None
+    max_untranslated: float = Field(default=0.0, ge=0, le=1)
 
 
 class Practices(Section):

@@ -53,12 +53,14 @@ class Codes:
         withdrawal: That take it back.
         unverified: Withdrawals that were found in nothing published.
         redelivered: Added codes, and the day of the full extract that was delivered since.
+        max_untranslated: The largest share of a file's codes that may be in no table of codes.
     """
 
     dissent: frozenset[str]
     withdrawal: frozenset[str]
     unverified: tuple[str, ...]
     redelivered: Mapping[str, date]
+    max_untranslated: float = 0.0
 
     def all(self) -> list[str]:
         """Every code, sorted."""

@@ -123,11 +123,12 @@ def _written(name: str, column: Column, feed: Feed) -> pl.Expr:
 
 
 def _translate(frame: pl.LazyFrame, name: str, lookup: pl.DataFrame) -> pl.LazyFrame:
+    """A key that the lookup lists with nothing beside it is known to mean nothing; one that it does not list is unknown."""
     # The underscore keeps clear of the contract's own names, which cannot start with one.
-    table = lookup.lazy().rename({"value": "_translated"})
+    table = lookup.lazy().rename({"value": "_translated"}).with_columns(_listed=pl.lit(value=True))
     joined = frame.join(table, left_on=name, right_on="key", how="left", maintain_order="left")
-    unknown = (pl.col(name).is_not_null() & pl.col("_translated").is_null()).alias(name + INVALID)
-    return joined.with_columns(unknown, pl.col("_translated").alias(name)).drop("_translated")
+    unknown = (pl.col(name).is_not_null() & pl.col("_listed").is_null()).alias(name + INVALID)
+    return joined.with_columns(unknown, pl.col("_translated").alias(name)).drop("_translated", "_listed")
 
 
 def _value(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> pl.Expr:

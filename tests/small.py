@@ -68,6 +68,16 @@ class SmallIcs:
         assert old in text
         self.configuration.write_text(text.replace(old, new))
 
+    def add_feed(self, name: str, contract: str = "") -> Path:
+        """A flow more, of a feed that comes with the package or of the contract given; its folder, which is empty."""
+        feed = f"{name}.toml" if contract else name
+        if contract:
+            (self.folder / feed).write_text(contract)
+        with self.configuration.open("a") as file:
+            file.write(f'[[flows]]\nfeed = "{feed}"\npath = "{name}"\n')
+        (self.folder / name).mkdir()
+        return self.folder / name
+
     def current(self) -> str | None:
         path = self.store / "current"
         return path.read_text().strip() if path.exists() else None
@@ -115,3 +125,48 @@ path = "extracts"
 """
     )
     return ics
+
+
+def make_gp_ics(folder: Path) -> SmallIcs:
+    """The same for a feed of GP records: both people may be used, and a type 1 opt-out applies to everything."""
+    ics = make_small_ics(folder)
+    ics.answer.write_text(f"{ALLOWED},\n{OPTED_OUT},\n")
+    ics.replace('applies_to = "primary_care"', 'applies_to = "everything"')
+    return ics
+
+
+MERGED_NUMBERS = """
+name = "pds"
+setting = "registry"
+delivered = '_(\\d{8})\\.csv$'
+[tables.merged]
+files = "merged_*.csv"
+kind = "superseded"
+superseded = { superseded = "old", current = "new" }
+[tables.merged.columns]
+old = { source = "old", role = "person" }
+new = { source = "new", role = "person", other = true }
+"""
+GP_PRACTICES = """
+name = "gp"
+setting = "primary_care"
+delivered = '_(\\d{8})\\.csv$'
+[tables.agreement]
+files = "agreement_*.csv"
+kind = "sharing"
+sharing = { practice = "practice", flags = { active = true } }
+[tables.agreement.columns]
+practice = { source = "practice", role = "practice", required = true }
+active = { source = "active", role = "flag" }
+[tables.patient]
+files = "patient_*.csv"
+primary_key = "patient"
+roster = true
+registration = { practice = "practice", start = "start", end = "end" }
+[tables.patient.columns]
+patient = { source = "id", role = "person_key", namespace = "gp.patient", required = true }
+nhs_number = { source = "nhs", role = "person" }
+practice = { source = "practice", role = "practice" }
+start = { source = "start", role = "date" }
+end = { source = "end", role = "date" }
+"""

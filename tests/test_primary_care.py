@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from small import ALLOWED, NOW, SmallIcs, make_small_ics
+from small import ALLOWED, NOW, SmallIcs, make_gp_ics
 
 from linkage import pipeline
 from linkage.errors import PolicyError
@@ -72,9 +72,7 @@ class GpExtract:
 @pytest.fixture
 def ics(tmp_path: Path) -> SmallIcs:
     """The small ICS with a flow of GP records; both numbers may be used."""
-    ics = make_small_ics(tmp_path)
-    ics.answer.write_text(f"{ALLOWED},\n{OTHER},\n")
-    ics.replace('applies_to = "primary_care"', 'applies_to = "everything"')
+    ics = make_gp_ics(tmp_path)
     with ics.configuration.open("a") as file:
         file.write('\n[[flows]]\nfeed = "emis"\npath = "gp"\n')
     return ics

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from small import ALLOWED, NOW, SmallIcs, make_small_ics
+from small import ALLOWED, NOW, SmallIcs, make_gp_ics
 
 from linkage import pipeline
 from linkage.pipeline import RunReport
@@ -67,9 +67,7 @@ class TppExtract:
 @pytest.fixture
 def ics(tmp_path: Path) -> SmallIcs:
     """The small ICS with a flow of TPP records; both numbers may be used."""
-    ics = make_small_ics(tmp_path)
-    ics.answer.write_text(f"{ALLOWED},\n{OTHER},\n")
-    ics.replace('applies_to = "primary_care"', 'applies_to = "everything"')
+    ics = make_gp_ics(tmp_path)
     with ics.configuration.open("a") as file:
         file.write('\n[[flows]]\nfeed = "tpp"\npath = "gp"\n')
     return ics

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from small import ALLOWED, NOW, OPTED_OUT, SmallIcs, make_small_ics
+from small import ALLOWED, MERGED_NUMBERS, NOW, OPTED_OUT, SmallIcs, make_small_ics
 
 from linkage import config
 from linkage.cli import purposes
@@ -123,30 +123,13 @@ def test_people_on_a_list_are_out(ics: SmallIcs, section: str, header: tuple[str
 
 def test_a_replaced_number_on_a_list_finds_its_person(ics: SmallIcs) -> None:
     """Somebody objected under an old number, and rows come with the new one; and the other way round."""
-    (ics.folder / "pds.toml").write_text(PDS)
-    (ics.folder / "pds").mkdir()
-    (ics.folder / "pds" / "merged_20261120.csv").write_text(f"old,new\n9434765870,{OPTED_OUT}\n")
-    with ics.configuration.open("a") as file:
-        file.write('[[flows]]\nfeed = "pds.toml"\npath = "pds"\n')
+    pds = ics.add_feed("pds", MERGED_NUMBERS)
+    (pds / "merged_20261120.csv").write_text(f"old,new\n9434765870,{OPTED_OUT}\n")
     path = _add(ics, "objections", "objecting_nhs_number,note\n9434765870,\nend,1,2026-11-20\n")
     assert ics.run().removed["local_objection"] == 1
     path.write_text(f"objecting_nhs_number,note\n{OPTED_OUT},\nend,1,2026-11-20\n")
     ics.extract.write_text(ics.extract.read_text().replace(OPTED_OUT, "9434765870"))
     assert ics.run().removed["local_objection"] == 1
-
-
-PDS = """
-name = "pds"
-setting = "registry"
-delivered = '_(\\d{8})\\.csv$'
-[tables.merged]
-files = "merged_*.csv"
-kind = "superseded"
-superseded = { superseded = "old", current = "new" }
-[tables.merged.columns]
-old = { source = "old", role = "person" }
-new = { source = "new", role = "person", other = true }
-"""
 
 
 def test_a_list_of_those_who_may_be_used_is_not_believed(ics: SmallIcs) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small import ALLOWED, NOW, OPTED_OUT, SmallIcs, make_small_ics
+from small import ALLOWED, GP_PRACTICES, NOW, OPTED_OUT, SmallIcs, make_gp_ics
 
 from linkage.errors import PolicyError
 from linkage.optouts import lists, practices
@@ -128,29 +128,9 @@ def test_moving_agrees_with_a_plain_referee(people: list[list[tuple[bool, date |
     assert found == {who: until for who, (away, until) in expected.items() if away}
 
 
-GP = """
-name = "gp"
-setting = "primary_care"
-delivered = '_(\\d{8})\\.csv$'
-[tables.agreement]
-files = "agreement_*.csv"
-kind = "sharing"
-sharing = { practice = "practice", flags = { active = true } }
-[tables.agreement.columns]
-practice = { source = "practice", role = "practice", required = true }
-active = { source = "active", role = "flag" }
-[tables.patient]
-files = "patient_*.csv"
-primary_key = "patient"
-roster = true
-registration = { practice = "practice", start = "start", end = "end" }
-[tables.patient.columns]
-patient = { source = "id", role = "person_key", namespace = "gp.patient", required = true }
-nhs_number = { source = "nhs", role = "person" }
-practice = { source = "practice", role = "practice" }
-start = { source = "start", role = "date" }
-end = { source = "end", role = "date" }
-deleted = { source = "deleted", role = "flag", removes = "deleted" }
+GP = (
+    GP_PRACTICES
+    + """deleted = { source = "deleted", role = "flag", removes = "deleted" }
 [tables.code]
 files = "code_*.csv"
 primary_key = "code_id"
@@ -163,18 +143,14 @@ day = { source = "day", role = "date" }
 snomed = { source = "snomed", role = "code" }
 deleted = { source = "deleted", role = "flag", removes = "deleted" }
 """
+)
 
 
 @pytest.fixture
 def ics(tmp_path: Path) -> SmallIcs:
     """The small ICS with a GP feed: P1 shares, P2 does not; the first person was with both."""
-    ics = make_small_ics(tmp_path)
-    ics.answer.write_text(f"{ALLOWED},\n{OPTED_OUT},\n")
-    ics.replace('applies_to = "primary_care"', 'applies_to = "everything"')
-    (ics.folder / "gp.toml").write_text(GP)
-    (ics.folder / "gp").mkdir()
-    with ics.configuration.open("a") as file:
-        file.write('[[flows]]\nfeed = "gp.toml"\npath = "gp"\n')
+    ics = make_gp_ics(tmp_path)
+    ics.add_feed("gp", GP)
     write(ics, "agreement", "practice,active", "P1,true", "P2,false")
     write(ics, "patient", "id,nhs,practice,start,end,deleted", f"a,{ALLOWED},P1,2020-01-01,2026-03-31,false")
     codes = ("c1,a,2026-02-01,1,false", "c2,a,2026-03-31,1,false", "c3,a,2026-04-01,1,false", "c4,a,,1,false")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small import ALLOWED, NOW, OPTED_OUT, SmallIcs, make_small_ics
+from small import NOW, SmallIcs, make_gp_ics
 
 from linkage import config, pipeline
 from linkage.errors import ConfigurationError, PolicyError
@@ -176,13 +176,8 @@ read = { source = "read", role = "code" }
 @pytest.fixture
 def ics(tmp_path: Path) -> SmallIcs:
     """The small ICS with that feed; both people may be used by the national list."""
-    ics = make_small_ics(tmp_path)
-    ics.answer.write_text(f"{ALLOWED},\n{OPTED_OUT},\n")
-    ics.replace('applies_to = "primary_care"', 'applies_to = "everything"')
-    (ics.folder / "gp.toml").write_text(GP)
-    (ics.folder / "gp").mkdir()
-    with ics.configuration.open("a") as file:
-        file.write('[[flows]]\nfeed = "gp.toml"\npath = "gp"\n')
+    ics = make_gp_ics(tmp_path)
+    ics.add_feed("gp", GP)
     _patients(ics, ["p1,9434765919,,,", "p2,9876543210,,,"])
     _codes(ics, ["c1,p1,2026-05-01,195967001,", "c2,p2,2026-05-01,195967001,"])
     return ics

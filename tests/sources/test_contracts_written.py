@@ -6,12 +6,10 @@ The referee below knows nothing of columns or engines: it takes one cell at a ti
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
@@ -19,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +26,7 @@ from linkage.contract import Feed, Role, parse
 from linkage.errors import ConfigurationError
 from linkage.sources import clean, read, text
 from linkage.sources.inspect import Extract, inspect
+from packing import packed
 
 FEED_SENTINELS = ("1900-01-01", "9999-12-31")
 FIRST, LAST = date(1850, 1, 1), date(2150, 1, 1)
@@ -322,7 +320,7 @@ class Made:
             )
         for number, line in enumerate(lines):
             writer.writerow([*line, "one more"] if number in self.ragged else line)
-        return _packed(folder / "t_1.csv", out.getvalue().encode(self.encoding), self.packed)
+        return packed(folder / "t_1.csv", out.getvalue().encode(self.encoding), self.packed)
 
     def _whole_rows(self) -> list[tuple[str, ...]]:
         return [(f"k{number}", *row, "x") for number, row in enumerate(self.rows, start=1)]
@@ -340,21 +338,6 @@ def _typed(path: Path, lines: list[list[str]], form: str) -> Path:
     path = path.with_suffix(".arrow")
     with (ipc.new_stream if form == "stream" else ipc.new_file)(str(path), table.schema) as writer:
         writer.write_table(table, max_chunksize=3)
-    return path
-
-
-def _packed(path: Path, content: bytes, suffix: str) -> Path:
-    path = path.with_name(path.name + suffix)
-    match suffix:
-        case ".gz":
-            path.write_bytes(gzip.compress(content))
-        case ".zst":
-            path.write_bytes(pa.compress(content, codec="zstd", asbytes=True))
-        case ".zip":
-            with zipfile.ZipFile(path, "w") as archive:
-                archive.writestr("inside", content)
-        case _:
-            path.write_bytes(content)
     return path
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from linkage.contract import Feed, parse
 from linkage.errors import ConfigurationError, InputError
 from linkage.sources import read, text
 from linkage.sources.inspect import Extract, inspect
+from packing import packed
 
 NAMES = ("Visit Key", "NHS.Number", "Start_Date", "Ward (code)")
 
@@ -86,22 +86,6 @@ class Form:
         # Python's utf-16 writes a mark of its own.
         mark = "\ufeff" if self.mark and self.encoding == "utf-8" else ""
         return packed(folder / "visit_1.csv", (mark + content).encode(self.encoding), self.packed)
-
-
-def packed(path: Path, content: bytes, suffix: str) -> Path:
-    """Write a file, packed as the suffix says."""
-    path = path.with_name(path.name + suffix)
-    match suffix:
-        case ".gz":
-            path.write_bytes(gzip.compress(content))
-        case ".zst":
-            path.write_bytes(pa.compress(content, codec="zstd", asbytes=True))
-        case ".zip":
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr("inside.csv", content)
-        case _:
-            path.write_bytes(content)
-    return path
 
 
 def rows_read(extract: Extract, feed: Feed) -> list[tuple[str, ...]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
-from small import HEADER, NOW, SmallIcs, make_small_ics, row
+from small import GP_PRACTICES, HEADER, MERGED_NUMBERS, NOW, SmallIcs, make_small_ics, row
 
 from golden import decisions
 from linkage import Keyset, pipeline
@@ -79,29 +79,9 @@ def numbers(first: str, count: int) -> list[str]:
     return found
 
 
-GP = """
-name = "gp"
-setting = "primary_care"
-delivered = '_(\\d{8})\\.csv$'
-[tables.agreement]
-files = "agreement_*.csv"
-kind = "sharing"
-sharing = { practice = "practice", flags = { active = true } }
-[tables.agreement.columns]
-practice = { source = "practice", role = "practice", required = true }
-active = { source = "active", role = "flag" }
-[tables.patient]
-files = "patient_*.csv"
-primary_key = "patient"
-roster = true
-registration = { practice = "practice", start = "start", end = "end" }
-[tables.patient.columns]
-patient = { source = "id", role = "person_key", namespace = "gp.patient", required = true }
-nhs_number = { source = "nhs", role = "person" }
-practice = { source = "practice", role = "practice" }
-start = { source = "start", role = "date" }
-end = { source = "end", role = "date" }
-consent = { source = "is_consent", role = "flag", optout = "type1", out_when = false }
+GP = (
+    GP_PRACTICES
+    + """consent = { source = "is_consent", role = "flag", optout = "type1", out_when = false }
 opted_in = { source = "is_opted_in", role = "flag", optout = "national", out_when = false }
 refuses = { source = "refuses", role = "flag", optout = "objection", out_when = true }
 sensitive = { source = "sensitive", role = "flag", removes = "sensitive", whole_person = true }
@@ -116,18 +96,7 @@ patient = { source = "patient", role = "person_key", namespace = "gp.patient", r
 day = { source = "day", role = "date" }
 code = { source = "code", role = "code" }
 """
-PDS = """
-name = "pds"
-setting = "registry"
-delivered = '_(\\d{8})\\.csv$'
-[tables.merged]
-files = "merged_*.csv"
-kind = "superseded"
-superseded = { superseded = "old", current = "new" }
-[tables.merged.columns]
-old = { source = "old", role = "person" }
-new = { source = "new", role = "person", other = true }
-"""
+)
 SECTIONS = """
 [quality]
 max_invalid = 1.0
@@ -181,7 +150,7 @@ def _write_registers(ics: SmallIcs, people: Sequence[Person], current: list[str]
             "\n".join([f"{header},note", *(f"{number}," for number in on), f"end,{len(on)},2026-11-20", ""])
         )
         path.chmod(0o600)
-    (ics.folder / "pds.toml").write_text(PDS)
+    (ics.folder / "pds.toml").write_text(MERGED_NUMBERS)
     (ics.folder / "pds").mkdir()
     pairs = [f"{before},{now}" for before, now, each in zip(old, current, people, strict=True) if each.old]
     pairs.append(",".join(numbers("499", 2)))  # two of nobody's: a file that is empty is refused

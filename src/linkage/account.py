@@ -28,6 +28,7 @@ from linkage.store.manifest import (
     SnapshotManifest,
     SourcesCount,
     StageSeconds,
+    TableCounts,
     check_balance,
 )
 
@@ -123,6 +124,11 @@ def account(
         ),
         from_held=handed.from_held,
     )
+    return _beside(last, made, counted)
+
+
+def _beside(last: RunManifest | None, made: RunManifest, counted: tuple[TableCounts, ...]) -> RunManifest:
+    """The account with what changed since the last run."""
     if last is None:
         return made
     changes = compared(summed(last.files, last.quality), counted, (rows_of(last), rows_of(made)))

@@ -70,7 +70,6 @@ def _held_tokens(ics: SmallIcs) -> set[bytes]:
 def held(tmp_path: Path) -> tuple[SmallIcs, RunReport]:
     """An ICS of three people, with a bundle held."""
     ics = make_small_ics(tmp_path)
-    ics.replace('path = "store"', 'path = "store"\nhold = true')
     lines = [row(1, ALLOWED), row(2, OTHER), row(3, OTHER), row(4, THIRD), row(5, REPLACED)]
     ics.extract.write_text("\n".join([HEADER, *lines]) + "\n")
     _answers(ics, ALLOWED, OTHER, THIRD, REPLACED)
@@ -171,7 +170,6 @@ def _merge(ics: SmallIcs, *pairs: tuple[str, str]) -> None:
 def merging(tmp_path: Path) -> SmallIcs:
     """The same, with a feed of replaced numbers that held none of them yet."""
     ics = make_small_ics(tmp_path)
-    ics.replace('path = "store"', 'path = "store"\nhold = true')
     lines = [row(1, ALLOWED), row(2, OTHER), row(3, OTHER), row(4, THIRD), row(5, REPLACED)]
     ics.extract.write_text("\n".join([HEADER, *lines]) + "\n")
     _answers(ics, ALLOWED, OTHER, THIRD, REPLACED)
@@ -356,7 +354,6 @@ def test_a_changed_contract_is_refused(tmp_path: Path) -> None:
     contract = tmp_path / "mine.toml"
     contract.write_text('extends = "sus_op"\nname = "mine"\nversion = 1\n')
     ics.replace('feed = "sus_op"', 'feed = "mine.toml"')
-    ics.replace('path = "store"', 'path = "store"\nhold = true')
     ics.run()
     _make(ics)
     contract.write_text('extends = "sus_op"\nname = "mine"\nversion = 2\n')
@@ -464,7 +461,8 @@ def test_another_key_makes_no_lists(held: tuple[SmallIcs, RunReport]) -> None:
 
 
 def test_nothing_to_hold_nothing_to_make(small_ics: SmallIcs) -> None:
-    """Without hold = true, or before the first run."""
+    """With hold = false, or before the first run."""
+    small_ics.replace('path = "store"', 'path = "store"\nhold = false')
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="no bundle of the current snapshot is held"):
             _make(small_ics)
@@ -527,7 +525,7 @@ def test_a_run_that_holds_nothing_clears_what_was_held(held: tuple[SmallIcs, Run
     """An old bundle is not linked again by mistake."""
     ics, _ = held
     _make(ics)
-    ics.replace("hold = true", "hold = false")
+    ics.replace('path = "store"', 'path = "store"\nhold = false')
     ics.run()
     assert not [path for kind in ("held", "late") for path in (ics.folder / "private").glob(f"{kind}/*")]
 

@@ -32,8 +32,6 @@ class Ics:
         demo.make(folder, PEOPLE, seed=11)
         self.folder = folder
         self.configuration = folder / "linkage.toml"
-        text = self.configuration.read_text().replace('path = "store"', 'path = "store"\nhold = true')
-        self.configuration.write_text(text)
         self.people = pl.read_parquet(folder / "truth" / "people.parquet").filter(
             "national_asked",
             "practice_shares",

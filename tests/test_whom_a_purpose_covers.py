@@ -61,7 +61,6 @@ def test_too_many_people_publish_nothing(small_ics: SmallIcs) -> None:
 def test_a_held_bundle_is_held_against_the_population_too(tmp_path: Path) -> None:
     """A person who grew out of it leaves."""
     ics = make_small_ics(tmp_path)
-    ics.replace('path = "store"', 'path = "store"\nhold = true')
     _population(ics, "max_age = 76")
     ics.run()
     ics.replace("max_age = 76", "max_age = 75")

@@ -46,6 +46,7 @@ class Part(_Model):
 
     Attributes:
         path: Relative to the bundle, with forward slashes.
+        place: The number in its rows' `_file`; of two files of a table the one delivered later has the higher.
         source: The extract's file name.
         source_digest: SHA-256 of the extract, hexadecimal.
         delivered: The delivery stamp, UTC.
@@ -56,6 +57,7 @@ class Part(_Model):
     """
 
     path: str
+    place: int
     source: str
     source_digest: str
     delivered: datetime

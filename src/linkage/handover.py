@@ -77,6 +77,7 @@ class Submissions:
         frame.write_parquet(folder / path, compression="zstd", compression_level=LEVEL)
         part = Part(
             path=path.as_posix(),
+            place=0,
             source=f"submissions of {of.table}",
             source_digest="",
             delivered=extracts[-1].delivered,

@@ -172,7 +172,7 @@ def find(configuration: Configuration, private: Path, current: str | None) -> He
         PolicyError: Others than its owner may read it.
         IntegrityError: It is damaged.
     """
-    hint = "set hold = true under [store] and run once over the extracts"
+    hint = "run once over the extracts, without hold = false under [store]"
     if current is None or not (private / "held" / current).is_dir():
         raise ConfigurationError("no bundle of the current snapshot is held", hint=hint)
     place = private / "held" / current

@@ -174,12 +174,12 @@ def make(job: Job, name: str, hidden: Sequence[hide.Hidden] = ()) -> Generator[W
     made, counts, listed = [], [], []
     out = outputs(delivery.feed, table, work.minimiser, work.pseudonymiser)
     withdrawals, submissions = Withdrawals.of(table, out, folder), Submissions.of(table, out)
-    for place, extract in enumerate(extracts):
+    for place in range(len(extracts)):
         path = Path(delivery.feed.name) / name / f"part-{place:05d}.parquet"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         plan = partial(_plan, job, name, path, place, hidden, withdrawals, submissions)
         _, _, reasons, cells, *told = yield Waiting(delivery, name, place, plan)
-        part, counted = _accounted(job, name, extract, path, reasons, cells)
+        part, counted = _accounted(job, name, place, path, reasons, cells)
         made.append(part)
         counts.append(counted)
         listed += told
@@ -228,10 +228,10 @@ def _plan(
 
 
 def _accounted(
-    job: Job, name: str, extract: Extract, path: Path, reasons: pl.DataFrame, cells: pl.DataFrame
+    job: Job, name: str, place: int, path: Path, reasons: pl.DataFrame, cells: pl.DataFrame
 ) -> tuple[Part, FileQuality]:
     """One part with every row accounted for, and what was wrong with its file."""
-    feed, work = job.delivery.feed, job.work
+    feed, work, extract = job.delivery.feed, job.work, job.delivery.extracts[name][place]
     counted = quality.tally(feed.name, name, feed.tables[name], extract, cells.row(0, named=True))
     gate.check_file(work.quality, feed.tables[name], extract, counted)
     removed = {reason: rows for reason, rows in reasons.sort(REMOVED).iter_rows() if reason is not None}
@@ -243,6 +243,7 @@ def _accounted(
         )
     part = Part(
         path=path.as_posix(),
+        place=place,
         source=extract.path.name,
         source_digest=extract.digest,
         delivered=extract.delivered,

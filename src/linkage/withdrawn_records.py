@@ -86,7 +86,7 @@ class Withdrawals:
         for file in files:
             file.unlink()
         rows = {place: group["_row"] for (place,), group in found.group_by("_file")}
-        return [self._without(part, rows[place]) if place in rows else part for place, part in enumerate(parts)]
+        return [self._without(part, rows[part.place]) if part.place in rows else part for part in parts]
 
     def _without(self, part: Part, rows: pl.Series) -> Part:
         path = self.folder / part.path

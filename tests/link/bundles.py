@@ -89,6 +89,7 @@ def _part(folder: Path, feed_name: str, table: str, fields: Mapping[str, str], p
     stamp = max(delivered, default=FIRST + timedelta(days=place)).replace(tzinfo=UTC)
     return Part(
         path=path.as_posix(),
+        place=place,
         source=f"{table}_{place}.csv",
         source_digest="",
         delivered=stamp,

@@ -33,13 +33,13 @@ class Store(Section):
     Attributes:
         path: The folder.
         keep: How many snapshots stay.
-        hold: Whether the bundle of the current snapshot is held in the private folder, so that late opt-outs and
-            replaced numbers reach its rows without the extracts.
+        hold: Whether the bundle of the current snapshot is held in the private folder, so that the next run makes only what
+            changed, and late opt-outs and replaced numbers reach its rows without the extracts.
     """
 
     path: Path
     keep: int = Field(default=3, ge=1)
-    hold: bool = False
+    hold: bool = True
 
 
 class Minimise(Section):

@@ -95,8 +95,10 @@ def _table(folder: Path, parts: TableParts, table: Table, lists: Lists) -> Table
     others = people_columns(parts)[1:]
     reached = {*gone["_file"].unique(), *_reached(rows, others, lists)}
     left = [
-        _part(folder, part, others, gone.filter(pl.col("_file") == place), lists) if place in reached else part
-        for place, part in enumerate(parts.parts)
+        _part(folder, part, others, gone.filter(pl.col("_file") == part.place), lists)
+        if part.place in reached
+        else part
+        for part in parts.parts
     ]
     return parts.model_copy(update={"parts": tuple(left)})
 

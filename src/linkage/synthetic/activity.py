@@ -42,9 +42,9 @@ class Rates:
     social_care: Floats
 
 
-def make_rates(people: Population, today: int) -> Rates:
-    """Rates whose means are the volumes of an English ICS."""
-    window = _share_of_window(people, today)
+def make_rates(people: Population, today: int, days: int = WINDOW_DAYS) -> Rates:
+    """Rates whose means are the volumes of an English ICS; ``days`` is how far back events go."""
+    window = _share_of_window(people, today, days)
     # Test patients have nothing but GP rows, and the two people from other nations are placed by hand.
     cared_for = ~people.foreign & (people.roles.patient_row != PatientRow.TEST)
     at_gp = people.practice >= 0
@@ -76,6 +76,6 @@ def _weight(people: Population, by_age: tuple[int, ...]) -> Ints:
     return np.asarray(weight, dtype=np.int64)
 
 
-def _share_of_window(people: Population, today: int) -> Floats:
-    born, died = np.maximum(people.birth_day, today - WINDOW_DAYS), np.minimum(people.death_day, today)
+def _share_of_window(people: Population, today: int, days: int) -> Floats:
+    born, died = np.maximum(people.birth_day, today - days), np.minimum(people.death_day, today)
     return np.asarray(np.maximum(died - born, 0) / WINDOW_DAYS, dtype=np.float64)

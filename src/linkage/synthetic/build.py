@@ -18,14 +18,16 @@ from linkage.synthetic.journeys import make_journeys
 from linkage.synthetic.mental_health import mental_health
 from linkage.synthetic.mergers import mergers
 from linkage.synthetic.observations import observations
-from linkage.synthetic.optouts import write_optouts
+from linkage.synthetic.optouts import Answer, write_optouts
 from linkage.synthetic.outpatients import outpatients
+from linkage.synthetic.people import WINDOW_DAYS
 from linkage.synthetic.prescribing import issues, make_prescriptions
 from linkage.synthetic.primary_care import patients, write_practices
 from linkage.synthetic.social_care import social_care
+from linkage.synthetic.stream import Stream, decide
 from linkage.synthetic.tables import Delivery
 from linkage.synthetic.urgent import ambulances, crews, helpline
-from linkage.synthetic.world import Chunk, make_world
+from linkage.synthetic.world import Chunk, World, make_world
 from linkage.synthetic.write import Extracts
 
 MINIMUM_PEOPLE = 100
@@ -52,11 +54,14 @@ def make(
     as_of: dt.date | None = None,
     progress: Callable[[int, int], None] | None = None,
     flat: bool = False,
+    stream: Stream | None = None,
 ) -> MadeUpIcs:
     """Write a made-up ICS below ``directory`` and say what was written.
 
     ``as_of`` is the day the deliveries are counted back from, today in UTC unless given. ``progress`` is called with
-    the number of people done and to do. With ``flat`` the third hospital delivers flat extracts. Raises ValueError for
+    the number of people done and to do. With ``flat`` the third hospital delivers flat extracts.
+    With ``stream`` this is the history of an ICS whose nights follow (``nights.deliver``), without a truth.
+    Raises ValueError for
     fewer than 100 people or a negative seed, and FileExistsError where ``directory`` already holds a made-up ICS: old
     deliveries would mix with new ones.
     """
@@ -68,8 +73,8 @@ def make(
         if (directory / folder).exists():
             raise FileExistsError(f"{directory / folder} exists already")
     as_of = as_of or dt.datetime.now(dt.UTC).date()
-    world = make_world(people, seed, as_of, flat)
-    with Extracts(directory, world) as extracts:
+    world = make_world(people, seed, as_of, flat, stream.days if stream else WINDOW_DAYS)
+    with Extracts(directory, world, stream) as extracts:
         write_practices(world, extracts)
         extracts.add_reference(tables.MERGER, mergers(world), Delivery.MAIN)
         for chunk in world.chunks():
@@ -77,11 +82,17 @@ def make(
             if progress is not None:
                 progress(chunk.stop, people)
         extracts.finish()
-    write_optouts(directory, world)
+    write_optouts(directory, world, at_first(world) if stream else None)
     (directory / "reference").mkdir(parents=True)
     world.places.reference().write_csv(directory / "reference/onspd.csv")
     files = sum(path.is_file() for folder in _FOLDERS for path in (directory / folder).rglob("*"))
     return MadeUpIcs(directory=directory, people=people, seed=seed, as_of=as_of, rows=extracts.rows, files=files)
+
+
+def at_first(world: World) -> Answer:
+    """What the national service says before the first night."""
+    decisions = decide(world)
+    return Answer(decisions.asked(world.population, 0), decisions.national_out(world.population, 0))
 
 
 def _write_chunk(chunk: Chunk, extracts: Extracts) -> None:

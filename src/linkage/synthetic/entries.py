@@ -60,7 +60,7 @@ class Recorded:
 def make_entries(chunk: Chunk) -> Entries:
     """Every entry of a chunk."""
     draws = chunk.draws("entries")
-    return _joined(_routine(chunk, draws), _diagnoses(chunk, draws), _opt_outs(chunk))
+    return joined(routine(chunk, draws), _diagnoses(chunk, draws), _opt_outs(chunk))
 
 
 def recorded(chunk: Chunk, owner: Ints, day: Ints) -> Recorded:
@@ -70,7 +70,8 @@ def recorded(chunk: Chunk, owner: Ints, day: Ints) -> Recorded:
     return Recorded(older, np.where(older, people.old_practice[owner], people.practice[owner]))
 
 
-def _joined(*parts: Entries) -> Entries:
+def joined(*parts: Entries) -> Entries:
+    """Several lists of entries as one."""
     return Entries(
         owner=np.concatenate([part.owner for part in parts]),
         day=np.concatenate([part.day for part in parts]),
@@ -86,7 +87,8 @@ def _ordinary(owner: Ints, day: Ints, position: Ints) -> Entries:
     return Entries(owner, day, position, true, ~true, true)
 
 
-def _routine(chunk: Chunk, draws: Draws) -> Entries:
+def routine(chunk: Chunk, draws: Draws) -> Entries:
+    """Readings, symptoms and encounters."""
     owner = chunk.owners(draws.counts(chunk.world.rates.observations[chunk.start : chunk.stop]))
     day = chunk.working_days(draws, owner, newest=DELTA_AGE + 1)
     well, ill = draws.pick(len(owner), codes.WELL), draws.pick(len(owner), codes.ILL)
@@ -128,4 +130,4 @@ def _opt_outs(chunk: Chunk) -> Entries:
                 plain=~flags,
             )
         )
-    return _joined(*parts)
+    return joined(*parts)

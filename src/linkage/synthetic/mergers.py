@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from linkage.synthetic.columns import dates
-from linkage.synthetic.draws import Draws
+from linkage.synthetic.draws import Draws, Ints
 from linkage.synthetic.world import World
 
 
@@ -20,12 +20,17 @@ def mergers(world: World) -> pl.DataFrame:
     recent = draws.whole(len(once), world.today - 900, world.today - 400)
     long_ago = draws.whole(len(twice), world.today - 2_500, world.today - 1_200)
     order = draws.shuffled(len(kept))
+    return merger_rows(0, kept[order], replaced[order], np.concatenate([recent, long_ago])[order])
+
+
+def merger_rows(before: int, kept: Ints, replaced: Ints, day: Ints) -> pl.DataFrame:
+    """Rows of PDS_Person_Merger, numbered after ``before``: numbers, those that they replace, and since when."""
     return pl.DataFrame(
         {
-            "RowID": np.arange(len(kept), dtype=np.int64) + 1,
-            "NHS Number": pl.Series(kept[order]).cast(pl.String).str.zfill(10),
-            "Superseded NHS Number": pl.Series(replaced[order]).cast(pl.String).str.zfill(10),
-            "Person Merger Business Effective From Date": dates(np.concatenate([recent, long_ago])[order]),
+            "RowID": np.arange(len(kept), dtype=np.int64) + 1 + before,
+            "NHS Number": pl.Series(kept).cast(pl.String).str.zfill(10),
+            "Superseded NHS Number": pl.Series(replaced).cast(pl.String).str.zfill(10),
+            "Person Merger Business Effective From Date": dates(day),
             "Person Merger Business Effective To Date": pl.repeat(None, len(kept), dtype=pl.Date, eager=True),
         }
     )

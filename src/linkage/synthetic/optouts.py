@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -17,28 +18,42 @@ _SERVICE = "X26HC065"
 _WORKFLOW = "SPINE_NTT_UPHOLDING"
 
 
-def write_optouts(directory: Path, world: World) -> int:
+@dataclass(frozen=True)
+class Answer:
+    """Who the service is asked about, and who of them has opted out; one entry a person."""
+
+    asked: Flags
+    out: Flags
+
+
+def write_optouts(directory: Path, world: World, answer: Answer | None = None) -> int:
     """Write ``optouts/`` below ``directory``; how many files that makes."""
     answered = dt.datetime.combine(world.as_of - dt.timedelta(days=1), dt.time(6))
-    name = f"{MAILBOX}-{answered:%d%m%Y}-0001"
-    requests, answers = directory / "optouts/national/requests", directory / "optouts/national/answers"
-    for folder in (requests, answers):
-        folder.mkdir(parents=True, exist_ok=True)
-    asked, returned = _lists(world)
-    _write_numbers(requests / f"{name}.dat", asked)
-    _write_numbers(answers / f"{name}.dat", returned)
-    (answers / f"{name}.ctl").write_bytes(_control(name, answered))
+    people = world.population
+    write_answer(directory, world, answered, answer or Answer(people.asked, people.national_out))
     (directory / "optouts/practices.csv").write_bytes(_practices(world))
     return 4
 
 
-def _lists(world: World) -> tuple[Ints, Ints]:
+def write_answer(directory: Path, world: World, answered: dt.datetime, answer: Answer) -> None:
+    """Write one request to the national service and its answer."""
+    name = f"{MAILBOX}-{answered:%d%m%Y}-0001"
+    requests, answers = directory / "optouts/national/requests", directory / "optouts/national/answers"
+    for folder in (requests, answers):
+        folder.mkdir(parents=True, exist_ok=True)
+    asked, returned = _lists(world, answer)
+    _write_numbers(requests / f"{name}.dat", asked)
+    _write_numbers(answers / f"{name}.dat", returned)
+    (answers / f"{name}.ctl").write_bytes(_control(name, answered))
+
+
+def _lists(world: World, answer: Answer) -> tuple[Ints, Ints]:
     """The numbers asked about, and those of them that the service returned."""
     people = world.population
     numbers = np.concatenate([people.number, people.older, people.oldest, people.nobodys_numbers])
     nobodys = np.ones(len(people.nobodys_numbers), dtype=np.bool_)
-    asked = np.concatenate([np.tile(people.asked, 3), nobodys]) & (numbers > 0)
-    returned = asked & np.concatenate([np.tile(~people.national_out, 3), nobodys])
+    asked = np.concatenate([np.tile(answer.asked, 3), nobodys]) & (numbers > 0)
+    returned = asked & np.concatenate([np.tile(~answer.out, 3), nobodys])
     order = Draws(world.seed, "national").shuffled(len(numbers))
     return _in_order(numbers, asked, order), _in_order(numbers, returned, order)
 

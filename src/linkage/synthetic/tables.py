@@ -46,15 +46,18 @@ class Table:
         """What ends its lines."""
         return "\r\n" if self.feed == "tpp" else "\n"
 
-    def path(self, delivery: Delivery, as_of: dt.date, seed: int) -> str:
-        """The file of a delivery, relative to the made-up ICS, with forward slashes."""
-        if self.feed == "emis":
-            day = as_of - dt.timedelta(days=(BULK_AGE, DELTA_AGE)[delivery])
-            file_id = guids(np.array([delivery], dtype=np.int64), seed, self.name, braces=False)[0]
-            return f"extracts/emis/291_{self.name}_{day:%Y%m%d}020000_{file_id}.csv"
+    def path(self, delivery: Delivery, as_of: dt.date, seed: int, piece: int = 0) -> str:
+        """The file of a delivery, relative to the made-up ICS, with forward slashes; or one of its pieces, from 0."""
         ages = (BULK_AGE, DELTA_AGE) if self.feed in GP_SYSTEMS else (MAIN_AGE, LATER_AGE)
-        day = as_of - dt.timedelta(days=ages[delivery])
-        return f"extracts/{self.feed}/{self.name}_{day:%Y%m%d}.csv"
+        return self.path_on(as_of - dt.timedelta(days=ages[delivery]), seed, delivery + 2 * piece)
+
+    def path_on(self, day: dt.date, seed: int, number: int) -> str:
+        """The file of a day; those of one day differ in their number."""
+        if self.feed == "emis":
+            file_id = guids(np.array([number], dtype=np.int64), seed, self.name, braces=False)[0]
+            return f"extracts/emis/291_{self.name}_{day:%Y%m%d}020000_{file_id}.csv"
+        piece = f"{number // 2:03d}_" if number > 1 else ""
+        return f"extracts/{self.feed}/{self.name}_{piece}{day:%Y%m%d}.csv"
 
 
 ORGANISATION = Table("emis", "Admin_Organisation")

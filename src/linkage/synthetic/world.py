@@ -30,6 +30,7 @@ class World:
     population: Population
     rates: Rates
     flat: bool = False  # whether the third hospital's extracts are flat
+    days: int = WINDOW_DAYS  # how far back events go
 
     @property
     def today(self) -> int:
@@ -99,15 +100,15 @@ class Chunk:
 
     def _window(self, owner: Ints, newest: int) -> tuple[Ints, Ints]:
         people, today = self.world.population, self.world.today
-        low = np.maximum(people.birth_day[owner], today - WINDOW_DAYS)
+        low = np.maximum(people.birth_day[owner], today - self.world.days)
         high = np.minimum(people.death_day[owner], today - newest)
         return np.minimum(low, high), high
 
 
-def make_world(people: int, seed: int, as_of: dt.date, flat: bool = False) -> World:
+def make_world(people: int, seed: int, as_of: dt.date, flat: bool = False, days: int = WINDOW_DAYS) -> World:
     """Draw the places, the population and how much care each person uses."""
     floor = 3 if people >= 2_000 else 1
     today = (as_of - dt.date(1970, 1, 1)).days
     places = make_places(Draws(seed, "places"), people)
     population = make_people(seed, people, today, places, floor)
-    return World(seed, as_of, people, floor, places, population, make_rates(population, today), flat)
+    return World(seed, as_of, people, floor, places, population, make_rates(population, today, days), flat, days)

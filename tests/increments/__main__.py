@@ -1,0 +1,42 @@
+"""Draw many examples of the machine: `python -m tests.increments --examples 1000 [--steps 12] [--seed 1]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from hypothesis import HealthCheck, Phase, seed, settings  # noqa: E402
+from hypothesis.stateful import run_state_machine_as_test  # noqa: E402
+from machine import Increments  # noqa: E402
+
+
+def main() -> None:
+    """Draw the examples, and say how long it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--examples", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--no-shrink", action="store_true")
+    asked = parser.parse_args()
+    phases = [each for each in Phase if each is not Phase.shrink or not asked.no_shrink]
+    drawn = settings(
+        max_examples=asked.examples,
+        stateful_step_count=asked.steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+        phases=phases,
+    )
+    machine = Increments if asked.seed is None else seed(asked.seed)(Increments)
+    started = time.monotonic()
+    run_state_machine_as_test(machine, settings=drawn)
+    sys.stdout.write(f"{asked.examples} examples in {time.monotonic() - started:,.0f} seconds\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""Counts that leave: what may be shown of each, of their totals and rates, and beside what was shown before."""
+
+from linkage.disclosure.ledger import Entry, Ledger
+from linkage.disclosure.policies import POLICIES, Policy, policy
+from linkage.disclosure.rates import rates
+from linkage.disclosure.tables import ALL, SUPPRESSED, Release, count_people, release
+
+__all__ = [
+    "ALL",
+    "POLICIES",
+    "SUPPRESSED",
+    "Entry",
+    "Ledger",
+    "Policy",
+    "Release",
+    "count_people",
+    "policy",
+    "rates",
+    "release",
+]

@@ -14,7 +14,20 @@ import linkage
 
 SOURCE = Path(linkage.__file__).parent
 STAGES = ("sources", "optouts", "pseudonymise", "link", "store", "disclosure")
-LEAVES = {"errors", "config", "purpose", "contract", "layout", "submission", "bundle", "reasons", "nhs_number"}
+LEAVES = {
+    "errors",
+    "config",
+    "purpose",
+    "contract",
+    "layout",
+    "submission",
+    "bundle",
+    "reasons",
+    "nhs_number",
+    "audit",
+    "signed",
+    "handles",
+}
 # The four folders of the design, the leaf that describes the number, and the modules that join the site half.
 MAY_SEE_NUMBERS = (
     "sources",

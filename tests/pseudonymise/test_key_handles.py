@@ -21,9 +21,10 @@ import pyrage
 import pytest
 
 from linkage.errors import LinkageError
+from linkage.handles import SecretHandle
 from linkage.pseudonymise import Keyset, Pseudonymiser
 from linkage.pseudonymise.reverser import KeyHolderKeyset
-from linkage.pseudonymise.token import SecretHandle, derive
+from linkage.pseudonymise.token import derive
 
 ROOT = bytes(range(32))
 Opener = Callable[..., KeyHolderKeyset]

@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from linkage.errors import InputError
+from linkage.handles import SecretHandle
 from linkage.pseudonymise.plain import PlainKernel
-from linkage.pseudonymise.token import TOKEN_BYTES, SecretHandle, Subkeys
+from linkage.pseudonymise.token import TOKEN_BYTES, Subkeys
 
 try:
     from linkage.pseudonymise import _kernel

@@ -22,7 +22,8 @@ from typing import NamedTuple, Self
 import pyrage
 
 from linkage.errors import ConfigurationError, IntegrityError, KeyUnavailableError
-from linkage.pseudonymise.token import ROOT_BYTES, SecretHandle, derive, key_id
+from linkage.handles import SecretHandle
+from linkage.pseudonymise.token import ROOT_BYTES, derive, key_id
 from linkage.pseudonymise.tokeniser import Pseudonymiser
 
 __all__ = ["CreatedKeyset", "KeyState", "KeyVersion", "Keyset"]

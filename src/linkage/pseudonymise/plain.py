@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute
 
 from linkage.errors import InputError
+from linkage.handles import SecretHandle
 from linkage.nhs_number import parse
-from linkage.pseudonymise.token import TOKEN_BYTES, SecretHandle, Subkeys
+from linkage.pseudonymise.token import TOKEN_BYTES, Subkeys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

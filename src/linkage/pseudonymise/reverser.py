@@ -14,16 +14,10 @@ import polars as pl
 import pyarrow as pa
 
 from linkage.errors import ConfigurationError
+from linkage.handles import SecretHandle
 from linkage.pseudonymise import kernel
 from linkage.pseudonymise.keyset import Keyset
-from linkage.pseudonymise.token import (
-    TOKEN_BYTES,
-    SecretHandle,
-    Subkeys,
-    TokenRefused,
-    derive,
-    reverse_person,
-)
+from linkage.pseudonymise.token import TOKEN_BYTES, Subkeys, TokenRefused, derive, reverse_person
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,18 +14,17 @@ from __future__ import annotations
 import hmac
 import re
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from linkage.errors import ConfigurationError
+from linkage.handles import SecretHandle
 from linkage.nhs_number import check_digit
 
 __all__ = [
     "ROOT_BYTES",
     "TOKEN_BYTES",
-    "SecretHandle",
     "Subkeys",
     "TokenRefused",
     "check_domain",
@@ -52,18 +51,6 @@ class TokenRefused(ValueError):
 
     def __init__(self) -> None:
         super().__init__("refused")
-
-
-class SecretHandle:
-    """An object that holds key bytes: it can be used, but not pickled or copied."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"{type(self).__name__} holds a key and cannot be pickled or copied; "
-            "pass the keyset's reference and open it where it is needed"
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

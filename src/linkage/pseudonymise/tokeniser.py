@@ -17,9 +17,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from linkage.handles import SecretHandle
 from linkage.nhs_number import REASONS, ColumnTypeError, NumberReason
 from linkage.pseudonymise.kernel import Kernel, check_buffers, open_kernel
-from linkage.pseudonymise.token import TOKEN_BYTES, SecretHandle, Subkeys, check_namespace, derive, key_id
+from linkage.pseudonymise.token import TOKEN_BYTES, Subkeys, check_namespace, derive, key_id
 
 if TYPE_CHECKING:
     from linkage.pseudonymise.plain import Reasons

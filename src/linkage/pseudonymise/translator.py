@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from linkage.handles import SecretHandle
 from linkage.pseudonymise import kernel
 from linkage.pseudonymise.reverser import REFUSED, KeyHolderKeyset, tokens_array
 from linkage.pseudonymise.token import (
     TOKEN_BYTES,
-    SecretHandle,
     Subkeys,
     TokenRefused,
     derive,

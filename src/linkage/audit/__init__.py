@@ -1,0 +1,25 @@
+"""The transparency log: what was done, by which role and key, in an order that nobody can change unseen.
+
+Entries that nobody else has witnessed yet are not protected against whoever keeps the log and its key: they could be
+written anew and signed again. A checkpoint that is held elsewhere ends that.
+"""
+
+from linkage.audit.entries import Entry
+from linkage.audit.log import Act, Log
+from linkage.audit.notes import Checkpoint, cosign, open_checkpoint, sign_checkpoint, verifier_key
+from linkage.audit.verify import Verified, prove, verify, witness
+
+__all__ = [
+    "Act",
+    "Checkpoint",
+    "Entry",
+    "Log",
+    "Verified",
+    "cosign",
+    "open_checkpoint",
+    "prove",
+    "sign_checkpoint",
+    "verifier_key",
+    "verify",
+    "witness",
+]

@@ -16,7 +16,7 @@ import pytest
 from pydantic import BaseModel
 
 import linkage
-from linkage import config, contract, errors
+from linkage import config, contract, disclosure, errors
 from linkage.reasons import Reason
 from linkage.sources import gate
 from linkage.sources.quality import Fault
@@ -55,6 +55,29 @@ def test_the_python_that_opens_the_result_runs(made_up: MadeUp, monkeypatch: pyt
         ).fetchall()
     assert found == [(1,)]
     assert sorted(listed) == [("main",), ("text",)]
+
+
+def test_the_python_that_lets_counts_leave_runs(
+    made_up: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Word for word; a table of the made-up ICS has small groups, and its rates lie within their bounds."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store").symlink_to(made_up.folder / "store", target_is_directory=True)
+    names: dict[str, object] = {}
+    page = (DOCS / "how-to" / "release-counts.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "release-counts.md", "exec"), names)  # noqa: S102 our own page
+    written = pl.read_csv(tmp_path / "people-by-sex-and-decade.csv", infer_schema=False)
+    assert {"*", "(all)"} <= {*written["count"], *written["sex"]}
+    shares = names["shares"]
+    assert isinstance(shares, pl.DataFrame)
+    shown = shares.filter(pl.col("rate") != "*").with_columns(pl.col("rate").cast(pl.Float64))
+    assert shown.height
+    assert shown.filter(
+        ~pl.col("rate").is_between(pl.col("rate_at_least") - 0.1, pl.col("rate_at_most") + 0.1)
+    ).is_empty()
+    for name, policy in disclosure.POLICIES.items():
+        assert f"| `{name}` | {'1' if policy.shows_zero else '0'} to {policy.smallest_shown - 1} |" in page
 
 
 def _models(model: type[BaseModel]) -> set[type[BaseModel]]:

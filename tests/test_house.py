@@ -36,6 +36,7 @@ MAY_SEE_NUMBERS = (
     "reidentify",
     "rostering.py",
     "parts.py",
+    "reach.py",
     "inquiry.py",
     "nhs_number.py",
 )

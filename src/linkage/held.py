@@ -60,14 +60,13 @@ class RowRules(_Model):
     @classmethod
     def of(cls, policy: Policy) -> RowRules:
         """Those of a policy."""
-        shares, codes = policy.sharing, policy.restricted
-        said = json.dumps([sorted(codes.codes), sorted(codes.beginnings)])
+        shares = policy.sharing
         return cls(
             listed=tuple(sorted(shares.listed)) if shares else (),
             periods=tuple(
                 (each.starts, each.ends, tuple(sorted(each.practices))) for each in (shares.periods if shares else ())
             ),
-            restricted=hashlib.sha256(said.encode()).hexdigest() if codes.codes or codes.beginnings else "",
+            restricted=policy.restricted.digest,
         )
 
     def check(self, now: RowRules) -> None:

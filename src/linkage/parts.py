@@ -13,17 +13,19 @@ from pathlib import Path
 import polars as pl
 
 from linkage import hide
+from linkage.absent import marked
 from linkage.bundle import LEVEL, Part, TableParts, digest
 from linkage.config import Quality
 from linkage.contract import Feed, Role, Table
 from linkage.errors import IntegrityError
 from linkage.handover import Submissions, about_kept
+from linkage.judged import Judges
 from linkage.optouts.apply import OPTOUT_REASON, apply
 from linkage.optouts.policy import Policy
 from linkage.pseudonymise import Pseudonymiser
 from linkage.pseudonymise.minimise import Minimiser, outputs, with_areas
 from linkage.reasons import Reason
-from linkage.site import HIDDEN, INACTIVE, Delivery, flagged, is_pseudonymised, reading
+from linkage.site import INACTIVE, Delivery, is_pseudonymised, reading
 from linkage.sources import clean, gate, quality
 from linkage.sources.inspect import Extract
 from linkage.sources.quality import FileQuality
@@ -67,21 +69,20 @@ def prepare(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.Laz
     return release(decide(frame, feed, table, work), feed, table, work)
 
 
-def decide(frame: pl.LazyFrame, feed: Feed, table: Table, work: Work) -> pl.LazyFrame:
+def decide(frame: pl.LazyFrame, feed: Feed, table: Table, by: Judges) -> pl.LazyFrame:
     """Find each row's person and give the row a reason (`_removed`, String) or none."""
-    frame = resolve(frame, table, work.who, allow_test=work.policy.allow_test_numbers)
+    frame = resolve(frame, table, by.who, allow_test=by.policy.allow_test_numbers)
     direct = table.kind == "records" and not is_pseudonymised(feed)
     frame = (
-        apply(frame, feed, table, work.policy)
+        apply(frame, feed, table, by.policy)
         if direct
         else frame.with_columns(pl.lit(None, pl.String).alias(OPTOUT_REASON))
     )
     person = pl.col(PERSON_REASON)
     if feed.unlinked == "keep":
         person = pl.lit(None, pl.String)
-    test, own = Reason.TEST_PATIENT.value, flagged(table)
-    hidden = pl.when(pl.col(HIDDEN) | work.policy.restricted.holds(table)).then(pl.lit(Reason.SENSITIVE.value))
-    flags = pl.coalesce(pl.when(own == test).then(pl.lit(test)), hidden, own, pl.col(KEY_REMOVES))
+    test = Reason.TEST_PATIENT.value
+    flags = pl.coalesce(marked(table, by.policy), pl.col(KEY_REMOVES))
     not_here = [test, Reason.DELETED.value]
     return frame.with_columns(
         pl.coalesce(

@@ -6,7 +6,6 @@ import polars as pl
 
 from linkage.contract import Feed, Role, Table
 from linkage.optouts.policy import MAY_BE_USED, VERDICTS, Policy, Standing
-from linkage.optouts.practices import Sharing
 from linkage.reasons import Reason
 
 OPTOUT_REASON = "_optout_reason"
@@ -32,8 +31,9 @@ def apply(frame: pl.LazyFrame, feed: Feed, table: Table, policy: Policy) -> pl.L
         *(_worst(name, f"{name}_given", standing).alias(f"{name}_verdict") for name in table.others),
     )
     rules = {reason: pl.col("_verdict") == place for place, reason in enumerate(VERDICTS)}
-    if policy.sharing is not None and feed.setting == "primary_care":
-        rules[Reason.PRACTICE_NOT_SHARING] |= _by_practice(policy.sharing, feed, table)
+    kept_out = by_practice(policy, feed, table)
+    if kept_out is not None:
+        rules[Reason.PRACTICE_NOT_SHARING] |= kept_out
     return frame.with_columns(
         pl.coalesce(pl.when(condition).then(pl.lit(reason.value)) for reason, condition in rules.items()).alias(
             OPTOUT_REASON
@@ -42,8 +42,13 @@ def apply(frame: pl.LazyFrame, feed: Feed, table: Table, policy: Policy) -> pl.L
     )
 
 
-def _by_practice(sharing: Sharing, feed: Feed, table: Table) -> pl.Expr:
-    """Whether the practice keeps a row out: it does not share, did not on the row's day, or the person had left by then."""
+def by_practice(policy: Policy, feed: Feed, table: Table) -> pl.Expr | None:
+    """Whether the practice keeps a row out (Boolean, never null): it does not share, did not on the row's day, or the person
+    had left by then. None where practices do not bind.
+    """
+    sharing = policy.sharing
+    if sharing is None or feed.setting != "primary_care":
+        return None
     practice = pl.coalesce(*table.with_role(Role.PRACTICE)[:1], "_practice")
     out = sharing.not_sharing(practice, feed.name)
     if table.dated is None:

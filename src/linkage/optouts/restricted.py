@@ -5,6 +5,8 @@ No list of them comes with the package: none was found published in a form that 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,6 +48,12 @@ class Restricted:
                 raise kept.wrong(line, "no code")
             (codes if whole else beginnings).add(code)
         return cls(frozenset(codes), tuple(sorted(beginnings)))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the codes, hexadecimal; blank where there are none."""
+        said = json.dumps([sorted(self.codes), sorted(self.beginnings)])
+        return hashlib.sha256(said.encode()).hexdigest() if self.codes or self.beginnings else ""
 
     def holds(self, table: Table) -> pl.Expr:
         """Whether a row of a table holds one of them in any column of role code; Boolean, never null."""

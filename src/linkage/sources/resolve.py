@@ -81,8 +81,13 @@ def key_of(table: Table, name: str) -> pl.Expr:
 
     Null without either: keys of organisations that nobody knows would be one another's.
     """
+    return key_within(table, name, pl.col(name))
+
+
+def key_within(table: Table, name: str, key: pl.Expr) -> pl.Expr:
+    """The same for a key that stands elsewhere than in its column."""
     within = table.columns[name].within
-    return pl.col(name) if within is None else pl.concat_str(within, name, separator=INSIDE)
+    return key if within is None else pl.concat_str(within, key, separator=INSIDE)
 
 
 def follow(frame: pl.LazyFrame, current: pl.DataFrame, column: str) -> pl.LazyFrame:

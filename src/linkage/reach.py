@@ -1,0 +1,464 @@
+"""What a change of people, registers or practices means for rows that an earlier run decided, told without those rows.
+
+A row is decided by what it says itself and by whom it names: a number, or a key that the roster knows. The files have not
+changed, so only those numbers and keys matter on which `parts.decide` says something else now than it did then. It is
+asked itself: for each of them it decides about made-up rows, one for every kind of row that it would tell apart, as it
+did and as it does.
+
+A part holds tokens of *current* numbers, so rows of one token may have come from several numbers and keys. Only where all
+of those change alike is the token spoken of as one; else the files that hold it are made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from linkage import nhs_number
+from linkage.absent import ABSENT
+from linkage.bundle import Part
+from linkage.contract import Column, Feed, Role, Table
+from linkage.judged import Judged
+from linkage.optouts.policy import Policy, Standing
+from linkage.optouts.practices import Sharing
+from linkage.optouts.registers import distinct
+from linkage.parts import REMOVED, decide
+from linkage.reasons import Reason
+from linkage.site import HIDDEN, INACTIVE, is_pseudonymised
+from linkage.sources.clean import INVALID
+from linkage.sources.resolve import BIRTH, GIVEN, HOME_PRACTICE, NUMBER, PERSON_REASON, People
+
+__all__ = ["MOVED", "OUT", "Between", "Changes", "Reach", "Recounted"]
+
+OUT = pl.Schema({"number": pl.Int64(), "reason": pl.String()})
+MOVED = pl.Schema({"number": pl.Int64(), "current": pl.Int64()})
+_UNIT = ["number", "key"]
+_UNITS = pl.Schema({"number": pl.Int64(), "key": pl.String()})
+_ASKED = [*_UNIT, "marked", "by_practice"]
+_TEST, _DELETED, _SENSITIVE = (each.value for each in (Reason.TEST_PATIENT, Reason.DELETED, Reason.SENSITIVE))
+_NOT_ASKED_FOR = (Reason.BEFORE_EARLIEST.value, Reason.CODE_NOT_KEPT.value)
+_BROKEN = (
+    Reason.ROW_MALFORMED.value,
+    Reason.INACTIVE_SUBMISSION.value,
+    Reason.REQUIRED_MISSING.value,
+    Reason.REQUIRED_INVALID.value,
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Changes:
+    """What happens to the people of one column of a table; people go by the number that their token was made from.
+
+    Attributes:
+        out: Whose tokens go, as `OUT`. The subject's rows go with them, under the reason; another person is no longer named.
+        moved: Whose tokens become those of `current`, as `MOVED`.
+        doubtful: Rows of their tokens may differ in what happens to them (Int64): files that hold one are made again.
+        gone: By what numbers and keys the people of `out` were delivered, as `ABSENT` (`rows` null) with a `token_of` (Int64).
+    """
+
+    out: pl.DataFrame
+    moved: pl.DataFrame
+    doubtful: pl.Series
+    gone: pl.DataFrame
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nobody is spoken of."""
+        return not (self.out.height or self.moved.height or len(self.doubtful))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Recounted:
+    """What becomes of the rows that a part does not have.
+
+    Attributes:
+        again: Whether the file must be made again: somebody may be used now who could not, or what was counted changed.
+        reasons: Rows whose reason is another one now: `was`, `reason` (String) and `rows` (Int64).
+        absent: Whose rows the part lacks, under the reasons of today (`ABSENT`).
+    """
+
+    again: bool
+    reasons: pl.DataFrame
+    absent: pl.DataFrame
+
+    def recounted(self, part: Part) -> Part:
+        """A part that lacks the same rows, some for another reason."""
+        removed = dict(part.removed)
+        for was, reason, rows in self.reasons.iter_rows():
+            removed[was] = removed.get(was, 0) - rows
+            removed[reason] = removed.get(reason, 0) + rows
+        return part.model_copy(update={"removed": {reason: rows for reason, rows in removed.items() if rows}})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reach:
+    """What a change means for the parts of one table.
+
+    Attributes:
+        everything: Why all files must be made again; None where the rest says enough.
+        columns: By the contract's column that names a person, what happens to the tokens.
+        judged: What is decided now about numbers and keys that were decided about differently, by column.
+    """
+
+    everything: str | None = None
+    columns: Mapping[str, Changes] = field(default_factory=dict)
+    judged: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether all parts stay as they are."""
+        return self.everything is None and not any(each.height for each in self.judged.values())
+
+    def absent(self, absent: pl.DataFrame) -> Recounted:
+        """What becomes of the rows that a part does not have (`ABSENT`)."""
+        again, left, changed = False, [ABSENT.to_frame()], []
+        for (column,), rows in absent.group_by("column", maintain_order=True):
+            judged = self.judged.get(str(column))
+            if judged is None or not judged.height:
+                left.append(rows)
+                continue
+            found = _recounted(rows, judged)
+            again |= bool(found["again"].any())
+            left.append(found.select(ABSENT.names()))
+            moved = found.filter(pl.col("was").ne_missing(pl.col("reason")) & ~pl.col("again"))
+            changed.append(moved.select("was", "reason", "rows"))
+        schema = {"was": pl.String, "reason": pl.String, "rows": pl.Int64}
+        counts = pl.concat([pl.DataFrame(schema=schema), *changed]).group_by("was", "reason", maintain_order=True)
+        return Recounted(again, counts.agg(pl.col("rows").sum()), pl.concat(left))
+
+
+def _recounted(rows: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
+    """Rows that a part lacks, each with the reason of today, `was` and `again`."""
+    found = rows.join(judged, on=_ASKED, how="left", nulls_equal=True, maintain_order="left")
+    known, went_on = pl.col("told").is_not_null(), pl.col("reason").is_null()
+    broken = pl.col("reason").is_in(_BROKEN).fill_null(value=False)
+    as_decided = pl.col("reason") == pl.col("before")
+    not_asked_for = pl.col("reason").is_in(_NOT_ASKED_FOR) & pl.col("before").is_null()
+    differs = pl.col("before").ne_missing(pl.col("after")) & ~broken
+    clear = pl.col("after").is_not_null() & pl.col("rows").is_not_null() & (as_decided | not_asked_for)
+    # A row that went on without a token, or named nobody, stands in the part: it cannot be counted elsewhere.
+    stands = went_on & (pl.col("after").is_not_null() | pl.col("person_after").is_not_null() | pl.col("born"))
+    removed = ~went_on & differs & ~clear.fill_null(value=False)
+    again = known & (pl.col("told") | (~broken & (stands | removed | (pl.col("unsure") & pl.col("at_home")))))
+    return found.with_columns(
+        pl.col("reason").alias("was"),
+        again.fill_null(value=False).alias("again"),
+        pl.when(known & ~went_on & differs).then("after").otherwise("reason").alias("reason"),
+    )
+
+
+@dataclass(frozen=True)
+class Between:
+    """Two runs' decisions, and what differs between them.
+
+    Attributes:
+        before: What the last run decided by.
+        after: What this one does.
+    """
+
+    before: Judged = field(repr=False)
+    after: Judged = field(repr=False)
+
+    def reach(self, feed: Feed, table: Table) -> Reach:
+        """What the difference means for the old parts of a table."""
+        if table.kind != "records" or is_pseudonymised(feed):
+            return Reach()
+        why = self._everything(feed, table)
+        if why is not None:
+            return Reach(everything=why)
+        found: dict[str, Changes] = {}
+        judged: dict[str, pl.DataFrame] = {}
+        for name in [*[*table.person_keys, *table.subjects][:1], *table.others]:
+            asked = _Asked.of(feed, table, name)
+            judged[name] = self._judged(asked)
+            found[name] = _changes(asked, judged[name])
+        return Reach(None, found, judged)
+
+    def _everything(self, feed: Feed, table: Table) -> str | None:
+        was, now = self.before.policy, self.after.policy
+        if feed.name not in was.standings or was.allow_test_numbers != now.allow_test_numbers:
+            return "other people could be used when it was made"
+        if self.before.restricted != self.after.restricted and table.with_role(Role.CODE):
+            return "the restricted codes changed"
+        old, new = was.standings[feed.name], now.standings[feed.name]
+        if (old.otherwise, old.otherwise_abroad) != (new.otherwise, new.otherwise_abroad):
+            return "what counts for people of whom no register speaks changed"
+        if feed.setting == "primary_care" and _shares(was, feed) != _shares(now, feed):
+            return "the practices that share changed"
+        return None
+
+    def _judged(self, asked: _Asked) -> pl.DataFrame:
+        """Every number or key of a column on which something may be decided differently, with what was and is decided.
+
+        Returns:
+            `number`, `key`, `marked`, `by_practice` as in `ABSENT`; `before`, `after` (String, the reason or null);
+            `person_before`, `person_after` (Int64); and Booleans: `told`, whether what is counted of rows differs; `born`,
+            whether ages may; `unsure`, whether the practice that the roster knows may keep out what it did not, or not.
+        """
+        units = self._units(asked)
+        was, now = (_decided(asked, units, judged) for judged in (self.before, self.after))
+        both = was.join(now, on=_ASKED, suffix="_after", nulls_equal=True, maintain_order="left")
+        unsure = self._unsure(asked) if asked.by_practice(self.after.policy) else pl.lit(value=False)
+        return both.select(
+            *_ASKED,
+            pl.col("reason").alias("before"),
+            pl.col("reason_after").alias("after"),
+            pl.col("person").alias("person_before"),
+            "person_after",
+            (pl.col("told").ne_missing(pl.col("told_after")) | pl.col("range").ne_missing(pl.col("range_after"))).alias(
+                "told"
+            ),
+            (pl.lit(asked.ages) & pl.col("born").ne_missing(pl.col("born_after"))).alias("born"),
+            unsure.alias("unsure"),
+        )
+
+    def _unsure(self, asked: _Asked) -> pl.Expr:
+        was, now = self.before.policy.sharing, self.after.policy.sharing
+        if was is None or now is None:
+            return pl.lit(value=False)
+        practices = {
+            code for each in now.periods for practice in each.practices for code in (practice, practice.lower())
+        }
+        home, home_after = pl.col("home"), pl.col("home_after")
+        then, today = was.not_sharing(home, asked.feed.name), now.not_sharing(home_after, asked.feed.name)
+        dated = pl.any_horizontal(each.is_in(sorted(practices)).fill_null(value=False) for each in (home, home_after))
+        left = pl.Series(np.concatenate([was.leavers["number"], now.leavers["number"]]), dtype=pl.Int64)
+        leaving = pl.any_horizontal(
+            pl.col(each).is_in(left.implode()).fill_null(value=False) for each in ("person", "person_after")
+        )
+        moved = pl.col("person").ne_missing(pl.col("person_after"))
+        changed = pl.any_horizontal(
+            pl.col(each).is_in(self._leavers.implode()).fill_null(value=False) for each in ("person", "person_after")
+        )
+        return (then != today) | (dated & home.ne_missing(home_after)) | (leaving & moved) | changed
+
+    def _units(self, asked: _Asked) -> pl.DataFrame:
+        """Numbers or keys (`_UNITS`) on which something may differ, with all others whose tokens were theirs."""
+        spoken = pl.concat([self._verdicts(asked.feed), self._leavers]).unique()
+        if asked.namespace is None:
+            return self._numbers(spoken).select("number", pl.lit(None, pl.String).alias("key"))
+        return self._keys(asked.namespace, spoken).select(pl.lit(None, pl.Int64).alias("number"), "key")
+
+    def _numbers(self, spoken: pl.Series) -> pl.DataFrame:
+        was, now = self.before.who.current, self.after.who.current
+        led = [each.filter(pl.col("current").is_in(spoken.implode()))["superseded"] for each in (was, now)]
+        numbers = pl.concat([spoken, *led, _differing(was, now, ["superseded"])["superseded"]]).unique()
+        # A number that was replaced stands for all that were replaced by the same one.
+        ends = pl.DataFrame({"superseded": numbers}).join(was, on="superseded", how="left")
+        tokens = ends.select(pl.coalesce("current", "superseded"))["current"].unique()
+        like = was.filter(pl.col("current").is_in(tokens.implode()))["superseded"]
+        return pl.concat([numbers, tokens, like]).unique().sort().alias("number").to_frame()
+
+    def _keys(self, namespace: str, spoken: pl.Series) -> pl.DataFrame:
+        was, now = self.before.who.known(namespace), self.after.who.known(namespace)
+        speaks = pl.col(GIVEN).is_in(spoken.implode()) | pl.col(NUMBER).is_in(spoken.implode())
+        changed = [self._changed_keys(namespace), *(each.filter(speaks).select("key") for each in (was, now))]
+        keys = pl.concat(changed).unique()
+        tokens = was.join(keys, on="key", how="semi")[NUMBER].drop_nulls().unique()
+        like = was.filter(pl.col(NUMBER).is_in(tokens.implode())).select("key")
+        return pl.concat([keys, like]).unique().sort("key")
+
+    def _changed_keys(self, namespace: str) -> pl.DataFrame:
+        if namespace not in self._cached:
+            was, now = self.before.who.known(namespace), self.after.who.known(namespace)
+            self._cached[namespace] = _differing(was, now, ["key"]).select("key")
+        return self._cached[namespace]
+
+    def _verdicts(self, feed: Feed) -> pl.Series:
+        was, now = self.before.policy.standings[feed.name], self.after.policy.standings[feed.name]
+        place = (id(was), id(now))
+        if place not in self._spoken:
+            self._spoken[place] = _differently(was, now)
+        return self._spoken[place]
+
+    @cached_property
+    def _cached(self) -> dict[str, pl.DataFrame]:
+        return {}
+
+    @cached_property
+    def _spoken(self) -> dict[tuple[int, int], pl.Series]:
+        return {}
+
+    @cached_property
+    def _leavers(self) -> pl.Series:
+        """People whose last day with a practice that shares is another one now."""
+        was, now = self.before.policy.sharing, self.after.policy.sharing
+        if was is None or now is None:
+            return pl.Series(dtype=pl.Int64)
+        return _differing(was.leavers, now.leavers, ["number"])["number"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One column of a table that names a person, as a table of its own that rows are made up for."""
+
+    feed: Feed
+    table: Table
+    name: str
+    namespace: str | None
+    other: bool
+    ages: bool
+    deletes: bool
+    practices: bool
+
+    @classmethod
+    def of(cls, feed: Feed, table: Table, name: str) -> _Asked:
+        """For a column of a feed's table."""
+        column = table.columns[name]
+        by_key = column.role is Role.PERSON_KEY
+        columns = {name: column.model_copy(update={"within": None, "required": False, "type": None})}
+        for reason in (_TEST, _DELETED):
+            columns[f"_{reason}"] = Column(source=("-",), role=Role.FLAG, removes=reason)  # type: ignore[arg-type]
+        bare = table.model_copy(update={"columns": columns, "event": None, "month": None, "submission": None})
+        other = column.other
+        return cls(
+            feed,
+            bare,
+            name,
+            (column.namespace or "") if by_key else None,
+            other,
+            ages=table.event is not None and not other,
+            deletes=any(each.removes == _DELETED for each in table.columns.values()),
+            practices=feed.setting == "primary_care" and not other,
+        )
+
+    def by_practice(self, policy: Policy) -> bool:
+        """Whether practices keep rows out."""
+        return self.practices and policy.sharing is not None
+
+    def rows(self, units: pl.DataFrame) -> pl.LazyFrame:
+        """A clean row for each number or key and each reason that a row's own flags may give."""
+        marks = [None] if self.other else [None, _TEST, _SENSITIVE, _DELETED]
+        named = pl.col("key") if self.namespace is not None else pl.col("number").cast(pl.String).str.zfill(10)
+        flags = [
+            (pl.col("marked") == reason).fill_null(value=False).alias(f"_{reason}") for reason in (_TEST, _DELETED)
+        ]
+        return (
+            units.lazy()
+            .join(pl.LazyFrame({"marked": marks}, schema={"marked": pl.String}), how="cross")
+            .with_columns(
+                named.alias(self.name),
+                *flags,
+                *(pl.lit(value=False).alias(f"_{reason}{INVALID}") for reason in (_TEST, _DELETED)),
+                (pl.col("marked") == _SENSITIVE).fill_null(value=False).alias(HIDDEN),
+                pl.lit(value=False).alias(INACTIVE),
+                pl.lit(value=False).alias("_malformed"),
+            )
+        )
+
+
+def _decided(asked: _Asked, units: pl.DataFrame, judged: Judged) -> pl.DataFrame:
+    """What is decided about made-up rows of some numbers or keys, whether their practice keeps them out or not."""
+    who = judged.who
+    if asked.namespace is not None:
+        entries = who.known(asked.namespace).join(units.select("key"), on="key", how="semi")
+        who = People({asked.namespace: entries}, who.current)
+    answers: list[tuple[bool, Sharing | None]] = [(False, None)]
+    if asked.by_practice(judged.policy):
+        answers.append((True, Sharing({asked.feed.name: frozenset({""})}, frozenset())))
+    person = pl.col(asked.name) if asked.other else pl.col(NUMBER)
+    found = []
+    for out, sharing in answers:
+        by = Judged(who, replace(judged.policy, sharing=sharing))
+        rows = decide(asked.rows(units), asked.feed, asked.table, by)
+        found.append(
+            rows.select(
+                *_UNIT,
+                "marked",
+                pl.lit(out).alias("by_practice"),
+                pl.col(REMOVED).alias("reason"),
+                person.alias("person"),
+                pl.col(PERSON_REASON).alias("told"),
+                nhs_number.range_expr(GIVEN).cast(pl.String).alias("range"),
+                pl.col(BIRTH).alias("born"),
+                pl.col(HOME_PRACTICE).alias("home"),
+            )
+        )
+    return pl.concat(pl.collect_all(found))
+
+
+def _changes(asked: _Asked, judged: pl.DataFrame) -> Changes:
+    """What happens to tokens: of all rows that may stand under one, the same, or nobody knows what."""
+    marks = [None, _DELETED] if asked.deletes else [None]
+    may_stand = pl.col("marked").is_in(marks, nulls_equal=True) & ~pl.col("by_practice")
+    kept = judged.filter(may_stand & pl.col("before").is_null() & pl.col("person_before").is_not_null())
+    # Where the practice may count differently now, rows that it let in may be kept out.
+    out = judged.filter("by_practice").select(*_UNIT, "marked", pl.col("after").alias("_after"))
+    turned = kept.filter("unsure").join(out, on=[*_UNIT, "marked"], nulls_equal=True)
+    possible = pl.concat([kept, turned.with_columns(pl.col("_after").alias("after")).select(kept.columns)])
+    leaves = pl.col("person_after").is_null() if asked.other else pl.col("after").is_not_null()
+    again = pl.col("told") | (~leaves & (pl.col("born") | pl.col("person_after").is_null()))
+    became = pl.struct(pl.when(leaves).then(pl.lit(None, pl.Int64)).otherwise("person_after"), "after")
+    tokens = (
+        possible.with_columns(leaves.alias("leaves"), again.alias("again"), became.alias("became"))
+        .group_by("person_before", maintain_order=True)
+        .agg(
+            (pl.col("leaves") | pl.col("again") | (pl.col("person_after") != pl.col("person_before")))
+            .any()
+            .alias("changed"),
+            (pl.col("again").any() | (pl.col("became").n_unique() > 1)).alias("doubtful"),
+            pl.col("leaves").first(),
+            pl.col("after").first().alias("reason"),
+            pl.col("person_after").first().alias("current"),
+        )
+        .filter("changed")
+        .rename({"person_before": "number"})
+        .sort("number")
+    )
+    alike = tokens.filter(~pl.col("doubtful"))
+    gone = alike.filter("leaves").select("number", "reason")
+    return Changes(
+        gone.cast(OUT),
+        alike.filter(~pl.col("leaves")).select("number", "current").cast(MOVED),
+        tokens.filter("doubtful")["number"],
+        _gone(asked, possible, gone),
+    )
+
+
+def _gone(asked: _Asked, possible: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+    """Under which numbers and keys people who go may have been delivered; how many rows each had is not known."""
+    units = possible.select(*_UNIT, "marked", pl.col("person_before").alias("token_of")).unique(maintain_order=True)
+    named = units.join(gone, left_on="token_of", right_on="number", maintain_order="left")
+    return named.select(
+        pl.lit(asked.name).alias("column"),
+        *_UNIT,
+        "marked",
+        pl.lit(asked.practices).alias("at_home"),
+        pl.lit(value=False).alias("by_practice"),
+        "reason",
+        pl.lit(None, pl.Int64).alias("rows"),
+        "token_of",
+    )
+
+
+def _differing(was: pl.DataFrame, now: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
+    """The keys of rows that only one of two frames has, or that differ."""
+    if was.equals(now):
+        return was.clear().select(on)
+    columns = list(was.columns)
+    only = [
+        one.join(other, on=columns, how="anti", nulls_equal=True).select(on)
+        for one, other in ((was, now.select(columns)), (now.select(columns), was))
+    ]
+    return pl.concat(only).unique()
+
+
+def _differently(was: Standing, now: Standing) -> pl.Series:
+    """Numbers with another verdict (Int64)."""
+    if was is now:
+        return pl.Series(dtype=pl.Int64)
+    numbers = distinct(was.numbers, now.numbers)
+    told = pl.Series(numbers)
+    return told.filter(was.of(told) != now.of(told))
+
+
+def _shares(policy: Policy, feed: Feed) -> tuple[object, ...] | None:
+    """What of the practices a feed's rows are held against."""
+    sharing = policy.sharing
+    if sharing is None:
+        return None
+    return sharing.agreed.get(feed.name), sharing.listed, sharing.periods

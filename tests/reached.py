@@ -1,0 +1,265 @@
+"""Small worlds before and after a change, the parts that are made of their rows, and the parts carried from one to the other.
+
+The referee is a run over the extracts: `made` decides about every row by what counts now. `night` has the part of the night
+before instead, and looks into the extract only where `reach` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from linkage.absent import absent
+from linkage.bundle import Field, Part, TableParts, digest
+from linkage.carried import Tokens, carry, holding
+from linkage.config import Quality
+from linkage.contract import Feed, Table, parse
+from linkage.judged import Judged
+from linkage.optouts.policy import MAY_BE_USED, Policy, Standing
+from linkage.optouts.practices import LEAVERS, Sharing
+from linkage.parts import REMOVED, Work, decide, release
+from linkage.pseudonymise import Pseudonymiser
+from linkage.pseudonymise.minimise import Minimiser, outputs
+from linkage.reach import Between
+from linkage.site import HIDDEN, INACTIVE
+from linkage.sources import quality
+from linkage.sources.clean import clean
+from linkage.sources.resolve import people
+from linkage.sources.roster import ENTRIES, SUPERSEDED, Roster
+from linkage.sources.select import Selection
+
+# Two of England, one of Scotland, one of the test range; `LONG` is only ever an old number.
+ANN, BOB, CAT, DAN, SCOT, TEST = 9434765919, 9876543210, 4010232137, 4000000632, 101201234, 9000000009
+SELECTION = Selection(earliest=date(2026, 1, 1))
+DELIVERED = datetime(2026, 11, 20, tzinfo=UTC)
+STAMP = datetime(2026, 11, 20)
+GP = """
+name = "gp"
+setting = "primary_care"
+formats = ["%Y-%m-%d"]
+[tables.patient]
+files = "patient_*.csv"
+primary_key = "patient"
+roster = true
+[tables.patient.columns]
+patient = { source = "a", role = "person_key", namespace = "gp.patient", required = true }
+nhs_number = { source = "b", role = "person" }
+practice = { source = "c", role = "practice" }
+dummy = { source = "d", role = "flag", removes = "test_patient" }
+deleted = { source = "e", role = "flag", removes = "deleted" }
+[tables.visit]
+files = "visit_*.csv"
+primary_key = "visit"
+event = { kind = "contact", record = "visit", start = "on" }
+[tables.visit.columns]
+visit = { source = "a", role = "record", namespace = "gp.visit", required = true }
+patient = { source = "b", role = "person_key", namespace = "gp.patient" }
+carer = { source = "c", role = "person_key", namespace = "gp.patient", other = true }
+practice = { source = "d", role = "practice" }
+on = { source = "e", role = "date" }
+secret = { source = "f", role = "flag", removes = "sensitive" }
+deleted = { source = "g", role = "flag", removes = "deleted" }
+[tables.letter]
+files = "letter_*.csv"
+primary_key = "letter"
+month = "on"
+[tables.letter.columns]
+letter = { source = "a", role = "record", namespace = "gp.letter", required = true }
+patient = { source = "b", role = "person_key", namespace = "gp.patient" }
+on = { source = "e", role = "date" }
+[tables.call]
+files = "call_*.csv"
+primary_key = "call"
+month = "on"
+[tables.call.columns]
+call = { source = "a", role = "record", namespace = "gp.call", required = true }
+nhs_number = { source = "b", role = "person" }
+practice = { source = "d", role = "practice" }
+on = { source = "e", role = "date" }
+"""
+ACUTE = """
+name = "acute"
+setting = "acute"
+formats = ["%Y-%m-%d"]
+[tables.stay]
+files = "stay_*.csv"
+primary_key = "stay"
+event = { kind = "spell", record = "stay", start = "on" }
+[tables.stay.columns]
+stay = { source = "a", role = "record", namespace = "acute.stay", required = true }
+nhs_number = { source = "b", role = "person" }
+mother = { source = "c", role = "person", other = true }
+midwife = { source = "d", role = "person_key", namespace = "gp.patient", other = true }
+on = { source = "e", role = "date" }
+secret = { source = "f", role = "flag", removes = "sensitive" }
+deleted = { source = "g", role = "flag", removes = "deleted" }
+"""
+KEEPS = """
+name = "keeps"
+setting = "urgent"
+unlinked = "keep"
+formats = ["%Y-%m-%d"]
+[tables.ride]
+files = "ride_*.csv"
+primary_key = "ride"
+month = "on"
+[tables.ride.columns]
+ride = { source = "a", role = "record", namespace = "keeps.ride", required = true }
+nhs_number = { source = "b", role = "person" }
+on = { source = "e", role = "date" }
+[tables.bed]
+files = "bed_*.csv"
+primary_key = "bed"
+event = { kind = "spell", record = "bed", start = "on" }
+[tables.bed.columns]
+bed = { source = "a", role = "record", namespace = "keeps.bed", required = true }
+ward = { source = "c", role = "organisation" }
+patient = { source = "b", role = "person_key", namespace = "gp.patient", within = "ward" }
+on = { source = "e", role = "date" }
+"""
+FEEDS = {text: parse(text, "a test") for text in (GP, ACUTE, KEEPS)}
+TABLES: dict[str, tuple[Feed, Table]] = {
+    f"{feed.name} {name}": (feed, table) for feed in FEEDS.values() for name, table in feed.tables.items()
+}
+PSEUDONYMISER = Pseudonymiser.from_root(bytes(range(32)), "ics:test")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the roster says of one key."""
+
+    number: int | None
+    reason: str | None = None
+    born: date | None = None
+    practice: str | None = None
+    removes: str | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """What rows are decided by: keys, replaced numbers, verdicts, practices."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    replaced: frozenset[tuple[int, int]] = frozenset()
+    verdicts: Mapping[int, int] = field(default_factory=dict)
+    otherwise: int = MAY_BE_USED
+    sharing: Sharing | None = None
+    leavers: Mapping[int, date | None] = field(default_factory=dict)
+    restricted: str = ""
+
+    def judged(self) -> Judged:
+        """The same as the program has it."""
+        entries = [
+            ("gp.patient", key, e.number, e.reason, e.born, e.practice, e.removes, False, STAMP)
+            for key, e in sorted(self.entries.items())
+        ]
+        replaced = [(old, new, STAMP) for old, new in sorted(self.replaced)]
+        roster = Roster.empty()
+        known = Roster(
+            pl.DataFrame(entries, schema=ENTRIES, orient="row"),
+            roster.type1,
+            pl.DataFrame(replaced, schema=SUPERSEDED, orient="row"),
+            roster.flags,
+            roster.searched,
+            roster.claims,
+            roster.registrations,
+        )
+        numbers = np.array(sorted(self.verdicts), dtype=np.int64)
+        verdicts = np.array([self.verdicts[int(each)] for each in numbers], dtype=np.uint8)
+        standing = Standing(numbers, verdicts, self.otherwise, self.otherwise)
+        sharing = self.sharing
+        if sharing is not None:
+            leavers = pl.DataFrame(list(self.leavers.items()), schema=LEAVERS, orient="row")
+            sharing = Sharing(sharing.agreed, sharing.listed, sharing.periods, leavers)
+        policy = Policy(dict.fromkeys(("gp", "acute", "keeps"), standing), sharing)
+        return Judged(people(known, allow_test=False), policy, self.restricted)
+
+
+@dataclass(frozen=True)
+class State:
+    """One part, and what is kept beside it."""
+
+    path: Path
+    part: Part
+    absent: pl.DataFrame
+    cells: dict[str, Any]
+    again: bool = True
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """What the part holds."""
+        return pl.read_parquet(self.path)
+
+
+def work(judged: Judged) -> Work:
+    return Work(judged.who, judged.policy, PSEUDONYMISER, Minimiser("month", None), Quality())
+
+
+def text(rows: list[dict[str, Any]], table: Table) -> pl.DataFrame:
+    """Rows as an extract has them."""
+    columns = {name: pl.Series([row.get(name) for row in rows], dtype=pl.String) for name in table.columns}
+    broken = pl.Series([bool(row.get("broken")) for row in rows], dtype=pl.Boolean)
+    return pl.DataFrame({**columns, "_malformed": broken}).with_row_index("_row")
+
+
+def made(folder: Path, name: str, rows: list[dict[str, Any]], judged: Judged) -> State:
+    """The part that a run over the extract makes."""
+    feed, table = TABLES[name]
+    cleaned = clean(text(rows, table).lazy(), feed, table, {}).with_columns(
+        pl.lit(value=False).alias(HIDDEN), pl.lit(value=False).alias(INACTIVE)
+    )
+    unwanted = SELECTION.unwanted("", table)
+    decided = decide(cleaned, feed, table, work(judged)).with_columns(pl.coalesce(REMOVED, unwanted).alias(REMOVED))
+    kept = release(decided, feed, table, work(judged)).with_columns(
+        pl.lit(STAMP, pl.Datetime("us")).alias("_delivered"), pl.lit(0, pl.Int32).alias("_file")
+    )
+    path = folder / "made.parquet"
+    kept.collect().write_parquet(path)
+    lacks = absent(decided, feed, table, judged.policy, REMOVED).collect()
+    counts = decided.select(quality.counts(table, DELIVERED, 30)).collect().row(0, named=True)
+    reasons = decided.group_by(REMOVED).len().filter(pl.col(REMOVED).is_not_null()).collect()
+    removed = dict(reasons.iter_rows())
+    read, left = len(rows), pl.read_parquet(path).height
+    part = Part(
+        path="made.parquet", source="s", source_digest="", delivered=DELIVERED, read=read, kept=left, removed=removed,
+        digest=digest(path),
+    )  # fmt: skip
+    return State(path, part, lacks, counts)
+
+
+def night(state: State, name: str, rows: list[dict[str, Any]], between: Between) -> State:
+    """The part after a change, made of the one before where that can be."""
+    feed, table = TABLES[name]
+    reach = between.reach(feed, table)
+    subject = [*table.person_keys, *table.subjects][:1]
+    fields = tuple(
+        Field(name=each.field.name, type=each.field.type, role=each.field.role)
+        for each in outputs(feed, table, Minimiser("month", None), PSEUDONYMISER)
+    )
+    parts = TableParts(feed=feed.name, table="t", contract_digest="", fields=fields, parts=(state.part,))
+    tokens = Tokens.of(reach, parts, PSEUDONYMISER, subject[0] if subject else None)
+    held, found = holding([state.path], tokens), reach.absent(state.absent)
+    if reach.everything is not None or found.again or held.again:
+        return made(state.path.parent, name, rows, between.after)
+    part, lacks = state.part, found.absent
+    if held.changed:
+        carried = carry(state.path, state.path.with_name("carried.parquet"), part, tokens, [pl.col("_row")])
+        part, lacks = carried.part, pl.concat([lacks, carried.absent])
+        state = State(state.path.with_name("carried.parquet"), part, lacks, state.cells)
+    part = found.recounted(part)
+    return State(state.path, part, lacks, state.cells, again=False)
+
+
+def compare(found: State, expected: State) -> None:
+    """The same rows in the same order, and the same counts of everything."""
+    assert found.rows.rows() == expected.rows.rows()
+    assert found.part.kept == found.rows.height == expected.part.kept
+    assert {why: rows for why, rows in found.part.removed.items() if rows} == expected.part.removed
+    assert found.cells == expected.cells
+    assert found.part.read == found.part.kept + sum(found.part.removed.values())

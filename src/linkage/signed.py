@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from linkage.errors import ConfigurationError, IntegrityError
 from linkage.handles import SecretHandle
 
-__all__ = ["SEED_BYTES", "Envelope", "Signature", "Signer", "Verifier", "canonical", "opened", "sign"]
+__all__ = ["SEED_BYTES", "Envelope", "Signature", "Signer", "Verifier", "canonical", "check_name", "opened", "sign"]
 
 SEED_BYTES = PUBLIC_BYTES = 32
 _PREFIX = "ed25519:"
@@ -38,7 +38,7 @@ class Signer(SecretHandle):
         """
         if len(seed) != SEED_BYTES:
             raise ConfigurationError("a signing key is 32 bytes", hint="make a new one")
-        self.name = _checked_name(name)
+        self.name = check_name(name)
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
 
     def __repr__(self) -> str:
@@ -76,7 +76,7 @@ class Verifier:
             raise ConfigurationError(
                 f"{name}: not a public signing key", hint="it is written ed25519: and 44 characters"
             )
-        return cls(_checked_name(name), public)
+        return cls(check_name(name), public)
 
     @property
     def text(self) -> str:
@@ -208,7 +208,12 @@ def _refuse_fractions(value: object) -> None:
         _refuse_fractions(each)
 
 
-def _checked_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """A signer's name, which stands in lines of notes.
+
+    Raises:
+        ConfigurationError: It is empty, or has a space or a plus sign in it.
+    """
     if not name or any(each.isspace() or each == "+" for each in name):
         raise ConfigurationError("a signer's name is one word without a plus sign", hint="for example QXX.key-holder")
     return name

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from linkage.pseudonymise import Keyset
+from linkage.pseudonymise.keyset import CreatedKeyset
 
 app = typer.Typer(help="Make keysets and look at them.", no_args_is_help=True)
 
@@ -32,5 +33,55 @@ def create(
     path.parent.mkdir(parents=True, exist_ok=True)
     made = Keyset.create(path, recipients=recipient or (), passphrase=secret)
     typer.echo(f"made {made.path} with key {made.key_id}")
+    _tell_identity(made)
+
+
+@app.command()
+def site(
+    name: Annotated[str, typer.Argument(help="The site, for example the ODS code of its organisation.")],
+    path: Annotated[Path, typer.Argument(help="The age file to make, for example keys/rr8.age.")],
+    keyset: Annotated[str, typer.Option(help="The key holder's keyset, for example age://keys/ics.age.")],
+    domain: Annotated[str | None, typer.Option(help="The site's token domain; site:NAME when not given.")] = None,
+    recipient: Annotated[list[str] | None, typer.Option(help="The site's own age public key.")] = None,
+    *,
+    identity: Annotated[Path | None, typer.Option(help="The age identity that opens the key holder's keyset.")] = None,
+    passphrase: Annotated[
+        bool, typer.Option("--passphrase", help="Ask for a passphrase that opens the new one.")
+    ] = False,
+) -> None:
+    """Make a site's keyset: the keys of its own domain and a signing key, and never the root secret."""
+    secret = typer.prompt("passphrase for the site", hide_input=True, confirmation_prompt=True) if passphrase else None
+    domain = domain or f"site:{name.lower()}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = _open(keyset, identity).create_for_site(path, name, domain, recipients=recipient or (), passphrase=secret)
+    typer.echo(f"made {made.path} for {name}: tokens of domain {domain}, key {made.key_id}")
+    _tell_identity(made)
+    if not recipient:
+        typer.echo("whoever carries it could use it: best it is made for the site's own age public key (--recipient)")
+
+
+@app.command(name="list")
+def show(
+    keyset: Annotated[str, typer.Argument(help="The keyset, for example age://keys/ics.age.")],
+    *,
+    identity: Annotated[Path | None, typer.Option(help="The age identity that opens it.")] = None,
+) -> None:
+    """Show a keyset's versions and its public signing key."""
+    opened = _open(keyset, identity)
+    for each in opened.versions:
+        typer.echo(f"{each.id}  {each.state.value:<9}  made {each.created:%Y-%m-%d}")
+    if opened.domain is not None:
+        typer.echo(f"tokens of domain {opened.domain} alone")
+    verifier = opened.signer().verifier
+    typer.echo(f"signs as {verifier.name}: {verifier.text}")
+
+
+def _open(reference: str, identity: Path | None) -> Keyset:
+    return Keyset.open(
+        reference, identity=identity, passphrase=lambda: str(typer.prompt("passphrase of the keyset", hide_input=True))
+    )
+
+
+def _tell_identity(made: CreatedKeyset) -> None:
     if made.identity is not None:
         typer.echo(f"made {made.identity}, which opens it: keep it apart from the keyset, and a copy in a safe")

@@ -3,7 +3,7 @@
 A keyset file is an age file (age-encryption.org/v1), which any age tool opens with the right identity.
 Inside is JSON: the key versions with their root secrets, and an age identity under which the site keeps
 its own working files. A handle uses keys and never shows them; every function that meets key bytes
-returns a `_Problem` instead of raising, so that no traceback can reach them.
+returns a `Problem` instead of raising, so that no traceback can reach them.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import pyrage
 
 from linkage.errors import ConfigurationError, IntegrityError, KeyUnavailableError
 from linkage.handles import SecretHandle
-from linkage.pseudonymise.token import ROOT_BYTES, derive, key_id
+from linkage.pseudonymise.age_files import Problem, decrypt, occupied, unlock, write_new
+from linkage.pseudonymise.token import ROOT_BYTES, Subkeys, check_domain, derive, key_id
 from linkage.pseudonymise.tokeniser import Pseudonymiser
+from linkage.signed import SEED_BYTES, Signer, check_name
 
 __all__ = ["CreatedKeyset", "KeyState", "KeyVersion", "Keyset"]
 
-IDENTITY_VARIABLE = "LINKAGE_IDENTITY"
-
-_FORMAT = "linkage-keyset/1"
-_AGE = b"age-encryption.org/v1\n"
-_AGE_SECRET = b"AGE-SECRET-KEY-1"
+_FORMAT, _SITE_FORMAT = "linkage-keyset/1", "linkage-site-keyset/1"
+_SUBKEYS = ("person_mac", "person_enc", "record_mac")
+HOLDER = "key-holder"
 
 
 class KeyState(StrEnum):
@@ -62,18 +62,16 @@ class CreatedKeyset:
     key_id: str
 
 
-class _Problem(NamedTuple):
-    message: str
-    hint: str
-
-
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _Material(SecretHandle):
-    """What a keyset file holds. `roots` is by id, without destroyed versions."""
+    """What a keyset file holds: roots by id, without destroyed versions; or, in a site's, the subkeys of one domain."""
 
     versions: tuple[KeyVersion, ...]
     roots: dict[str, bytes]
     storage: pyrage.x25519.Identity
+    subkeys: Subkeys | None = None
+    signing: bytes | None = None
+    holder: str = HOLDER
 
 
 class Keyset(SecretHandle):
@@ -106,18 +104,35 @@ class Keyset(SecretHandle):
                 public key, or both recipients and a passphrase are given. Nothing is left behind.
         """
         beside = None if recipients or passphrase is not None else path.with_suffix(".identity")
-        if passphrase == "" or (passphrase is not None and recipients):
-            raise ConfigurationError(
-                "a keyset is opened either by recipients or by one passphrase, which is not empty",
-                hint="give one of the two",
-            )
-        try:
-            keys = [pyrage.x25519.Recipient.from_str(each) for each in recipients]
-        except pyrage.RecipientError:
-            keys = []
-        if len(keys) != len(recipients):
-            raise ConfigurationError("a recipient is not an age public key", hint="give the line that starts with age1")
-        identifier, problem = _create_files(path, beside, keys, passphrase)
+        keys = _openers(recipients, passphrase)
+        identifier, plain = _new_material()
+        problem = _create_files(plain, path, beside, keys, passphrase)
+        if problem is not None:
+            raise ConfigurationError(problem.message, hint=problem.hint)
+        return CreatedKeyset(path, beside, identifier)
+
+    def create_for_site(
+        self, path: Path, site: str, domain: str, *, recipients: Sequence[str] = (), passphrase: str | None = None
+    ) -> CreatedKeyset:
+        """Make a site's own keyset: the subkeys of its domain and a new signing key, never the root.
+
+        Args:
+            path: The file to make; it must not exist.
+            site: The site's name, for example the ODS code of its organisation.
+            domain: Its token domain, which no other site has.
+            recipients, passphrase: As in `create`; best the site's own age public key, so that nobody else can open it.
+
+        Raises:
+            ConfigurationError: as in `create`, when a name cannot be used, and when this keyset is itself a site's.
+        """
+        if self._material.subkeys is not None:
+            raise ConfigurationError("a site's keyset cannot make others", hint="ask the key holder")
+        check_name(site)
+        check_domain(domain)
+        beside = None if recipients or passphrase is not None else path.with_suffix(".identity")
+        keys = _openers(recipients, passphrase)
+        identifier, plain = _site_material(self._material, site, domain)
+        problem = _create_files(plain, path, beside, keys, passphrase)
         if problem is not None:
             raise ConfigurationError(problem.message, hint=problem.hint)
         return CreatedKeyset(path, beside, identifier)
@@ -149,7 +164,7 @@ class Keyset(SecretHandle):
         if scheme == "age":
             path = (base or Path()) / place
             where = f"keyset {path}"
-            found = _parse(_unlock(path, identity, passphrase))
+            found = _parse(unlock(path, identity, passphrase))
         elif scheme == "env":
             where = "keyset in an environment variable"
             found = _parse(_from_environment(place))
@@ -157,7 +172,7 @@ class Keyset(SecretHandle):
             raise ConfigurationError(
                 "a keyset reference has an unknown scheme", hint='write it like "age://keys/ics.age"'
             )
-        if isinstance(found, _Problem):
+        if isinstance(found, Problem):
             raise KeyUnavailableError(f"{where}: {found.message}", hint=found.hint)
         self = object.__new__(cls)
         self._material = found
@@ -173,13 +188,31 @@ class Keyset(SecretHandle):
         """All versions, in the order of the file."""
         return self._material.versions
 
+    @property
+    def domain(self) -> str | None:
+        """The one domain that a site's keyset makes tokens of; None where it makes those of every domain."""
+        return self._material.subkeys.domain if self._material.subkeys else None
+
     def pseudonymiser(self, domain: str) -> Pseudonymiser:
         """Return what makes the tokens of a domain, under the primary version.
 
         Raises:
-            ConfigurationError: when the domain's name cannot be used.
+            ConfigurationError: when the domain's name cannot be used, or a site's keyset is for another one.
         """
-        return Pseudonymiser._from_subkeys(derive(self._material.roots[self.key_id], domain), self.key_id)
+        return Pseudonymiser._from_subkeys(self._usable_subkeys(domain)[0], self.key_id)
+
+    def signer(self) -> Signer:
+        """Return what signs for the keyset's holder: a site under its name, or the key holder.
+
+        Raises:
+            KeyUnavailableError: when the keyset was made before keysets could sign.
+        """
+        if self._material.signing is None:
+            raise KeyUnavailableError(
+                "the keyset has no signing key: it was made before keysets had one",
+                hint="make a new keyset; tokens of the old one are others",
+            )
+        return Signer(self._material.holder, self._material.signing)
 
     def seal(self, data: bytes) -> bytes:
         """Encrypt a working file of this site as an age file that `unseal` of the same keyset opens."""
@@ -191,7 +224,7 @@ class Keyset(SecretHandle):
         Raises:
             IntegrityError: when the data was changed, cut short, or sealed under another keyset.
         """
-        opened = _decrypt(data, [self._material.storage])
+        opened = decrypt(data, [self._material.storage])
         if opened is None:
             raise IntegrityError(
                 "sealed data does not open under this keyset",
@@ -199,168 +232,121 @@ class Keyset(SecretHandle):
             )
         return opened
 
-    def _usable_roots(self) -> list[bytes]:
-        """Return the root secrets in use, the primary first."""
+    def _usable_subkeys(self, domain: str) -> list[Subkeys]:
+        """Return a domain's keys under every version in use, the primary first."""
+        own = self._material.subkeys
+        if own is not None:
+            if own.domain != domain:
+                raise ConfigurationError(
+                    f"the keyset of site {self._material.holder} makes tokens of domain {own.domain} alone",
+                    hint="set that domain under [keys], or ask the key holder for a keyset of another one",
+                )
+            return [own]
         states = (KeyState.PRIMARY, KeyState.ACTIVE)
         used = [each.id for state in states for each in self.versions if each.state is state]
-        return [self._material.roots[identifier] for identifier in used]
+        return [derive(self._material.roots[identifier], domain) for identifier in used]
 
 
-def _create_files(
-    path: Path, beside: Path | None, keys: list[pyrage.x25519.Recipient], passphrase: str | None
-) -> tuple[str, _Problem | None]:
+def _new_material() -> tuple[str, bytes]:
+    """A new keyset's key id and JSON."""
     root = secrets.token_bytes(ROOT_BYTES)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     entry = {"id": key_id(root), "created": created, "state": KeyState.PRIMARY.value}
     entry["root"] = base64.b64encode(root).decode()
-    storage = str(pyrage.x25519.Identity.generate())
-    plain = json.dumps({"format": _FORMAT, "versions": [entry], "storage_identity": storage}).encode()
+    return entry["id"], json.dumps({"format": _FORMAT, "versions": [entry], **_own_secrets()}).encode()
+
+
+def _site_material(material: _Material, site: str, domain: str) -> tuple[str, bytes]:
+    """A site keyset's key id and JSON: the primary version's subkeys of one domain, and never a root."""
+    primary = next(each for each in material.versions if each.state is KeyState.PRIMARY)
+    keys = derive(material.roots[primary.id], domain)
+    version = {"id": primary.id, "created": primary.created.isoformat(), "state": KeyState.PRIMARY.value}
+    subkeys = {name: base64.b64encode(getattr(keys, name)).decode() for name in _SUBKEYS}
+    document = {"format": _SITE_FORMAT, "site": site, "domain": domain, "versions": [version], "subkeys": subkeys}
+    return primary.id, json.dumps({**document, **_own_secrets()}).encode()
+
+
+def _own_secrets() -> dict[str, str]:
+    """What every keyset has for itself: where its working files are sealed to, and what it signs with."""
+    signing = base64.b64encode(secrets.token_bytes(SEED_BYTES)).decode()
+    return {"storage_identity": str(pyrage.x25519.Identity.generate()), "signing": signing}
+
+
+def _openers(recipients: Sequence[str], passphrase: str | None) -> list[pyrage.x25519.Recipient]:
+    """The age public keys that will open a new keyset.
+
+    Raises:
+        ConfigurationError: when one is none, or both recipients and a passphrase are given.
+    """
+    if passphrase == "" or (passphrase is not None and recipients):
+        raise ConfigurationError(
+            "a keyset is opened either by recipients or by one passphrase, which is not empty",
+            hint="give one of the two",
+        )
+    try:
+        return [pyrage.x25519.Recipient.from_str(each) for each in recipients]
+    except pyrage.RecipientError:
+        raise ConfigurationError(
+            "a recipient is not an age public key", hint="give the line that starts with age1"
+        ) from None
+
+
+def _create_files(
+    plain: bytes, path: Path, beside: Path | None, keys: list[pyrage.x25519.Recipient], passphrase: str | None
+) -> Problem | None:
     opener = pyrage.x25519.Identity.generate()
     if passphrase is not None:
         sealed = pyrage.passphrase.encrypt(plain, passphrase)
     else:
         sealed = pyrage.encrypt(plain, keys or [opener.to_public()])
-    problem = _occupied(path) if path.exists() or path == beside else None
+    problem = occupied(path) if path.exists() or path == beside else None
     if problem is None and beside is not None:
-        problem = _write_new(beside, f"# opens {path.name}\n{opener}\n".encode())
+        problem = write_new(beside, f"# opens {path.name}\n{opener}\n".encode())
     if problem is None:
-        problem = _write_new(path, sealed)
+        problem = write_new(path, sealed)
         if problem is not None and beside is not None:
             beside.unlink()
-    return entry["id"], problem
+    return problem
 
 
-def _write_new(path: Path, content: bytes) -> _Problem | None:
-    """Write a file that appears whole or not at all, is on the disk on return, and replaces nothing."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _publish(aside, path)
-    except FileExistsError:
-        return _occupied(path)
-    except OSError as error:
-        hint = "check that the folder exists and is yours"
-        return _Problem(f"{path} cannot be written: {error.strerror}", hint)
-    finally:
-        aside.unlink(missing_ok=True)
-    return None
-
-
-def _publish(aside: Path, path: Path) -> None:
-    try:
-        os.link(aside, path)
-    except FileExistsError:
-        raise
-    except OSError:
-        # No hard links on this file system (a memory stick): claim the name first, then replace the claim.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        try:
-            aside.replace(path)
-        except OSError:
-            path.unlink()
-            raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _occupied(path: Path) -> _Problem:
-    return _Problem(f"{path} is taken", "a keyset is never overwritten: choose another name")
-
-
-def _from_environment(name: str) -> bytes | _Problem:
+def _from_environment(name: str) -> bytes | Problem:
     try:
         return base64.b64decode(os.environ[name], validate=True)
     except (KeyError, ValueError):
         hint = "set it to the keyset's JSON in base64; for tests only"
-        return _Problem("it is not set, or not base64", hint)
+        return Problem("it is not set, or not base64", hint)
 
 
-def _unlock(path: Path, identity: Path | None, passphrase: Callable[[], str] | None) -> bytes | _Problem:
-    """Return the JSON inside an age file."""
-    try:
-        sealed = path.read_bytes()
-    except OSError as error:
-        return _Problem(f"cannot be read: {error.strerror}", "check the reference and the file's owner")
-    if not sealed.startswith(_AGE):
-        return _Problem("is not an age file", "check the reference; create one with `linkage keys create`")
-    if sealed.startswith(_AGE + b"-> scrypt "):
-        return _unlock_by_passphrase(sealed, passphrase)
-    variable = os.environ.get(IDENTITY_VARIABLE)
-    chosen = identity or (Path(variable) if variable else path.with_suffix(".identity"))
-    identities = _identities(chosen)
-    if isinstance(identities, _Problem):
-        return identities
-    opened = _decrypt(sealed, identities)
-    if opened is None:
-        hint = "it is another keyset's identity, or the file was changed"
-        return _Problem(f"does not open with {chosen}", hint)
-    return opened
-
-
-def _unlock_by_passphrase(sealed: bytes, passphrase: Callable[[], str] | None) -> bytes | _Problem:
-    if passphrase is None:
-        return _Problem("needs a passphrase", "run where one can be typed, or use an identity")
-    try:
-        return bytes(pyrage.passphrase.decrypt(sealed, passphrase()))
-    except pyrage.DecryptError:
-        return _Problem("does not open", "wrong passphrase, or the file was changed")
-
-
-def _identities(path: Path) -> list[pyrage.x25519.Identity] | _Problem:
-    """Return the age identities in a file that only its owner can read."""
-    try:
-        with path.open("rb") as file:
-            shared = os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077
-            lines = [] if shared else file.read().splitlines()
-    except OSError as error:
-        hint = f"name the identity's file, or set {IDENTITY_VARIABLE} to its path"
-        return _Problem(f"its identity {path} cannot be read: {error.strerror}", hint)
-    if shared:
-        return _Problem(f"its identity {path} can be read by others", f"run: chmod 600 {path}")
-    try:
-        texts = [line.decode("ascii") for line in lines if line.startswith(_AGE_SECRET)]
-        found = [pyrage.x25519.Identity.from_str(text) for text in texts]
-    except (pyrage.IdentityError, ValueError):
-        found = []
-    hint = "its line starts with AGE-SECRET-KEY-1"
-    return found or _Problem(f"{path} holds no age identity that can be read", hint)
-
-
-def _decrypt(sealed: bytes, identities: list[pyrage.x25519.Identity]) -> bytes | None:
-    try:
-        return bytes(pyrage.decrypt(sealed, identities))
-    except pyrage.DecryptError:
-        return None
-
-
-def _parse(plain: bytes | _Problem) -> _Material | _Problem:
+def _parse(plain: bytes | Problem) -> _Material | Problem:
     """Return what the JSON holds once all of it has been checked."""
-    if isinstance(plain, _Problem):
+    if isinstance(plain, Problem):
         return plain
     try:
         document = json.loads(plain)
-        if document["format"] != _FORMAT:
-            return _Problem("has a format that this version does not know", "upgrade linkage")
+        if document["format"] not in (_FORMAT, _SITE_FORMAT):
+            return Problem("has a format that this version does not know", "upgrade linkage")
         entries = [(_version(each), each.get("root")) for each in document["versions"]]
         kept = [(each, root) for each, root in entries if each.state is not KeyState.DESTROYED]
-        roots = {each.id: base64.b64decode(root, validate=True) for each, root in kept}
         storage = pyrage.x25519.Identity.from_str(document["storage_identity"])
+        signing = base64.b64decode(document["signing"], validate=True) if "signing" in document else None
+        if document["format"] == _SITE_FORMAT:
+            parts = [base64.b64decode(document["subkeys"][name], validate=True) for name in _SUBKEYS]
+            own, [(version, _)], site = Subkeys(document["domain"], *parts), entries, document["site"]
+            if not isinstance(own.domain, str) or not isinstance(site, str):
+                raise TypeError
+            if version.state is not KeyState.PRIMARY:
+                return Problem("holds a key that is not in use", "ask the key holder for a new one")
+            return _Material((version,), {}, storage, own, signing, site)
+        roots = {each.id: base64.b64decode(root, validate=True) for each, root in kept}
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError, pyrage.IdentityError):
-        return _Problem("holds no keyset", "restore it from a backup")
+        return Problem("holds no keyset", "restore it from a backup")
     versions = tuple(each for each, _ in entries)
     if any(len(root) != ROOT_BYTES or key_id(root) != identifier for identifier, root in roots.items()):
-        return _Problem("holds a root secret that does not fit its id", "restore it from a backup")
+        return Problem("holds a root secret that does not fit its id", "restore it from a backup")
     primary = [each for each in versions if each.state is KeyState.PRIMARY]
     if len(primary) != 1 or len({each.id for each in versions}) != len(versions):
-        return _Problem("does not have one primary version and each id once", "restore it from a backup")
-    return _Material(versions, roots, storage)
+        return Problem("does not have one primary version and each id once", "restore it from a backup")
+    return _Material(versions, roots, storage, signing=signing)
 
 
 def _version(entry: dict[str, str]) -> KeyVersion:

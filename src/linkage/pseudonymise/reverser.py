@@ -17,7 +17,7 @@ from linkage.errors import ConfigurationError
 from linkage.handles import SecretHandle
 from linkage.pseudonymise import kernel
 from linkage.pseudonymise.keyset import Keyset
-from linkage.pseudonymise.token import TOKEN_BYTES, Subkeys, TokenRefused, derive, reverse_person
+from linkage.pseudonymise.token import TOKEN_BYTES, Subkeys, TokenRefused, reverse_person
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class KeyHolderKeyset(Keyset):
         Raises:
             ConfigurationError: when the domain's name cannot be used.
         """
-        return Reverser._from_subkeys([derive(root, domain) for root in self._usable_roots()])
+        return Reverser._from_subkeys(self._usable_subkeys(domain))
 
 
 class Reverser(SecretHandle):

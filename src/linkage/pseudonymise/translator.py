@@ -20,7 +20,6 @@ from linkage.pseudonymise.token import (
     TOKEN_BYTES,
     Subkeys,
     TokenRefused,
-    derive,
     person_token,
     reverse_person,
     translate_record,
@@ -53,8 +52,7 @@ class Translator(SecretHandle):
         Raises:
             ConfigurationError: A domain's name cannot be used.
         """
-        roots = keyset._usable_roots()
-        return cls._from_subkeys([derive(root, source) for root in roots], derive(roots[0], target))
+        return cls._from_subkeys(keyset._usable_subkeys(source), keyset._usable_subkeys(target)[0])
 
     @classmethod
     def _from_subkeys(cls, sources: Sequence[Subkeys], target: Subkeys) -> Self:

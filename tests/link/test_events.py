@@ -117,7 +117,7 @@ def test_a_row_becomes_an_event(connection: duckdb.DuckDBPyConnection, tmp_path:
         "site": "RXX",
         "price": 9.5,
     }
-    assert make_events(connection, ready(connection, tmp_path, [stay | {"age": 40}])) == 1
+    assert make_events(connection, ready(connection, tmp_path, [stay | {"age": 40}])).rows == 1
     start, end = datetime(2026, 5, 9, 14, 30), datetime(2026, 6, 1)
     expected = (token(1), "ward", "stay", start, end, "RXX", None, 40, None, None, 9.5, token(5))
     assert connection.execute("SELECT * FROM event").fetchall() == [expected]
@@ -155,7 +155,7 @@ def test_code_columns_keep_their_place(connection: duckdb.DuckDBPyConnection, tm
         {"token": 2, "stay": 2, "admitted": MAY, "code_two": "J45"},
         {"token": 3, "stay": 3, "admitted": MAY},
     ]
-    assert make_event_codes(connection, ready(connection, tmp_path, stays)) == 4
+    assert make_event_codes(connection, ready(connection, tmp_path, stays)).rows == 4
     found = connection.execute("SELECT record, position, meaning, system, code, month, feed FROM event_code").fetchall()
     month = (date(2026, 5, 1), "ward")
     assert found == [
@@ -188,4 +188,4 @@ def test_tables_of_codes_find_their_month_and_orphans_stay(
 
 
 def test_without_tables_there_are_empty_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    assert (make_events(connection, []), make_event_codes(connection, [])) == (0, 0)
+    assert (make_events(connection, []).rows, make_event_codes(connection, []).rows) == (0, 0)

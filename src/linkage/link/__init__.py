@@ -6,9 +6,11 @@ All take the one connection that `connect` made.
 """
 
 from linkage.link.checks import check_no_numbers, check_tokens
+from linkage.link.codes import make_event_codes
 from linkage.link.dictionary import make_dictionary
 from linkage.link.engine import connect, during, finish
-from linkage.link.events import make_event_codes, make_events
+from linkage.link.events import make_events
+from linkage.link.increment import Increment, Kept, Made, changed_table
 from linkage.link.persons import make_persons, make_registrations
 from linkage.link.quality import (
     Coverage,
@@ -27,17 +29,22 @@ from linkage.link.settle import Settled, settle
 from linkage.link.small_numbers import suppress, total
 from linkage.link.standing import Fall, find_falls
 from linkage.link.tables import FeedTable
+from linkage.link.touched import find_touched
 
 __all__ = [
     "Coverage",
     "Fall",
     "FeedTable",
+    "Increment",
+    "Kept",
     "Load",
     "LoadRow",
+    "Made",
     "MonthRows",
     "RemovedRow",
     "Settled",
     "SourcesPersons",
+    "changed_table",
     "check_no_numbers",
     "check_tokens",
     "connect",
@@ -45,6 +52,7 @@ __all__ = [
     "count_sources",
     "during",
     "find_falls",
+    "find_touched",
     "finish",
     "make_coverage",
     "make_dictionary",

@@ -13,10 +13,11 @@ import duckdb
 
 from linkage.link.engine import name, run, text
 from linkage.link.events import moment
+from linkage.link.increment import Source, published
 from linkage.link.settle import attributes_table
 from linkage.link.tables import FeedTable, minimised
 
-__all__ = ["ATTRIBUTES", "Attribute", "choose", "present"]
+__all__ = ["ATTRIBUTES", "Attribute", "choose", "newest", "present", "telling_date"]
 
 # Person stated gender and the letters of GP systems. Not known and not specified are not a sex.
 _SEX = (
@@ -67,14 +68,36 @@ def present(attribute: Attribute, tables: Sequence[FeedTable]) -> tuple[str, ...
     return tuple(column for column, _ in attribute.columns if column in had)
 
 
-def choose(connection: duckdb.DuckDBPyConnection, attribute: Attribute, tables: Sequence[FeedTable]) -> str:
+def telling_date(table: FeedTable) -> str | None:
+    """The date on which a row that tells an attribute was true, as SQL; None where there is none, or nothing is told."""
+    if not any(_told(table, attribute) for attribute in ATTRIBUTES):
+        return None
+    contract = table.table
+    dated = contract.event.start if contract.event else contract.month
+    if dated and (contract.event or table.field(dated)):
+        return moment(table, dated)
+    started = contract.registration.start if contract.registration else None
+    return moment(table, started) if table.field(started) else None
+
+
+def newest(table: FeedTable) -> str:
+    """The newest delivery of a table as SQL: a date after it is a mistake, and is not believed."""
+    return f"TIMESTAMP '{table.delivered:%Y-%m-%d %H:%M:%S}'" if table.delivered else "TIMESTAMP '1900-01-01'"
+
+
+def choose(
+    connection: duckdb.DuckDBPyConnection,
+    attribute: Attribute,
+    tables: Sequence[FeedTable],
+    source: Source = published,
+) -> str:
     """Create a temporary table with the believed value for each token, and return its name.
 
     It has `token` and the attribute's columns, one row for each token about which any source says something.
     """
     step = f"choosing the {attribute.name} of persons"
     result = f"_person_{attribute.name}"
-    candidates = [_candidates(table, attribute) for table in tables if _told(table, attribute)]
+    candidates = [_candidates(table, attribute, source) for table in tables if _told(table, attribute)]
     if not candidates:
         typed = ", ".join(f"{name(column)} {type}" for column, type in attribute.columns)
         run(connection, f"CREATE OR REPLACE TEMP TABLE {result} (token UUID, {typed})", step)
@@ -101,18 +124,18 @@ def _told(table: FeedTable, attribute: Attribute) -> dict[str, str]:
     return {}
 
 
-def _candidates(table: FeedTable, attribute: Attribute) -> str:
+def _candidates(table: FeedTable, attribute: Attribute, source: Source) -> str:
     """One row for each token and value of a table, as a struct that sorts by belief."""
     values = _values(table, attribute)
     first = next(values[column] for column, _ in attribute.columns if column in _told(table, attribute))
     listed = ", ".join(text(value) for value in attribute.unstated)
     stated = f"{first} NOT IN ({listed})" if listed else "TRUE"
-    source, at, order = _when(table)
+    rows, at, order = _when(table, source)
     columns = ", ".join(f"{value} AS {name('v_' + column)}" for column, value in values.items())
     # Grouping first leaves a few rows for each person, however many events told the same.
     inner = (
         f"SELECT token, {stated} AS stated, max({{'at': {at}, {order}}}) AS latest, {columns}"
-        f" FROM {source} WHERE token IS NOT NULL AND {first} IS NOT NULL GROUP BY ALL"
+        f" FROM {rows} WHERE token IS NOT NULL AND {first} IS NOT NULL GROUP BY ALL"
     )
     names = ", ".join(f"'{column}': {name('v_' + column)}" for column in values)
     return (
@@ -131,28 +154,21 @@ def _values(table: FeedTable, attribute: Attribute) -> dict[str, str]:
     return {column: attribute.value.format(value=value) for column, value in cast.items()}
 
 
-def _when(table: FeedTable) -> tuple[str, str, str]:
-    """The table to read, the date on which a row was true, and what breaks ties, as SQL.
+def _when(table: FeedTable, source: Source) -> tuple[str, str, str]:
+    """The rows to read, the date on which each was true, and what breaks ties, as SQL.
 
-    The date is that of the event, else that on which a registration began, else that of the delivery. A date after
-    the delivery is a mistake and never wins.
+    The date is that of the event, else that of the month, else that on which a registration began, else that of the
+    delivery. A date after the delivery is a mistake and never wins.
     """
-    contract = table.table
+    date = telling_date(table)
+    at = "CAST(_delivered AS DATE)"
+    if date is not None:
+        at = f"CASE WHEN {date} <= {newest(table)} THEN CAST({date} AS DATE) ELSE DATE '1900-01-01' END"
     # The settled table's month column, or the event's start, says when; a register has only its order of delivery.
-    dated = contract.event.start if contract.event else contract.month
-    newest = f"TIMESTAMP '{table.delivered:%Y-%m-%d %H:%M:%S}'" if table.delivered else "TIMESTAMP '1900-01-01'"
-    untied = "'delivered': TIMESTAMP '1900-01-01', 'file': 0, 'row': CAST(0 AS BIGINT)"
-    if dated and (contract.event or table.field(dated)):
-        return name(table.name), _believable(moment(table, dated), newest), untied
+    if table.table.event or (table.table.month and table.field(table.table.month)):
+        return source(table, None), at, "'delivered': TIMESTAMP '1900-01-01', 'file': 0, 'row': CAST(0 AS BIGINT)"
     order = "'delivered': _delivered, 'file': _file, 'row': _row"
-    source = "temp." + name(attributes_table(table.name))
-    if contract.registration and table.field(contract.registration.start):
-        return source, _believable(moment(table, contract.registration.start), newest), order
-    return source, "CAST(_delivered AS DATE)", order
-
-
-def _believable(start: str, newest: str) -> str:
-    return f"CASE WHEN {start} <= {newest} THEN CAST({start} AS DATE) ELSE DATE '1900-01-01' END"
+    return "temp." + name(attributes_table(table.name)), at, order
 
 
 def _rank(table: FeedTable) -> int:

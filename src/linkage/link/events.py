@@ -1,8 +1,8 @@
-"""One long table of what happened to whom, when and where, and one of the codes that say what it was.
+"""One long table of what happened to whom, when and where.
 
-Each feed table whose contract has an `event` gives one row of `event` for each of its rows; code columns and tables
-of codes give rows of `event_code`. Both are sorted by feed, month, token, so that a query for one person, one month
-or one feed reads little, and a join on tokens is a merge of what is already near.
+Each feed table whose contract has an `event` gives one row of `event` for each of its rows; `codes` makes the table of
+what it was. Both are sorted by feed, month, token, so that a query for one person, one month or one feed reads little,
+and a join on tokens is a merge of what is already near.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from itertools import groupby
 
 import duckdb
 
-from linkage.contract import ChildCodes, Codes, Event
+from linkage.contract import Event
 from linkage.link.engine import name, run, text
+from linkage.link.increment import Increment, Kept, Made, Source, changed_table, in_months, published, read, table_made
 from linkage.link.tables import FeedTable
 
-__all__ = ["make_event_codes", "make_events", "moment"]
+__all__ = ["by_feed", "create", "make_events", "moment", "month_of", "ordered"]
 
 EVENT = (
     ("token", "UUID"),
@@ -32,60 +33,40 @@ EVENT = (
     ("cost", "DOUBLE"),
     ("record", "UUID"),
 )
-EVENT_CODE = (
-    ("token", "UUID"),
-    ("feed", "VARCHAR"),
-    ("month", "DATE"),
-    ("record", "UUID"),
-    ("position", "INTEGER"),
-    ("meaning", "VARCHAR"),
-    ("system", "VARCHAR"),
-    ("code", "VARCHAR"),
-)
 
 
-def make_events(connection: duckdb.DuckDBPyConnection, tables: Iterable[FeedTable]) -> int:
-    """Create `event` from the settled tables and return its rows.
+def make_events(
+    connection: duckdb.DuckDBPyConnection, tables: Iterable[FeedTable], increment: Increment | None = None
+) -> Made:
+    """Make the rows of `event` from the settled tables: all of them, or those of the months that a change reaches.
 
-    A date without a time is midnight at its start, also for `end`: the source did not say when.
+    A date without a time is midnight at its start, also for `end`: the source did not say when. In an increment the
+    whole table can be read as the temporary view `event` until the connection is closed.
 
     Raises:
         IntegrityError: A settled table is missing.
         TemporaryError: Memory or disk ran out.
     """
-    _create(connection, "event", EVENT)
-    order = _ordered("date_trunc('month', start)", "token", "kind", "record")
-    for feed, members in _by_feed(tables):
-        rows = " UNION ALL ".join(_event(each, each.table.event) for each in members if each.table.event)
-        if rows:
-            # Where a record is not its table's key, ties are broken by all the rest, so that the order stays one.
-            rest = "" if _records_are_keys(members) else ", " + _ordered(*(name(each) for each, _ in EVENT[3:-1]))
-            inserted = f"INSERT INTO event SELECT * FROM ({rows}) ORDER BY {order}{rest}"
-            run(connection, inserted, f"adding events of {feed}")
-    return _count(connection, "event")
-
-
-def make_event_codes(connection: duckdb.DuckDBPyConnection, tables: Iterable[FeedTable]) -> int:
-    """Create `event_code` from code columns and tables of codes, and return its rows.
-
-    `month` is the month of the event's start; null for a code whose event is not there. `position` is the code
-    column's place in its contract, from 1, or the position column of a table of codes; columns without a code
-    give no row.
-
-    Raises:
-        IntegrityError: A settled table is missing.
-        TemporaryError: Memory or disk ran out.
-    """
-    _create(connection, "event_code", EVENT_CODE)
-    order = _ordered("month", "token", "record", "meaning", "system", "position", "code")
-    for feed, members in _by_feed(tables):
-        parts = [rows for member in members for rows in _codes_of(member, members)]
-        if parts:
-            rows = " UNION ALL ".join(parts)
-            run(
-                connection, f"INSERT INTO event_code SELECT * FROM ({rows}) ORDER BY {order}", f"adding codes of {feed}"
-            )
-    return _count(connection, "event_code")
+    if increment is None:
+        create(connection, "event", EVENT)
+        for feed, members in by_feed(tables):
+            _insert(connection, "event", feed, members, published)
+        return table_made(connection, "event")
+    create(connection, "temp._rebuilt_event", EVENT)
+    linked: list[Kept] = []
+    for feed, members in by_feed(tables):
+        files = [file for file in increment.files["event"] if file.feed == feed]
+        if not increment.follows(feed, members, [member for member in members if member.table.event]):
+            _insert(connection, "temp._rebuilt_event", feed, members, published)
+            continue
+        months = _reached(connection, members)
+        linked += [file for file in files if file.month not in months]
+        if months:
+            _insert(connection, "temp._rebuilt_event", feed, members, _of(months))
+    whole = f"SELECT * FROM temp._rebuilt_event UNION ALL {read(linked, EVENT)}"
+    run(connection, f"CREATE OR REPLACE TEMP VIEW event AS {whole}", "adding events")
+    made = table_made(connection, "temp._rebuilt_event")
+    return Made(made.relation, made.rows + sum(file.rows for file in linked), tuple(linked))
 
 
 def moment(table: FeedTable, date: str | None, time: str | None = None) -> str:
@@ -99,7 +80,64 @@ def moment(table: FeedTable, date: str | None, time: str | None = None) -> str:
     return f"({name(field.name)} + coalesce({name(clock.name)}, TIME '00:00:00'))"
 
 
-def _event(table: FeedTable, event: Event) -> str:
+def month_of(moment: str) -> str:
+    """The month of a timestamp in SQL, written 2026-04 as the names of partitions are."""
+    return f"strftime({moment}, '%Y-%m')"
+
+
+def ordered(*parts: str) -> str:
+    """A list for ORDER BY, what is not known first."""
+    return ", ".join(f"{part} NULLS FIRST" for part in parts)
+
+
+def by_feed(tables: Iterable[FeedTable]) -> list[tuple[str, list[FeedTable]]]:
+    """The tables of each feed, in one order."""
+    listed = sorted(tables, key=lambda table: (table.feed.name, table.name))
+    return [(feed, list(members)) for feed, members in groupby(listed, key=lambda table: table.feed.name)]
+
+
+def create(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[tuple[str, str]]) -> None:
+    """Create an empty table; a temporary one where its name says so."""
+    typed = ", ".join(f"{name(column)} {type}" for column, type in columns)
+    kind = "TEMP TABLE" if table.startswith("temp.") else "TABLE"
+    run(connection, f"CREATE {kind} {table.removeprefix('temp.')} ({typed})", f"creating {table}")
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, target: str, feed: str, members: Sequence[FeedTable], source: Source
+) -> None:
+    rows = " UNION ALL ".join(_event(each, each.table.event, source) for each in members if each.table.event)
+    if rows:
+        # Where a record is not its table's key, ties are broken by all the rest, so that the order stays one.
+        rest = "" if _records_are_keys(members) else ", " + ordered(*(name(each) for each, _ in EVENT[3:-1]))
+        order = ordered("date_trunc('month', start)", "token", "kind", "record") + rest
+        run(connection, f"INSERT INTO {target} SELECT * FROM ({rows}) ORDER BY {order}", f"adding events of {feed}")
+
+
+def _reached(connection: duckdb.DuckDBPyConnection, members: Sequence[FeedTable]) -> set[str | None]:
+    """The months of events that came or went."""
+    months = " UNION ".join(
+        f"SELECT {month_of(moment(each, each.table.event.start, each.table.event.start_time))}"
+        f" FROM {changed_table(each.name)}"
+        for each in members
+        if each.table.event
+    )
+    return {month for (month,) in run(connection, months, "finding months that changed")} if months else set()
+
+
+def _of(months: set[str | None]) -> Source:
+    """The rows of a table whose event starts in the months. Its date alone passes over most of it unread."""
+
+    def source(table: FeedTable, column: str | None = None) -> str:
+        event, field = table.table.event, table.field(column)
+        start = moment(table, event.start, event.start_time) if event else "CAST(NULL AS TIMESTAMP)"
+        near = f"{in_months(name(field.name), months, slack=1)} AND " if field else ""
+        return f"(SELECT * FROM {name(table.name)} WHERE {near}{in_months(start, months)})"
+
+    return source
+
+
+def _event(table: FeedTable, event: Event, source: Source) -> str:
     age = next((name(field.name) for field in table.fields if field.name == "age"), "NULL")
     record = table.field(event.record)
     values = (
@@ -117,73 +155,7 @@ def _event(table: FeedTable, event: Event) -> str:
         name(record.name) if record is not None and record.type == "UUID" else "CAST(NULL AS UUID)",
     )
     listed = ", ".join(f"{value} AS {name(column)}" for value, (column, _) in zip(values, EVENT, strict=True))
-    return f"SELECT {listed} FROM {name(table.name)}"
-
-
-def _codes_of(table: FeedTable, feed_tables: Sequence[FeedTable]) -> list[str]:
-    found = []
-    if table.table.event:
-        found += _column_codes(table, table.table.event)
-    return found + [_child_codes(table, codes, feed_tables) for codes in table.table.codes]
-
-
-def _system(table: FeedTable, codes: Codes | ChildCodes) -> str:
-    """The code system, as SQL; null where the row does not say which it is."""
-    return text(codes.system) if codes.system else table.sql(codes.scheme, "VARCHAR")
-
-
-def _column_codes(table: FeedTable, event: Event) -> list[str]:
-    month = f"CAST(date_trunc('month', {moment(table, event.start)}) AS DATE)"
-    return [
-        f"SELECT token, {text(table.feed.name)} AS feed, {month} AS month, {table.sql(event.record, 'UUID')} AS record,"
-        f" CAST({position} AS INTEGER) AS position, {_meaning(codes)} AS meaning, {_system(table, codes)} AS system,"
-        f" {table.sql(column, 'VARCHAR')} AS code FROM {name(table.name)}"
-        f" WHERE {table.sql(column, 'VARCHAR')} IS NOT NULL"
-        for codes in event.codes
-        for position, column in enumerate(codes.column, start=1)
-    ]
-
-
-def _child_codes(table: FeedTable, codes: ChildCodes, feed_tables: Sequence[FeedTable]) -> str:
-    """A table of codes, with the month of the event that each belongs to; an orphan stays, without a month."""
-    months = " UNION ALL ".join(
-        _months(parent, parent.table.event)
-        for parent in feed_tables
-        if parent.table.event and _is_parent(parent, parent.table.event, table, codes)
-    )
-    record, code = table.sql(codes.record, "UUID"), table.sql(codes.code, "VARCHAR")
-    position = table.sql(codes.position, "INTEGER")
-    child = (
-        f"SELECT token, {text(table.feed.name)} AS feed, {record} AS record, {position} AS position,"
-        f" {_meaning(codes)} AS meaning, {_system(table, codes)} AS system, {code} AS code"
-        f" FROM {name(table.name)} WHERE {code} IS NOT NULL"
-    )
-    if not months:
-        return (
-            f"SELECT token, feed, CAST(NULL AS DATE) AS month, record, position, meaning, system, code FROM ({child})"
-        )
-    return (
-        "SELECT c.token, c.feed, p.month, c.record, c.position, c.meaning, c.system, c.code"
-        f" FROM ({child}) c LEFT JOIN ({months}) p ON c.record = p.record"
-    )
-
-
-def _meaning(codes: Codes | ChildCodes) -> str:
-    return text(codes.meaning) if codes.meaning else "CAST(NULL AS VARCHAR)"
-
-
-def _months(parent: FeedTable, event: Event) -> str:
-    month = f"CAST(date_trunc('month', {moment(parent, event.start)}) AS DATE)"
-    record = parent.sql(event.record, "UUID")
-    if parent.table.primary_key == (event.record,):
-        return f"SELECT {record} AS record, {month} AS month FROM {name(parent.name)}"
-    # A record that is not the key can occur twice; a code must still be counted once.
-    return f"SELECT {record} AS record, min({month}) AS month FROM {name(parent.name)} GROUP BY ALL"
-
-
-def _is_parent(parent: FeedTable, event: Event, child: FeedTable, codes: ChildCodes) -> bool:
-    ours, theirs = child.table.columns[codes.record], parent.table.columns[event.record]
-    return event.kind == codes.kind and ours.namespace == theirs.namespace
+    return f"SELECT {listed} FROM {source(table, event.start)}"
 
 
 def _records_are_keys(members: Sequence[FeedTable]) -> bool:
@@ -193,21 +165,3 @@ def _records_are_keys(members: Sequence[FeedTable]) -> bool:
         for member, event in events
     )
     return keyed and len({event.kind for _, event in events}) == len(events)
-
-
-def _by_feed(tables: Iterable[FeedTable]) -> list[tuple[str, list[FeedTable]]]:
-    ordered = sorted(tables, key=lambda table: (table.feed.name, table.name))
-    return [(feed, list(members)) for feed, members in groupby(ordered, key=lambda table: table.feed.name)]
-
-
-def _create(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[tuple[str, str]]) -> None:
-    typed = ", ".join(f"{name(column)} {type}" for column, type in columns)
-    run(connection, f"CREATE TABLE {table} ({typed})", f"creating {table}")
-
-
-def _ordered(*parts: str) -> str:
-    return ", ".join(f"{part} NULLS FIRST" for part in parts)
-
-
-def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    return int(run(connection, f"SELECT count(*) FROM {table}", f"counting {table}")[0][0])

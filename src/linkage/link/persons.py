@@ -11,9 +11,11 @@ import duckdb
 
 from linkage.link.attributes import ATTRIBUTES, choose, present
 from linkage.link.engine import name, run, text
-from linkage.link.events import moment
+from linkage.link.events import by_feed, moment
+from linkage.link.increment import Increment, Made, Source, changed_table, published, read, table_made
 from linkage.link.settle import attributes_table
 from linkage.link.tables import FeedTable
+from linkage.link.touched import newest_of, rows_of
 
 __all__ = ["make_persons", "make_registrations"]
 
@@ -21,50 +23,75 @@ __all__ = ["make_persons", "make_registrations"]
 _ALWAYS = frozenset({"birth_year", "death_month", "sex", "ethnicity", "practice", "lsoa_2021", "imd_decile"})
 
 
-def make_persons(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> int:
-    """Create `person` from the settled tables and `event`, and return its rows.
+def make_persons(
+    connection: duckdb.DuckDBPyConnection,
+    tables: Sequence[FeedTable],
+    increment: Increment | None = None,
+    touched: str | None = None,
+) -> Made:
+    """Create `person` from the settled tables and `event`.
 
     Columns: token, sources (feeds that know the person, sorted), birth_year [birth_month], death_month, sex
     (male, female, indeterminate), ethnicity, practice, [lsoa_2011] lsoa_2021, imd_decile [postcode_district], first_seen and
     last_seen (dates of event starts, none after the feed's newest delivery). Sorted by token.
 
+    Args:
+        connection: With the settled tables, and the rows of those that only their order of delivery dates.
+        tables: All settled tables.
+        increment: What is known of the last run, or None.
+        touched: The table of `touched.find_touched`: all others are as they were. None makes everybody.
+
     Raises:
         IntegrityError: A settled table, or `event`, is missing.
         TemporaryError: Memory or disk ran out.
     """
-    _sources(connection, tables)
-    _seen(connection, tables)
+    source = rows_of(touched) if touched else published
+    _sources(connection, tables, source)
+    _seen(connection, tables, touched)
     joins, columns = ["LEFT JOIN temp._seen USING (token)"], []
     for attribute in ATTRIBUTES:
-        chosen = choose(connection, attribute, tables)
+        chosen = choose(connection, attribute, tables, source)
         joins.append(f"LEFT JOIN temp.{chosen} USING (token)")
         had = present(attribute, tables)
-        columns += [f"{name(column)}" for column, _ in attribute.columns if column in had or column in _ALWAYS]
-    run(
-        connection,
-        f"CREATE TABLE person AS SELECT token, sources, {', '.join(columns)}, first_seen, last_seen"
-        f" FROM temp._sources {' '.join(joins)} ORDER BY token",
-        "creating person",
-    )
+        columns += [(column, type) for column, type in attribute.columns if column in had or column in _ALWAYS]
+    columns = [
+        ("token", "UUID"),
+        ("sources", "VARCHAR[]"),
+        *columns,
+        ("first_seen", "DATE"),
+        ("last_seen", "DATE"),
+    ]
+    persons = f"SELECT {', '.join(name(column) for column, _ in columns)} FROM temp._sources {' '.join(joins)}"
+    if increment is not None and touched:
+        persons += (
+            f" UNION ALL SELECT * FROM ({read(increment.files['person'], columns)}) ANTI JOIN {touched} USING (token)"
+        )
+    run(connection, f"CREATE TABLE person AS SELECT * FROM ({persons}) ORDER BY token", "creating person")
     made = ["_sources", "_seen", *(f"_person_{attribute.name}" for attribute in ATTRIBUTES)]
     for each in [*made, *(attributes_table(table.name) for table in tables)]:
         run(connection, f"DROP TABLE IF EXISTS temp.{name(each)}", "creating person")
-    return int(run(connection, "SELECT count(*) FROM person", "counting person")[0][0])
+    return table_made(connection, "person")
 
 
-def make_registrations(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> int:
-    """Create `registration` (token, practice, from, to) and return its rows.
+def make_registrations(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable], increment: Increment | None = None
+) -> Made:
+    """Create `registration` (token, practice, from, to), or keep the file of it where no registration came or went.
 
     Distinct rows of all tables that know registrations, without those that lack the token or the practice, sorted
     by token, from. A registration with no `to` was open at delivery.
     """
+    telling = [table for table in tables if table.table.registration]
+    if increment is not None and increment.follows(None, tables, telling) and not _changed(connection, telling):
+        files = increment.files["registration"]
+        return Made(None, sum(file.rows for file in files), files)
     run(
         connection,
         'CREATE TABLE registration (token UUID, practice VARCHAR, "from" DATE, "to" DATE)',
         "creating registration",
     )
     parts = []
-    for table in tables:
+    for table in telling:
         told = table.table.registration
         if told:
             start, end = moment(table, told.start), moment(table, told.end)
@@ -76,12 +103,17 @@ def make_registrations(connection: duckdb.DuckDBPyConnection, tables: Sequence[F
         rows = f"SELECT DISTINCT * FROM ({' UNION ALL '.join(parts)}) WHERE practice IS NOT NULL"
         order = 'token, "from" NULLS FIRST, practice, "to" NULLS FIRST'
         run(connection, f"INSERT INTO registration {rows} ORDER BY {order}", "adding registrations")
-    return int(run(connection, "SELECT count(*) FROM registration", "counting registration")[0][0])
+    return table_made(connection, "registration")
 
 
-def _sources(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> None:
+def _changed(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> bool:
+    step = "looking for registrations that changed"
+    return any(run(connection, f"SELECT 1 FROM {changed_table(table.name)} LIMIT 1", step) for table in tables)
+
+
+def _sources(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable], source: Source) -> None:
     known = " UNION ALL ".join(
-        f"SELECT DISTINCT token, {text(table.feed.name)} AS feed FROM {name(table.name)} WHERE token IS NOT NULL"
+        f"SELECT DISTINCT token, {text(table.feed.name)} AS feed FROM {source(table, None)} WHERE token IS NOT NULL"
         for table in tables
     )
     rows = f"SELECT token, list_sort(list(DISTINCT feed)) AS sources FROM ({known}) GROUP BY token"
@@ -90,18 +122,15 @@ def _sources(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable])
     run(connection, f"CREATE OR REPLACE TEMP TABLE _sources AS {rows}", "finding persons")
 
 
-def _seen(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> None:
+def _seen(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable], touched: str | None) -> None:
     """First and last event of each token. A start after the feed's newest delivery is booked or mistaken."""
-    newest: dict[str, str] = {}
-    for table in tables:
-        if table.table.event and table.delivered:
-            stamp = f"{table.delivered:%Y-%m-%d %H:%M:%S}"
-            newest[table.feed.name] = max(newest.get(table.feed.name, stamp), stamp)
-    when = " ".join(f"WHEN {text(feed)} THEN TIMESTAMP {text(stamp)}" for feed, stamp in sorted(newest.items()))
+    newest = [(feed, newest_of(members)) for feed, members in by_feed(tables)]
+    when = " ".join(f"WHEN {text(feed)} THEN {stamp}" for feed, stamp in newest if stamp)
     limit = f"CASE feed {when} END" if when else "CAST(NULL AS TIMESTAMP)"
     run(
         connection,
         "CREATE OR REPLACE TEMP TABLE _seen AS SELECT token, CAST(min(start) AS DATE) AS first_seen,"
-        f" CAST(max(start) AS DATE) AS last_seen FROM event WHERE token IS NOT NULL AND start <= {limit} GROUP BY token",
+        f" CAST(max(start) AS DATE) AS last_seen FROM event {f'SEMI JOIN {touched} USING (token)' if touched else ''}"
+        f" WHERE token IS NOT NULL AND start <= {limit} GROUP BY token",
         "finding first and last events",
     )

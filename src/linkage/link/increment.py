@@ -1,0 +1,148 @@
+"""What the last run left that this one can go on from, and what a step made of it: some rows anew, the other files as they were.
+
+An increment is exact or it is none: a step that cannot tell what a change reaches makes its table from everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import duckdb
+
+from linkage.bundle import TableParts
+from linkage.link.engine import name, run, text
+from linkage.link.tables import FeedTable
+
+__all__ = ["Increment", "Kept", "Made", "Source", "changed_table", "in_months", "published", "read", "table_made"]
+
+# The rows of a settled table that a step is to see, as a relation: all of them, or those that a change reaches.
+Source = Callable[[FeedTable, str | None], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A Parquet file of the last snapshot.
+
+    Attributes:
+        path: Where it is.
+        feed: The feed of its rows; None in tables that are not cut by feed.
+        month: Their month, written 2026-04; None without one, and in tables that are not cut by month.
+        rows: How many.
+    """
+
+    path: Path
+    feed: str | None
+    month: str | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """What an incremental run knows of the last one.
+
+    Attributes:
+        changed: Published names of the tables of which `changed_table` holds every row that came or went; a table
+            that is not among them was settled from everything.
+        before: The last bundle's tables of records, by published name.
+        files: The last snapshot's files of `event`, `event_code`, `person` and `registration`.
+    """
+
+    changed: frozenset[str]
+    before: Mapping[str, TableParts]
+    files: Mapping[str, tuple[Kept, ...]]
+
+    def follows(self, feed: str | None, tables: Sequence[FeedTable], asked: Sequence[FeedTable]) -> bool:
+        """Whether all that came and went is known.
+
+        Args:
+            feed: The feed that is asked about; None for all of them.
+            tables: All its tables in this run: where the last one had another, its rows went without a word.
+            asked: Those among them that what is made rests on.
+        """
+        names = {table.name for table in tables}
+        left = [each for each, parts in self.before.items() if each not in names and feed in (None, parts.feed)]
+        return not left and all(table.name in self.changed for table in asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A table of the snapshot: rows made in this run, and files of the last snapshot that stay as they are.
+
+    Attributes:
+        relation: Where the rows made in this run are, in the order in which they are published; None where there are none.
+        rows: How many rows the whole table has.
+        linked: The files that stay; rows of their feeds and months are not in the relation.
+    """
+
+    relation: str | None
+    rows: int
+    linked: tuple[Kept, ...] = ()
+
+
+def changed_table(published_name: str) -> str:
+    """The temporary table of rows that went and came: the columns of the table, and `_side`, `before` or `after`."""
+    return f"temp.{name('_changed_' + published_name)}"
+
+
+def published(table: FeedTable, column: str | None = None) -> str:
+    """All rows of a settled table, whatever the column."""
+    return name(table.name)
+
+
+def table_made(connection: duckdb.DuckDBPyConnection, table: str) -> Made:
+    """A table that was made from everything."""
+    return Made(table, int(run(connection, f"SELECT count(*) FROM {table}", f"counting {table}")[0][0]))
+
+
+def read(files: Sequence[Kept], columns: Sequence[tuple[str, str]]) -> str:
+    """A query for the rows of files, in the columns given with their types; what stands in the folders is told again."""
+    selected = []
+    keyed = sorted(files, key=lambda file: (file.feed or "", file.month or ""))
+    by_month = any(column == "month" for column, _ in columns)
+    for (feed, month), group in groupby(keyed, key=lambda file: (file.feed, file.month if by_month else None)):
+        told = {"feed": text(feed or ""), "month": f"DATE {text(month + '-01')}" if month else "NULL"}
+        listed = ", ".join(
+            f"CAST({told.get(column, name(column))} AS {type}) AS {name(column)}" for column, type in columns
+        )
+        paths = ", ".join(text(_plain(file.path)) for file in group)
+        selected.append(f"SELECT {listed} FROM read_parquet([{paths}], hive_partitioning = false)")
+    nothing = ", ".join(f"CAST(NULL AS {type}) AS {name(column)}" for column, type in columns)
+    return " UNION ALL ".join(selected or [f"SELECT {nothing} WHERE FALSE"])
+
+
+def in_months(column: str, months: Iterable[str | None], slack: int = 0) -> str:
+    """A condition that is true for dates in the months, as ranges, by which whole files and row groups are passed over.
+
+    Args:
+        column: SQL of a date or a timestamp.
+        months: Written 2026-04; None for no date.
+        slack: Days before each month that it is true for as well.
+    """
+    found = set(months)
+    ranges = [f"{column} IS NULL"] if None in found else []
+    numbered = sorted(_number(month) for month in found if month)
+    first = 0
+    for at in range(1, len(numbered) + 1):
+        if at == len(numbered) or numbered[at] != numbered[at - 1] + 1:
+            start, end = numbered[first], numbered[at - 1] + 1
+            ranges.append(f"({column} >= DATE {_first(start)} - {slack} AND {column} < DATE {_first(end)})")
+            first = at
+    return f"({' OR '.join(ranges) or 'FALSE'})"
+
+
+def _number(month: str) -> int:
+    year, _, of_year = month.rpartition("-")
+    return int(year) * 12 + int(of_year) - 1
+
+
+def _first(number: int) -> str:
+    return f"'{number // 12:04d}-{number % 12 + 1:02d}-01'"
+
+
+def _plain(path: Path) -> str:
+    # DuckDB expands wildcards in paths; in brackets they stand for themselves.
+    return re.sub(r"([*?\[])", r"[\1]", path.as_posix())

@@ -17,6 +17,7 @@ from linkage.link import (
     Kept,
     Made,
     connect,
+    count_months,
     find_touched,
     make_event_codes,
     make_events,
@@ -224,7 +225,11 @@ class _Linked:
         touched = find_touched(connection, tables, increment)
         made["person"] = make_persons(connection, tables, increment, touched)
         made["registration"] = make_registrations(connection, tables, increment)
-        connection.execute("DROP VIEW IF EXISTS temp.event")
+        counted = count_months(connection, made["event"])
+        assert counted == count_months(connection, Made("event", made["event"].rows))
+        for table, each in made.items():
+            found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+            assert found == (each.rows,)
         linked = [self._publish(table, each, last.folder / "snapshot", snapshot) for table, each in made.items()]
         return {place for places in linked for place in places}
 
@@ -235,7 +240,7 @@ class _Linked:
             shutil.copy(last / place, snapshot / place)
         if made.relation is not None:
             if made.relation != table:
-                self.connection.execute(f"CREATE TABLE {table} AS SELECT * FROM {made.relation}")
+                self.connection.execute(f"DROP VIEW {table}; CREATE TABLE {table} AS SELECT * FROM {made.relation}")
             export(self.connection, snapshot, table, MADE[table], {})
         assert sum(file.rows for file in _kept(snapshot, table)) == made.rows
         return [place.as_posix() for place in places]

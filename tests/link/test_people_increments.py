@@ -11,6 +11,7 @@ import pytest
 from bundles import FIRST, Row
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from increments import TABLES, Files, World, both, same
 
 MAY, JUNE, JULY = date(2026, 5, 9), date(2026, 6, 1), date(2026, 7, 31)

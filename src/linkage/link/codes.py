@@ -12,7 +12,17 @@ import duckdb
 from linkage.contract import ChildCodes, Codes, Event
 from linkage.link.engine import name, run, text
 from linkage.link.events import by_feed, create, moment, month_of, ordered
-from linkage.link.increment import Increment, Kept, Made, Source, changed_table, published, read, table_made
+from linkage.link.increment import (
+    Increment,
+    Kept,
+    Made,
+    Source,
+    changed_table,
+    published,
+    put_together,
+    read,
+    table_made,
+)
 from linkage.link.tables import FeedTable
 
 __all__ = ["make_event_codes"]
@@ -52,8 +62,9 @@ def make_event_codes(
         else:
             files = [file for file in increment.files["event_code"] if file.feed == feed]
             linked += _merge(connection, target, feed, members, files)
-    made = table_made(connection, target)
-    return Made(made.relation, made.rows + sum(file.rows for file in linked), tuple(linked))
+    if increment is None:
+        return table_made(connection, target)
+    return put_together(connection, "event_code", EVENT_CODE, target, linked)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, target: str, feed: str, rows: str) -> None:

@@ -14,7 +14,17 @@ import duckdb
 
 from linkage.contract import Event
 from linkage.link.engine import name, run, text
-from linkage.link.increment import Increment, Kept, Made, Source, changed_table, in_months, published, read, table_made
+from linkage.link.increment import (
+    Increment,
+    Kept,
+    Made,
+    Source,
+    changed_table,
+    in_months,
+    published,
+    put_together,
+    table_made,
+)
 from linkage.link.tables import FeedTable
 
 __all__ = ["by_feed", "create", "make_events", "moment", "month_of", "ordered"]
@@ -40,8 +50,7 @@ def make_events(
 ) -> Made:
     """Make the rows of `event` from the settled tables: all of them, or those of the months that a change reaches.
 
-    A date without a time is midnight at its start, also for `end`: the source did not say when. In an increment the
-    whole table can be read as the temporary view `event` until the connection is closed.
+    A date without a time is midnight at its start, also for `end`: the source did not say when.
 
     Raises:
         IntegrityError: A settled table is missing.
@@ -63,10 +72,7 @@ def make_events(
         linked += [file for file in files if file.month not in months]
         if months:
             _insert(connection, "temp._rebuilt_event", feed, members, _of(months))
-    whole = f"SELECT * FROM temp._rebuilt_event UNION ALL {read(linked, EVENT)}"
-    run(connection, f"CREATE OR REPLACE TEMP VIEW event AS {whole}", "adding events")
-    made = table_made(connection, "temp._rebuilt_event")
-    return Made(made.relation, made.rows + sum(file.rows for file in linked), tuple(linked))
+    return put_together(connection, "event", EVENT, "temp._rebuilt_event", linked)
 
 
 def moment(table: FeedTable, date: str | None, time: str | None = None) -> str:

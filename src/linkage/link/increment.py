@@ -17,7 +17,18 @@ from linkage.bundle import TableParts
 from linkage.link.engine import name, run, text
 from linkage.link.tables import FeedTable
 
-__all__ = ["Increment", "Kept", "Made", "Source", "changed_table", "in_months", "published", "read", "table_made"]
+__all__ = [
+    "Increment",
+    "Kept",
+    "Made",
+    "Source",
+    "changed_table",
+    "in_months",
+    "published",
+    "put_together",
+    "read",
+    "table_made",
+]
 
 # The rows of a settled table that a step is to see, as a relation: all of them, or those that a change reaches.
 Source = Callable[[FeedTable, str | None], str]
@@ -72,6 +83,8 @@ class Increment:
 class Made:
     """A table of the snapshot: rows made in this run, and files of the last snapshot that stay as they are.
 
+    The whole of it can be read by its name.
+
     Attributes:
         relation: Where the rows made in this run are, in the order in which they are published; None where there are none.
         rows: How many rows the whole table has.
@@ -95,7 +108,25 @@ def published(table: FeedTable, column: str | None = None) -> str:
 
 def table_made(connection: duckdb.DuckDBPyConnection, table: str) -> Made:
     """A table that was made from everything."""
-    return Made(table, int(run(connection, f"SELECT count(*) FROM {table}", f"counting {table}")[0][0]))
+    return Made(table, _count(connection, table))
+
+
+def put_together(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: Sequence[tuple[str, str]],
+    relation: str | None,
+    linked: Sequence[Kept],
+) -> Made:
+    """Make a view of the whole table, by its own name, of the rows made in this run and the files that stay."""
+    anew = [f"SELECT * FROM {relation}"] if relation else []
+    run(connection, f"CREATE VIEW {table} AS {' UNION ALL '.join([*anew, read(linked, columns)])}", f"creating {table}")
+    rows = sum(file.rows for file in linked) + (_count(connection, relation) if relation else 0)
+    return Made(relation, rows, tuple(linked))
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    return int(run(connection, f"SELECT count(*) FROM {table}", f"counting {table}")[0][0])
 
 
 def read(files: Sequence[Kept], columns: Sequence[tuple[str, str]]) -> str:

@@ -11,8 +11,8 @@ import duckdb
 
 from linkage.link.attributes import ATTRIBUTES, choose, present
 from linkage.link.engine import name, run, text
-from linkage.link.events import by_feed, moment
-from linkage.link.increment import Increment, Made, Source, changed_table, published, read, table_made
+from linkage.link.events import by_feed, create, moment
+from linkage.link.increment import Increment, Made, Source, changed_table, published, put_together, read, table_made
 from linkage.link.settle import attributes_table
 from linkage.link.tables import FeedTable
 from linkage.link.touched import newest_of, rows_of
@@ -21,6 +21,8 @@ __all__ = ["make_persons", "make_registrations"]
 
 # Always there, so that a query written for one ICS runs for another; the others only where a policy keeps them.
 _ALWAYS = frozenset({"birth_year", "death_month", "sex", "ethnicity", "practice", "lsoa_2021", "imd_decile"})
+
+REGISTRATION = (("token", "UUID"), ("practice", "VARCHAR"), ("from", "DATE"), ("to", "DATE"))
 
 
 def make_persons(
@@ -45,30 +47,20 @@ def make_persons(
         IntegrityError: A settled table, or `event`, is missing.
         TemporaryError: Memory or disk ran out.
     """
+    columns = _columns(tables)
+    if increment is not None and touched and not _rows(connection, touched):
+        return put_together(connection, "person", columns, None, increment.files["person"])
     source = rows_of(touched) if touched else published
     _sources(connection, tables, source)
     _seen(connection, tables, touched)
-    joins, columns = ["LEFT JOIN temp._seen USING (token)"], []
-    for attribute in ATTRIBUTES:
-        chosen = choose(connection, attribute, tables, source)
-        joins.append(f"LEFT JOIN temp.{chosen} USING (token)")
-        had = present(attribute, tables)
-        columns += [(column, type) for column, type in attribute.columns if column in had or column in _ALWAYS]
-    columns = [
-        ("token", "UUID"),
-        ("sources", "VARCHAR[]"),
-        *columns,
-        ("first_seen", "DATE"),
-        ("last_seen", "DATE"),
-    ]
-    persons = f"SELECT {', '.join(name(column) for column, _ in columns)} FROM temp._sources {' '.join(joins)}"
+    chosen = ["_seen", *(choose(connection, attribute, tables, source) for attribute in ATTRIBUTES)]
+    joins = " ".join(f"LEFT JOIN temp.{each} USING (token)" for each in chosen)
+    persons = f"SELECT {', '.join(name(column) for column, _ in columns)} FROM temp._sources {joins}"
     if increment is not None and touched:
-        persons += (
-            f" UNION ALL SELECT * FROM ({read(increment.files['person'], columns)}) ANTI JOIN {touched} USING (token)"
-        )
+        others = read(increment.files["person"], columns)
+        persons += f" UNION ALL SELECT * FROM ({others}) ANTI JOIN {touched} USING (token)"
     run(connection, f"CREATE TABLE person AS SELECT * FROM ({persons}) ORDER BY token", "creating person")
-    made = ["_sources", "_seen", *(f"_person_{attribute.name}" for attribute in ATTRIBUTES)]
-    for each in [*made, *(attributes_table(table.name) for table in tables)]:
+    for each in ["_sources", *chosen, *(attributes_table(table.name) for table in tables)]:
         run(connection, f"DROP TABLE IF EXISTS temp.{name(each)}", "creating person")
     return table_made(connection, "person")
 
@@ -82,14 +74,13 @@ def make_registrations(
     by token, from. A registration with no `to` was open at delivery.
     """
     telling = [table for table in tables if table.table.registration]
-    if increment is not None and increment.follows(None, tables, telling) and not _changed(connection, telling):
-        files = increment.files["registration"]
-        return Made(None, sum(file.rows for file in files), files)
-    run(
-        connection,
-        'CREATE TABLE registration (token UUID, practice VARCHAR, "from" DATE, "to" DATE)',
-        "creating registration",
-    )
+    if (
+        increment is not None
+        and increment.follows(None, tables, telling)
+        and not any(_rows(connection, changed_table(table.name)) for table in telling)
+    ):
+        return put_together(connection, "registration", REGISTRATION, None, increment.files["registration"])
+    create(connection, "registration", REGISTRATION)
     parts = []
     for table in telling:
         told = table.table.registration
@@ -106,9 +97,18 @@ def make_registrations(
     return table_made(connection, "registration")
 
 
-def _changed(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> bool:
-    step = "looking for registrations that changed"
-    return any(run(connection, f"SELECT 1 FROM {changed_table(table.name)} LIMIT 1", step) for table in tables)
+def _columns(tables: Sequence[FeedTable]) -> list[tuple[str, str]]:
+    told = [
+        (column, type)
+        for attribute in ATTRIBUTES
+        for column, type in attribute.columns
+        if column in _ALWAYS or column in present(attribute, tables)
+    ]
+    return [("token", "UUID"), ("sources", "VARCHAR[]"), *told, ("first_seen", "DATE"), ("last_seen", "DATE")]
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    return bool(run(connection, f"SELECT 1 FROM {table} LIMIT 1", "looking for what changed"))
 
 
 def _sources(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable], source: Source) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import duckdb
 
 from linkage.link.engine import run, text
+from linkage.link.increment import Made
 from linkage.link.small_numbers import suppress, total
 
 __all__ = [
@@ -140,10 +141,17 @@ def make_coverage(connection: duckdb.DuckDBPyConnection) -> tuple[Coverage, ...]
     return rows
 
 
-def count_months(connection: duckdb.DuckDBPyConnection) -> tuple[MonthRows, ...]:
-    """Rows of `event` by feed and month of their start."""
-    query = "SELECT feed, strftime(start, '%Y-%m') AS month, count(*) FROM event GROUP BY ALL ORDER BY ALL"
-    return tuple(MonthRows(*row) for row in run(connection, query, "counting events by month"))
+def count_months(connection: duckdb.DuckDBPyConnection, events: Made) -> tuple[MonthRows, ...]:
+    """Rows of `event` by feed and month of their start; files that stay have one month each, and were counted."""
+    rows = Counter[tuple[str, str | None]]()
+    for file in events.linked:
+        rows[file.feed or "", file.month] += file.rows
+    if events.relation:
+        query = f"SELECT feed, strftime(start, '%Y-%m') AS month, count(*) FROM {events.relation} GROUP BY ALL"
+        rows.update({(feed, month): count for feed, month, count in run(connection, query, "counting events by month")})
+    # Months as they are written; those without one come last.
+    ordered = sorted(rows.items(), key=lambda pair: (pair[0][0], pair[0][1] is None, pair[0][1] or ""))
+    return tuple(MonthRows(feed, month, count) for (feed, month), count in ordered)
 
 
 def count_sources(connection: duckdb.DuckDBPyConnection) -> tuple[SourcesPersons, ...]:

@@ -111,6 +111,7 @@ def account(
     made = RunManifest(
         snapshot=snapshot,
         snapshot_digest=digest(path),
+        database_digest=digest(work.snapshot / "linked.duckdb"),
         inputs=handed.inputs,
         balance=exact,
         registers=handed.registers,

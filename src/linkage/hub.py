@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
-from linkage import held
+from linkage import held, operations
 from linkage import link as linking
 from linkage.account import Handed, account
 from linkage.bundle import BundleManifest, digest
@@ -35,6 +36,8 @@ from linkage.store.lock import hold
 from linkage.store.manifest import File, PublishedTable, RunManifest
 
 __all__ = ["Handed", "Linked", "WorkFolder", "account", "link", "load_roster", "publish", "working"]
+
+ACCOUNTS = 400  # accounts of runs whose snapshots are gone, the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
         try:
             yield WorkFolder(store, name, folder, private)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                switch.remove(folder)
 
 
 def _belong_together(store: Store, private: Path) -> None:
@@ -111,11 +115,13 @@ def _belong_together(store: Store, private: Path) -> None:
 def _forget_unpublished(store: Store, private: Path) -> None:
     """What a crashed run kept for a snapshot that was never published belongs to nothing.
 
-    What the current run kept stays even where somebody removed its snapshot: the roster cannot be made again.
+    What the current run kept stays even where somebody removed its snapshot: the roster cannot be made again. The newest
+    accounts of runs whose snapshots retention has removed stay as well: they hold nobody, and say what was published.
     """
     published = {path.name for path in store.snapshots.iterdir()} | {store.current()}
+    accounts = published | set(sorted(operations.removed(private))[-ACCOUNTS:])
     for kept in [path for kind in ("roster", "runs", "reports", "held", "late") for path in private.glob(f"{kind}/*")]:
-        if kept.stem not in published:
+        if kept.stem not in (accounts if kept.parent.name == "runs" else published):
             shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
 
 
@@ -281,7 +287,9 @@ def publish(
         held.keep(configuration, work.folder / "bundle", work.private, work.run_id, rules)
     switch.check(work.snapshot, account_.snapshot.tables)
     switch.publish(work.store, work.snapshot, work.run_id)
-    kept_runs = switch.retain(work.store, configuration.store.keep, _expired(configuration, account_.snapshot.started))
+    expired = _expired(configuration, account_.snapshot.started)
+    note = partial(operations.record, work.private, "removed")
+    kept_runs = switch.retain(work.store, configuration.store.keep, expired, note)
     held.forget(work.private, work.run_id)
     for old in work.private.glob("roster/*"):
         if old.name not in kept_runs:

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from linkage import authority, binding, bundle, config, held, hub, parts, rostering, site, together
+from linkage import authority, binding, bundle, config, held, hub, parts, rollback, rostering, site, together
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
 from linkage.errors import ConfigurationError, LinkageError
@@ -269,6 +269,8 @@ def site_halves(
 def _look(begun: Begun, now: datetime, shared: dict[tuple[Path, str], Shared] | None) -> tuple[Delivery, ...]:
     configuration = begun.configuration
     delivered = tuple(site.deliveries(configuration, now, shared=shared))
+    if begun.work is not None:
+        rollback.check_taken(begun.work.private, begun.work.store.current(), delivered, begun.last)
     gate.check_names(configuration.quality, [delivery.feed for delivery in delivered])
     for delivery in delivered:
         gate.check_rows(configuration.quality, delivery.feed, delivery.extracts, rows_of(begun.last))

@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from linkage.cli import demo, feeds, keys, optouts, purposes, report, run
+from linkage.cli import demo, feeds, keys, optouts, purposes, report, rollback, run, runs
 from linkage.errors import LinkageError
 
 app = typer.Typer(
@@ -20,10 +20,12 @@ app = typer.Typer(
 run.register(app)
 demo.register(app)
 report.register(app)
+rollback.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(feeds.app, name="feeds")
 app.add_typer(optouts.app, name="optouts")
 app.add_typer(purposes.app, name="purposes")
+app.add_typer(runs.app, name="runs")
 
 
 def main() -> None:

@@ -72,6 +72,7 @@ _PARTS = {
     "claims": CLAIMS,
     "registrations": REGISTRATIONS,
 }
+FILES = tuple(f"{name}.arrow.age" for name in _PARTS)
 BY_NUMBER = ""  # the namespace of people who are known by their number
 _HOPS = 32
 

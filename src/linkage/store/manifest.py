@@ -246,6 +246,7 @@ class RunManifest(_Model):
     format: Literal["linkage-run/1"] = "linkage-run/1"
     snapshot: SnapshotManifest
     snapshot_digest: str
+    database_digest: str = ""
     inputs: tuple[Input, ...]
     balance: tuple[ExactBalance, ...]
     registers: tuple[RegisterFile, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def _full() -> TemporaryError:
 def begin(store: Store, run_id: str) -> Path:
     """Make the folder in which a run builds its snapshot, and clear what a crashed run left."""
     for left in store.path.glob(".staging-*"):
-        shutil.rmtree(left)
+        remove(left)
     staging = store.staging(run_id)
     staging.mkdir(mode=0o700)
     return staging
@@ -74,7 +74,7 @@ def publish(store: Store, built: Path, run_id: str) -> Path:
         built.rename(place)
         try:
             sync(store.snapshots)
-            _switch(store, run_id)
+            switch(store, run_id)
         except BaseException:
             # A snapshot that nobody was told of goes back to where it is cleared away with the rest of the run.
             if store.current() != run_id:
@@ -110,13 +110,14 @@ def check(built: Path, tables: Iterable[PublishedTable]) -> None:
                 raise IntegrityError(f"{table.name}: the snapshot does not hold its rows", hint=hint)
 
 
-def retain(store: Store, keep: int, before: str = "") -> list[str]:
+def retain(store: Store, keep: int, before: str = "", note: Callable[[str], object] | None = None) -> list[str]:
     """Remove the oldest snapshots beyond `keep` and all of before a moment, never the current one.
 
     Args:
         store: The store.
         keep: How many may stay.
         before: A moment written as run ids begin, for example `20261124T001530Z`; empty: any age may stay.
+        note: Told of each before it goes.
 
     Returns:
         The run ids that stay.
@@ -126,11 +127,26 @@ def retain(store: Store, keep: int, before: str = "") -> list[str]:
     older = [name for name in names if name != current]
     beyond = set(older[: max(len(older) - (keep - 1), 0)])
     for name in [name for name in older if name in beyond or name < before]:
+        if note is not None:
+            note(name)
         # Out of sight first: a crash while files go leaves no half snapshot among the whole ones.
         aside = store.staging(f"{name}.removed")
+        (store.snapshots / name).chmod(0o750)
         (store.snapshots / name).rename(aside)
-        shutil.rmtree(aside)
+        remove(aside)
     return sorted(path.name for path in store.snapshots.iterdir())
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with everything in it, although what was published may not be written into."""
+    if not folder.is_dir() or folder.is_symlink():
+        folder.unlink(missing_ok=True)
+        return
+    for path in [folder, *folder.rglob("*")]:
+        # Windows keeps files that may not be written to; elsewhere their folder decides.
+        if not path.is_symlink() and (path.is_dir() or os.name == "nt"):
+            path.chmod(0o700)
+    shutil.rmtree(folder)
 
 
 def sync(path: Path) -> None:
@@ -145,7 +161,8 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _switch(store: Store, run_id: str) -> None:
+def switch(store: Store, run_id: str) -> None:
+    """Name a complete snapshot the current one, at once for all who open the store from now on."""
     aside = store.current_file.with_suffix(".new")
     aside.write_text(run_id + "\n", encoding="ascii")
     sync(aside)

@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from linkage.cli import demo, feeds, keys, optouts, purposes, report, rollback, run, runs
+from linkage.cli import demo, federate, feeds, keys, optouts, purposes, report, rollback, run, runs
 from linkage.errors import LinkageError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ demo.register(app)
 report.register(app)
 rollback.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(federate.app, name="federate")
 app.add_typer(feeds.app, name="feeds")
 app.add_typer(optouts.app, name="optouts")
 app.add_typer(purposes.app, name="purposes")

@@ -22,10 +22,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from linkage import authority, binding, bundle, config, held, hub, parts, rollback, rostering, site, together
+from linkage import authority, binding, bundle, config, held, hub, lake, parts, rollback, rostering, site, together
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
-from linkage.errors import ConfigurationError, LinkageError
+from linkage.errors import ConfigurationError, LinkageError, TemporaryError
 from linkage.findings import Finding, findings_of, last_account, rows_of
 from linkage.optouts.policy import Policy
 from linkage.parts import Made, Work
@@ -37,6 +37,7 @@ from linkage.sources import roster as rosters
 from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import people
 from linkage.sources.roster import Roster
+from linkage.store.delta import Lake
 from linkage.store.manifest import RunManifest
 from linkage.together import Together
 
@@ -59,6 +60,7 @@ class RunReport:
         stages: How long each stage took.
         findings: What stands out in the quality of the extracts, the largest share first. Exact as well.
         warnings: What an information-governance lead should know of, for example an agreement that ends soon.
+        behind: Why the Delta tables could not follow the published snapshot; None where they did, or there are none.
     """
 
     run_id: str
@@ -70,6 +72,7 @@ class RunReport:
     stages: tuple[StageTime, ...]
     findings: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
+    behind: TemporaryError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class Begun:
     folder: Path
     work: hub.WorkFolder | None = None
     last: RunManifest | None = None
+    lake: Lake | None = None
 
 
 def run(
@@ -193,7 +197,8 @@ def _begin(
     work = stack.enter_context(hub.working(configuration, now))
     known = hub.load_roster(configuration, keyset, work)
     last = last_account(work.private, work.store.current(), configuration.quality)
-    return Begun(configuration, warnings, keyset, known, work.folder / "bundle", work, last)
+    tables = lake.of(configuration)
+    return Begun(configuration, warnings, keyset, known, work.folder / "bundle", work, last, tables)
 
 
 def _take(configuration: Configuration, taken: set[Path | str]) -> None:
@@ -203,11 +208,12 @@ def _take(configuration: Configuration, taken: set[Path | str]) -> None:
             "another purpose of this run has the same token domain, so their people could be matched",
             hint="give each purpose a domain of its own under [keys]",
         )
-    own = {configuration.at(path).resolve() for path in (configuration.store.path, configuration.private)}
+    places = (configuration.store.path, configuration.private, configuration.store.delta)
+    own = {configuration.at(path).resolve() for path in places if path is not None}
     if own & taken:
         raise ConfigurationError(
-            "another purpose of this run has the same store or the same private folder",
-            hint="give each purpose a store and a private folder of its own",
+            "another purpose of this run has the same store, private folder or folder of Delta tables",
+            hint="give each purpose a store, a private folder and Delta tables of its own",
         )
     taken |= {*own, configuration.keys.domain}
 
@@ -222,6 +228,7 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
     if publish:
         keep_roster = partial(rosters.save, handed.roster, seal=begun.keyset.seal)
         hub.publish(configuration, keep_roster, account, work, held.RowRules.of(handed.policy))
+    behind = lake.follow(begun.lake, work.store, work.private) if publish else None
     where = work.published if publish else None
     return RunReport(
         run_id=work.run_id,
@@ -233,6 +240,7 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
         stages=tuple(progress.times),
         findings=tuple(findings_of(account)),
         warnings=begun.warnings,
+        behind=behind,
     )
 
 

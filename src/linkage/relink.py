@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from linkage import authority, bundle, config, contract, handover, held, hub
+from linkage import authority, bundle, config, contract, handover, held, hub, lake
 from linkage.bundle import BundleManifest, TableParts
 from linkage.config import Configuration
 from linkage.contract import Feed
@@ -46,6 +46,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
     configuration = config.load(Path(path))
     warnings = authority.check(configuration, now.date())
     with hub.working(configuration, now) as work:
+        tables = lake.of(configuration)
         found = held.find(configuration, work.private, work.store.current())
         last = _account(work, configuration, found.run_id)
         folder = work.folder / "bundle"
@@ -70,6 +71,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         account = hub.account(configuration, handed, linked, work, now, progress, last)
         roster = work.private / "late" / found.run_id / "roster"
         hub.publish(configuration, partial(_take_roster, roster), account, work, found.rules)
+        behind = lake.follow(tables, work.store, work.private)
     return RunReport(
         run_id=work.run_id,
         snapshot=work.published,
@@ -79,6 +81,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         removed=account.removed,
         stages=tuple(progress.times),
         warnings=warnings,
+        behind=behind,
     )
 
 

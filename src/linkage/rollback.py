@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from linkage import authority, config, history, hub, operations
+from linkage import authority, config, history, hub, lake, operations
 from linkage.bundle import digest
 from linkage.config import Configuration
-from linkage.errors import InputError, IntegrityError, PolicyError
+from linkage.errors import InputError, IntegrityError, PolicyError, TemporaryError
 from linkage.history import History, Run
 from linkage.operations import Expected
 from linkage.site import Delivery
@@ -36,12 +36,14 @@ class RolledBack:
         before: The one that they saw.
         reasons: Why it needed a document; empty where it needed none.
         extracts: What the next run has to find again in the folders.
+        behind: Why the Delta tables could not follow; None where they did, or there are none.
     """
 
     run: str
     before: str
     reasons: tuple[str, ...]
     extracts: tuple[Expected, ...]
+    behind: TemporaryError | None = None
 
 
 def rollback(
@@ -68,6 +70,7 @@ def rollback(
     if not Store(configuration.at(configuration.store.path)).marker.is_file():
         raise InputError("nothing has been published", hint="run the pipeline first")
     with hub.working(configuration, now) as work:
+        tables = lake.of(configuration)
         known = history.of_purpose(configuration)
         target, before = _target(known, run, work.store.current(), again=bool(without)), work.store.current()
         if target.account is None or before is None:
@@ -88,7 +91,8 @@ def rollback(
             work.private, "rolled back", target.name, before=before, reference=reference, reasons=reasons, extracts=left
         )
         switch.switch(work.store, target.name)
-    return RolledBack(target.name, before, reasons, left)
+        behind = lake.follow(tables, work.store, work.private)
+    return RolledBack(target.name, before, reasons, left, behind)
 
 
 def _target(known: History, run: str, current: str | None, *, again: bool) -> Run:

@@ -67,7 +67,6 @@ def check(configurations: Configurations) -> None:
 
 def _tell(outcomes: Sequence[Outcome], end: Callable[[RunReport], str]) -> None:
     """Print what became of each purpose; the first error's exit code is the command's."""
-    errors = [each.error for each in outcomes if each.error is not None]
     for each in outcomes:
         if len(outcomes) > 1:
             typer.echo(f"\n{each.path}")
@@ -77,10 +76,19 @@ def _tell(outcomes: Sequence[Outcome], end: Callable[[RunReport], str]) -> None:
         elif len(outcomes) > 1 and each.error is not None:
             typer.echo("nothing was published for this purpose")
             typer.echo(f"error: {each.path}: {each.error.message}\nhint: {each.error.hint}", err=True)
+    _end(outcomes)
+
+
+def _end(outcomes: Sequence[Outcome]) -> None:
+    """End with the first error's exit code; a published snapshot whose Delta tables are behind is one to try again."""
+    errors = [each.error for each in outcomes if each.error is not None]
     if errors and len(outcomes) > 1:
         raise typer.Exit(errors[0].exit_code)
     for error in errors:
         raise error
+    for each in outcomes:
+        if each.report is not None and each.report.behind is not None:
+            raise typer.Exit(each.report.behind.exit_code)
 
 
 def asker() -> Callable[[], str] | None:
@@ -98,6 +106,8 @@ def show(report: RunReport) -> None:
     _list("rows in each table:", sorted(report.tables.items()))
     for warning in report.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    if report.behind is not None:
+        typer.echo(f"warning: {report.behind.message}\nhint: {report.behind.hint}", err=True)
     typer.echo("seconds in each stage:")
     for stage in report.stages:
         rate = f", {stage.rows / stage.seconds:,.0f} rows/s" if stage.rows else ""

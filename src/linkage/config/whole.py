@@ -35,11 +35,13 @@ class Store(Section):
         keep: How many snapshots stay.
         hold: Whether the bundle of the current snapshot is held in the private folder, so that the next run makes only what
             changed, and late opt-outs and replaced numbers reach its rows without the extracts.
+        delta: A folder of Delta tables that follow the current snapshot; none where it is left out.
     """
 
     path: Path
     keep: int = Field(default=3, ge=1)
     hold: bool = True
+    delta: Path | None = None
 
 
 class Minimise(Section):

@@ -232,6 +232,13 @@ class FileCount(_Model):
     absent: tuple[str, ...] = ()
 
 
+class DeltaVersion(_Model):
+    """The version of a Delta table that holds the snapshot's rows."""
+
+    table: str
+    version: int
+
+
 class StageSeconds(_Model):
     """How long a stage took."""
 
@@ -259,6 +266,7 @@ class RunManifest(_Model):
     changes: tuple[Change, ...] = ()
     stages: tuple[StageSeconds, ...]
     from_held: str | None = None
+    delta: tuple[DeltaVersion, ...] = ()
 
     @property
     def read(self) -> int:

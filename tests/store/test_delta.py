@@ -16,13 +16,13 @@ import pytest
 from small import ALLOWED, HEADER, NOW, OPTED_OUT, SmallIcs, row
 from typer.testing import CliRunner
 
-from linkage import hub, lake, pipeline
+from linkage import hub, pipeline
 from linkage.cli import app
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset
+from linkage.rollback import rollback
 from linkage.store import delta
-from linkage.store.layout import Store
 
 deltalake = pytest.importorskip("deltalake", reason="an extra")
 
@@ -264,14 +264,13 @@ def test_a_table_that_is_not_published_any_more_goes(ics: SmallIcs) -> None:
 
 
 def test_the_tables_follow_an_earlier_snapshot_too(ics: SmallIcs) -> None:
-    """As they do after somebody went back to it."""
-    first = ics.run()
+    """Going back to it takes them along."""
+    first = _run_on(ics, 0)
     _deliver(ics, "20261121", row(4, ALLOWED))
-    ics.run()
+    _run_on(ics, 1)
     assert _open(ics).count() == 4
-    store = Store(ics.store)
-    store.current_file.write_text(first.run_id)
-    assert lake.follow(delta.Lake(ics.folder / "delta"), store, ics.folder / "private") is None
+    done = rollback(ics.configuration, first.run_id, reference="DOC-1", now=NOW + timedelta(days=1))
+    assert done.behind is None
     assert _open(ics).count() == 3
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from linkage import rollback
-from linkage.cli.run import ConfigurationPath
+from linkage.cli.run import ConfigurationPath, end_behind
 
 
 def register(app: typer.Typer) -> None:
@@ -37,3 +37,4 @@ def back(
         + (f", and with them {count:,} that later runs took, unless they are corrected" if count else "")
     )
     typer.echo(f"to undo it: linkage rollback {configuration} {done.before}")
+    end_behind([done.behind])

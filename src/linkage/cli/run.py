@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from linkage import pipeline
+from linkage.errors import TemporaryError
 from linkage.findings import Finding
 from linkage.pipeline import Outcome, RunReport
 from linkage.pseudonymise import kernel
@@ -80,15 +81,22 @@ def _tell(outcomes: Sequence[Outcome], end: Callable[[RunReport], str]) -> None:
 
 
 def _end(outcomes: Sequence[Outcome]) -> None:
-    """End with the first error's exit code; a published snapshot whose Delta tables are behind is one to try again."""
+    """End with the first error's exit code."""
     errors = [each.error for each in outcomes if each.error is not None]
     if errors and len(outcomes) > 1:
         raise typer.Exit(errors[0].exit_code)
     for error in errors:
         raise error
-    for each in outcomes:
-        if each.report is not None and each.report.behind is not None:
-            raise typer.Exit(each.report.behind.exit_code)
+    end_behind([each.report.behind for each in outcomes if each.report is not None])
+
+
+def end_behind(behind: Sequence[TemporaryError | None]) -> None:
+    """Say where Delta tables could not follow a published snapshot, and end with the code for trying again."""
+    told = [each for each in behind if each is not None]
+    for each in told:
+        typer.echo(f"warning: {each.message}\nhint: {each.hint}", err=True)
+    for each in told:
+        raise typer.Exit(each.exit_code)
 
 
 def asker() -> Callable[[], str] | None:
@@ -106,8 +114,6 @@ def show(report: RunReport) -> None:
     _list("rows in each table:", sorted(report.tables.items()))
     for warning in report.warnings:
         typer.echo(f"warning: {warning}", err=True)
-    if report.behind is not None:
-        typer.echo(f"warning: {report.behind.message}\nhint: {report.behind.hint}", err=True)
     typer.echo("seconds in each stage:")
     for stage in report.stages:
         rate = f", {stage.rows / stage.seconds:,.0f} rows/s" if stage.rows else ""

@@ -144,7 +144,7 @@ def test_one_run_is_shown_whole(twice: Twice) -> None:
     assert "sus_op appointment: 12 read, 5 published" in text
     assert re.search(r"^ +2 number_check_digit$", text, re.MULTILINE)
     assert re.search(r"^ +2 sus_op appointment appointment_20261121\.csv, 2026-11-21, 4 days old", text, re.MULTILINE)
-    assert re.search(r"^ +1 national .*r\.dat, 2026-11-23, 2 days old$", text, re.MULTILINE)
+    assert re.search(r"^ +1 national_allowed r\.dat, 2026-11-23, 2 days old$", text, re.MULTILINE)
     assert re.search(r"^ +\d\.\d preparing, ", text, re.MULTILINE)
     found = json.loads(say("runs", "show", ics.configuration, second.run_id[-6:], "--json"))
     assert found["account"]["snapshot"]["run_id"] == second.run_id
@@ -250,7 +250,7 @@ def answer_again(ics: SmallIcs) -> None:
             deliver_more,
             "took 1 extract that may tell of opt-outs, first appointment_20261121.csv of sus_op appointment",
         ),
-        (answer_again, "used 1 file of a register that it did not know, first national"),
+        (answer_again, "used 1 file of a register that it did not know, first national_allowed"),
         (change_the_configuration, "the configuration has changed"),
     ],
 )

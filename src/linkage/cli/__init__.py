@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from linkage.cli import demo, federate, feeds, keys, optouts, purposes, report, rollback, run, runs
+from linkage.cli import demo, federate, feeds, keys, open, optouts, purposes, report, rollback, run, runs
 from linkage.errors import LinkageError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ run.register(app)
 demo.register(app)
 report.register(app)
 rollback.register(app)
+open.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(federate.app, name="federate")
 app.add_typer(feeds.app, name="feeds")

@@ -34,8 +34,8 @@ from linkage.sources.resolve import people
 from linkage.sources.roster import ENTRIES, SUPERSEDED, Roster
 from linkage.sources.select import Selection
 
-# Two of England, one of Scotland, one of the test range; `LONG` is only ever an old number.
-ANN, BOB, CAT, DAN, SCOT, TEST = 9434765919, 9876543210, 4010232137, 4000000632, 101201234, 9000000009
+# Four of England, one of Scotland, one of the test range.
+ANN, BOB, CAT, DAN, SCOT, TEST = 9434765919, 9876543210, 4010232137, 4000000632, 101201230, 9000000009
 SELECTION = Selection(earliest=date(2026, 1, 1))
 DELIVERED = datetime(2026, 11, 20, tzinfo=UTC)
 STAMP = datetime(2026, 11, 20)
@@ -227,7 +227,7 @@ def made(folder: Path, name: str, rows: list[dict[str, Any]], judged: Judged) ->
     removed = dict(reasons.iter_rows())
     read, left = len(rows), pl.read_parquet(path).height
     part = Part(
-        path="made.parquet", source="s", source_digest="", delivered=DELIVERED, read=read, kept=left, removed=removed,
+        path="made.parquet", place=0, source="s", source_digest="", delivered=DELIVERED, read=read, kept=left, removed=removed,
         digest=digest(path),
     )  # fmt: skip
     return State(path, part, lacks, counts)

@@ -27,6 +27,7 @@ LEAVES = {
     "audit",
     "signed",
     "handles",
+    "stopping",
 }
 # The four folders of the design, the leaf that describes the number, and the modules that join the site half.
 MAY_SEE_NUMBERS = (

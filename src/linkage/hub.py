@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from linkage import held, operations
+from linkage import held, operations, stopping
 from linkage import link as linking
 from linkage.account import Handed, account
 from linkage.bundle import BundleManifest, digest
@@ -94,7 +94,8 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
         folder = switch.begin(store, name)
         _forget_unpublished(store, private)
         try:
-            yield WorkFolder(store, name, folder, private)
+            with stopping.clear(folder):
+                yield WorkFolder(store, name, folder, private)
         finally:
             with suppress(OSError):
                 switch.remove(folder)

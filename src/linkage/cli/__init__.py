@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 
 import typer
 
+from linkage import stopping
 from linkage.cli import demo, federate, feeds, keys, open, optouts, purposes, report, rollback, run, runs
 from linkage.errors import LinkageError
 
@@ -33,19 +35,26 @@ app.add_typer(runs.app, name="runs")
 def main() -> None:
     """Run the command line and end with its exit code."""
     try:
-        app()
-    except LinkageError as error:
+        with stopping.watching():
+            app()
+    except BaseException as error:
+        sys.exit(_code(error))
+
+
+def _code(error: BaseException) -> int | str | None:
+    """Say what went wrong; the exit code for it. Whatever a signal made of the work, it is the signal that is told."""
+    number = stopping.received()
+    if number is not None or isinstance(error, KeyboardInterrupt):
+        number = number or int(signal.SIGINT)
+        _say(stopping.MESSAGE.format(signal=signal.Signals(number).name), stopping.HINT)
+        return 128 + number
+    if isinstance(error, SystemExit):
+        return error.code
+    if isinstance(error, LinkageError):
         _say(error.message, error.hint)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _say("stopped", "nothing was published; run the same command again")
-        sys.exit(130)
-    except Exception as error:
-        _say(
-            f"unexpected: {type(error).__name__} at {_where(error)}",
-            "report this line; it holds nothing from the data",
-        )
-        sys.exit(1)
+        return error.exit_code
+    _say(f"unexpected: {type(error).__name__} at {_where(error)}", "report this line; it holds nothing from the data")
+    return 1
 
 
 def _say(message: str, hint: str) -> None:

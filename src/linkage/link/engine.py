@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from linkage import stopping
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError, TemporaryError
 
 __all__ = ["connect", "during", "finish", "name", "run", "text"]
@@ -50,6 +51,7 @@ def connect(path: Path, temporary: Path, memory: str = "2GiB", threads: int | No
         connection = duckdb.connect(str(path), config=settings)
         # A nightly log holds results: the database would draw a bar into it on every long statement.
         connection.execute("SET enable_progress_bar = false")
+        stopping.interrupts(connection)
         return connection
     except (duckdb.ParserException, duckdb.InvalidInputException, duckdb.SyntaxException):
         raise ConfigurationError(

@@ -29,6 +29,7 @@ from linkage.store.manifest import (
     SourcesCount,
     StageSeconds,
     TableCounts,
+    TableTaken,
     check_balance,
 )
 
@@ -51,6 +52,7 @@ class Handed:
     quality: tuple[ColumnCount, ...]
     files: tuple[FileCount, ...]
     from_held: str | None = None
+    taken: tuple[TableTaken, ...] = ()
 
     @classmethod
     def of(cls, made: SiteResult) -> Handed:
@@ -63,6 +65,7 @@ class Handed:
             registers=tuple(RegisterFile.model_validate(asdict(each)) for each in _files(made)),
             quality=tuple(ColumnCount.model_validate(asdict(each)) for file in made.quality for each in file.columns),
             files=tuple(FileCount.model_validate(_without_columns(each)) for each in made.quality),
+            taken=made.taken,
         )
 
 
@@ -124,6 +127,7 @@ def account(
             StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows) for each in progress.times
         ),
         from_held=handed.from_held,
+        taken=handed.taken,
     )
     return _beside(last, made, counted)
 

@@ -26,7 +26,7 @@ from linkage.optouts.restricted import Restricted
 from linkage.optouts.type1_codes import Codes
 from linkage.optouts.type1_codes import codes as read_codes
 from linkage.reasons import Reason
-from linkage.site import Delivery, is_pseudonymised, small
+from linkage.site import Delivery, gathered, is_pseudonymised
 from linkage.sources.resolve import People
 from linkage.sources.roster import Roster
 
@@ -208,8 +208,8 @@ def sharing(
             if table.sharing:
                 flags = table.sharing.flags.items()
                 said = pl.all_horizontal(pl.col(flag).eq_missing(pl.lit(value)) for flag, value in flags)
-                shares = said & ~pl.col("_malformed")
-                rows = pl.concat([small(delivery, table, extract) for extract in delivery.extracts[name]])
+                shares, latest = said & ~pl.col("_malformed"), practices.latest(table.sharing.practice, "_delivered")
+                rows = gathered(delivery, name, f"agreements {name}", table, latest)
                 agreed[delivery.feed.name] = practices.agreements(
                     rows.select(practice=table.sharing.practice, shares=shares, delivered="_delivered")
                 )

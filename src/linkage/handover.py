@@ -42,11 +42,12 @@ class Submissions:
             return None
         return cls(table, tuple(each for each in outputs if each.field.name in rule.columns))
 
-    def listed(self, decided: pl.LazyFrame, removed: str) -> pl.LazyFrame:
+    def listed(self, decided: pl.LazyFrame, removed: str, extract: Extract, place: int) -> pl.LazyFrame:
         """The submissions in the rows of one file; `removed` is the column of reasons.
 
         Returns:
-            What leaves of the rule's columns, and `_row` (Int64, the first) and `_rows` (Int64, how many).
+            What leaves of the rule's columns, `_row` (Int64, the first) and `_rows` (Int64, how many), `_delivered` and
+            `_file`.
         """
         rule = self.table.submission
         latest = rule.latest if rule else None
@@ -58,21 +59,29 @@ class Submissions:
             .group_by(list(dict.fromkeys([*told, *filter(None, within)])))
             .agg(*highest, pl.col("_row").min().cast(pl.Int64), pl.len().cast(pl.Int64).alias("_rows"))
             .select(*(each.value.alias(each.field.name) for each in self.outputs), "_row", "_rows")
-        )
-
-    def write(
-        self, folder: Path, of: TableParts, extracts: Sequence[Extract], found: Sequence[pl.DataFrame]
-    ) -> TableParts:
-        """Write what was listed of each extract, and give the table's parts with it."""
-        if not found:
-            return of
-        frame = pl.concat(
-            each.with_columns(
+            .with_columns(
                 pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us")).alias("_delivered"),
                 pl.lit(place, pl.Int32).alias("_file"),
             )
-            for place, (extract, each) in enumerate(zip(extracts, found, strict=True))
         )
+
+    def of_part(self, bundle: Path, part: Part) -> pl.DataFrame:
+        """What was listed of the file of one part, when the bundle was made.
+
+        Raises:
+            FileNotFoundError: The bundle has no list.
+        """
+        return pl.read_parquet(self._path(bundle, part.path)).filter(pl.col("_file") == part.place)
+
+    @staticmethod
+    def _path(bundle: Path, part: str) -> Path:
+        return bundle / Path(part).parent / "submissions.parquet"
+
+    def write(self, folder: Path, of: TableParts, found: Sequence[pl.DataFrame]) -> TableParts:
+        """Write what was listed of each extract, and give the table's parts with it."""
+        if not found:
+            return of
+        frame = pl.concat(found)
         path = Path(of.feed) / of.table / "submissions.parquet"
         frame.write_parquet(folder / path, compression="zstd", compression_level=LEVEL)
         part = Part(
@@ -80,7 +89,7 @@ class Submissions:
             place=0,
             source=f"submissions of {of.table}",
             source_digest="",
-            delivered=extracts[-1].delivered,
+            delivered=of.parts[-1].delivered,
             read=frame.height,
             kept=frame.height,
             removed={},
@@ -94,6 +103,11 @@ class Submissions:
             parts=(part,),
         )
         return of.model_copy(update={"submissions": listing})
+
+
+def lines(site: Path, part: str) -> Path:
+    """Where all lines of a log of deletions are that a part has some of."""
+    return (site / part).with_suffix(".lines")
 
 
 def about_kept(folder: Path, feed: Feed, log: TableParts, tables: Mapping[str, TableParts]) -> TableParts:

@@ -2,6 +2,7 @@
 
     <private>/held/<run id>/held.json           what shaped the bundle
     <private>/held/<run id>/bundle/             the bundle of the current snapshot, tokens and no numbers
+    <private>/held/<run id>/site/               what the next run needs besides, to make only what changed (`taken`)
     <private>/late/<run id>/lists.json          what the lists are for, until when they may be used, digests
     <private>/late/<run id>/withdrawn.parquet, practices.parquet, moved.parquet
     <private>/late/<run id>/roster/             the roster with what became known since, encrypted
@@ -16,6 +17,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -23,15 +25,16 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from linkage import bundle
+from linkage import bundle, taken
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
-from linkage.errors import ConfigurationError, IntegrityError, PolicyError
+from linkage.errors import ConfigurationError, IntegrityError, LinkageError, PolicyError
 from linkage.link.withdraw import MOVED, PRACTICES, WITHDRAWN, Lists
 from linkage.store.manifest import RegisterFile
 from linkage.store.publish import sync
+from linkage.taken import Memory
 
-__all__ = ["Held", "LateLists", "RowRules", "copy", "find", "forget", "keep", "read_lists", "write_lists"]
+__all__ = ["Held", "LateLists", "RowRules", "copy", "find", "forget", "keep", "memory", "read_lists", "write_lists"]
 
 if TYPE_CHECKING:
     from linkage.optouts.policy import Policy
@@ -144,6 +147,8 @@ def keep(configuration: Configuration, made: Path, private: Path, run_id: str, r
     place.parent.mkdir(exist_ok=True, mode=0o700)
     place.mkdir(mode=0o700)
     shutil.move(made, place / "bundle")
+    if made.with_name("site").is_dir():
+        shutil.move(made.with_name("site"), place / "site")
     found = Held(
         run_id=run_id,
         shape=shape(configuration),
@@ -163,6 +168,21 @@ def forget(private: Path, run_id: str) -> None:
         shutil.rmtree(old)
 
 
+def memory(private: Path, current: str | None, unseal: Callable[[bytes], bytes]) -> Memory:
+    """What the last run took, from beside the bundle that is held of it; where it cannot be relied on, why."""
+    if current is None:
+        return Memory.nothing("there is no earlier snapshot")
+    place = private / "held" / current
+    if not place.is_dir():
+        return Memory.nothing("nothing of the last run is held")
+    try:
+        _check_closed(place)
+        found = _intact(place)
+    except LinkageError as error:
+        return Memory.nothing(error.message)
+    return taken.load(place, found.bundle_digest, unseal)
+
+
 def find(configuration: Configuration, private: Path, current: str | None) -> Held:
     """The held bundle of the current snapshot.
 
@@ -176,15 +196,19 @@ def find(configuration: Configuration, private: Path, current: str | None) -> He
         raise ConfigurationError("no bundle of the current snapshot is held", hint=hint)
     place = private / "held" / current
     _check_closed(place)
-    found = _read(Held, place / "held.json")
+    found = _intact(place)
     if found.shape != shape(configuration):
         raise ConfigurationError(
             "the flows, the minimisation or the domain changed since the bundle was made",
             hint="run over the extracts: a held bundle stays as it was made",
         )
-    manifest = place / "bundle" / "manifest.json"
+    return found
+
+
+def _intact(place: Path) -> Held:
+    found, manifest = _read(Held, place / "held.json"), place / "bundle" / "manifest.json"
     if not manifest.is_file() or digest(manifest) != found.bundle_digest:
-        raise IntegrityError(f"{current}: the held bundle was changed", hint="run over the extracts")
+        raise IntegrityError(f"{place.name}: the held bundle was changed", hint="run over the extracts")
     return found
 
 

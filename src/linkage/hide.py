@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
+from linkage import compare
 from linkage.contract import Role, Table
 from linkage.reasons import Reason
 from linkage.site import HIDDEN, Delivery, cleaned, flagged, narrow, once, reading
+from linkage.sources.inspect import Extract
+
+_SOURCE = "_source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +79,26 @@ def _marking(table: Table) -> list[str]:
 
 
 def _marked(delivery: Delivery, name: str, flags: Sequence[str], keys: tuple[str, ...]) -> pl.DataFrame:
+    """The keys that rows of a table mark; of files that the last run took, what it found."""
     part = narrow(delivery.feed.tables[name], [*keys, *flags])
+    files, memory = compare.files(delivery, name), delivery.memory
+    what = f"{delivery.feed.name} marks {name} {' '.join((*flags, *keys))}"
+    plain = not any(column.lookup for column in part.columns.values())
+    before = memory.frame(what) if memory and files.same_contract and plain else None
+    found = [pl.DataFrame(schema={_SOURCE: pl.String, **dict.fromkeys(keys, pl.String)})]
+    if before is not None:
+        found.append(before.filter(pl.col(_SOURCE).is_in([each.path for each in files.known.values()])))
 
-    def find_keys() -> pl.DataFrame:
-        found = []
-        for extract in delivery.extracts[name]:
-            with reading(extract, delivery.feed):
-                rows = cleaned(delivery, part, extract).filter(flagged(part).is_not_null())
-                found.append(rows.select(keys).collect(engine="streaming"))
-        return pl.concat(found).unique() if found else pl.DataFrame(schema=dict.fromkeys(keys, pl.String))
+    def find_keys(extract: Extract) -> pl.DataFrame:
+        with reading(extract, delivery.feed):
+            rows = cleaned(delivery, part, extract).filter(flagged(part).is_not_null())
+            return rows.select(keys).unique().collect(engine="streaming")
 
-    files = tuple(extract.path for extract in delivery.extracts[name])
-    return once(delivery.shared, find_keys, "marked", name, tuple(flags), keys, files)
+    for extract in files.extracts if before is None else files.new:
+        marked = once(delivery.shared, partial(find_keys, extract), "marked", name, tuple(flags), keys, extract.path)
+        source = extract.path.relative_to(delivery.folder).as_posix() if extract.seen and delivery.folder else ""
+        found.append(marked.select(pl.lit(source).alias(_SOURCE), *keys))
+    made = pl.concat(found)
+    if memory:
+        memory.frames[what] = made
+    return made.select(keys).unique()

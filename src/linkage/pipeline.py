@@ -15,18 +15,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from linkage import authority, binding, bundle, config, held, hub, lake, parts, rollback, rostering, site, together
+from linkage import (
+    authority,
+    binding,
+    bundle,
+    config,
+    held,
+    hub,
+    increment,
+    lake,
+    parts,
+    rollback,
+    rostering,
+    site,
+    taken,
+    together,
+)  # fmt: skip
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
 from linkage.errors import ConfigurationError, LinkageError, TemporaryError
 from linkage.findings import Finding, findings_of, last_account, rows_of
+from linkage.increment import FeedPlan
 from linkage.optouts.policy import Policy
 from linkage.parts import Made, Work
 from linkage.progress import Progress, StageTime
@@ -38,7 +55,8 @@ from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import people
 from linkage.sources.roster import Roster
 from linkage.store.delta import Lake
-from linkage.store.manifest import RunManifest
+from linkage.store.manifest import RunManifest, TableTaken
+from linkage.taken import Memory, Taken
 from linkage.together import Together
 
 __all__ = ["Outcome", "RunReport", "check", "hub_half", "prepare", "run", "run_all", "site_half", "site_halves"]
@@ -61,6 +79,7 @@ class RunReport:
         findings: What stands out in the quality of the extracts, the largest share first. Exact as well.
         warnings: What an information-governance lead should know of, for example an agreement that ends soon.
         behind: Why the Delta tables could not follow the published snapshot; None where they did, or there are none.
+        taken: What was made of the extracts of each table, and what stood of the last run.
     """
 
     run_id: str
@@ -73,6 +92,7 @@ class RunReport:
     findings: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()
     behind: TemporaryError | None = None
+    taken: tuple[TableTaken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +104,8 @@ class SiteResult:
     policy: Policy
     roster: Roster
     quality: tuple[FileQuality, ...]
+    account: Taken
+    taken: tuple[TableTaken, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +126,8 @@ class Begun:
     keyset: Keyset
     known: Roster
     folder: Path
+    site: Path
+    memory: Memory
     work: hub.WorkFolder | None = None
     last: RunManifest | None = None
     lake: Lake | None = None
@@ -115,6 +139,7 @@ def run(
     now: datetime | None = None,
     progress: Progress | None = None,
     passphrase: Callable[[], str] | None = None,
+    full: bool = False,
 ) -> RunReport:
     """Run the whole pipeline and publish a snapshot.
 
@@ -123,11 +148,12 @@ def run(
         now: The moment that the freshness of registers is judged by, UTC; the clock when not given.
         progress: Where stages are shown; standard error when not given.
         passphrase: Asks for the keyset's passphrase; called only when the keyset needs one.
+        full: Make everything anew; else the parts of the last run that still stand are taken over, with the same result.
 
     Raises:
         LinkageError: Anything that stops a run; what was published before stays as it was.
     """
-    return _only(run_all([path], now=now, progress=progress, passphrase=passphrase))
+    return _only(run_all([path], now=now, progress=progress, passphrase=passphrase, full=full))
 
 
 def check(
@@ -148,6 +174,7 @@ def run_all(
     progress: Progress | None = None,
     passphrase: Callable[[], str] | None = None,
     publish: bool = True,
+    full: bool = False,
 ) -> tuple[Outcome, ...]:
     """Run several purposes. Extracts that they have in common, by one contract, are read and cleaned once.
 
@@ -161,6 +188,7 @@ def run_all(
         progress: As in `run`.
         passphrase: As in `run`.
         publish: False does all the rest, as `check`.
+        full: As in `run`.
 
     Returns:
         What became of each, in the order given.
@@ -171,8 +199,8 @@ def run_all(
     now, progress = now or datetime.now(UTC), progress or Progress()
     purposes = Together.of(paths)
     with ExitStack() as stack:
-        taken: set[Path | str] = set()
-        begun = purposes.each(lambda path: _begin(path, now, passphrase, stack, taken))
+        places: set[Path | str] = set()
+        begun = purposes.each(lambda path: _begin(path, now, passphrase, stack, places, full=full))
         handed = site_halves(purposes, begun, now, progress)
         reports = purposes.each(
             lambda path: _finish(begun[path], handed[path], now, progress.branch(len(begun)), publish=publish)
@@ -188,17 +216,27 @@ def _only(outcomes: Sequence[Outcome]) -> RunReport:
 
 
 def _begin(
-    path: Path, now: datetime, passphrase: Callable[[], str] | None, stack: ExitStack, taken: set[Path | str]
+    path: Path,
+    now: datetime,
+    passphrase: Callable[[], str] | None,
+    stack: ExitStack,
+    places: set[Path | str],
+    *,
+    full: bool,
 ) -> Begun:
     configuration = config.load(path)
     warnings = authority.check(configuration, now.date())
-    _take(configuration, taken)
+    _take(configuration, places)
     keyset = site.open_keyset(configuration, passphrase)
     work = stack.enter_context(hub.working(configuration, now))
     known = hub.load_roster(configuration, keyset, work)
     last = last_account(work.private, work.store.current(), configuration.quality)
+    memory = held.memory(work.private, work.store.current(), keyset.unseal)
+    if full:
+        memory = Memory.nothing("a full run was asked for")
     tables = lake.of(configuration)
-    return Begun(configuration, warnings, keyset, known, work.folder / "bundle", work, last, tables)
+    bundle_folder, site_folder = work.folder / "bundle", work.folder / "site"
+    return Begun(configuration, warnings, keyset, known, bundle_folder, site_folder, memory, work, last, tables)
 
 
 def _take(configuration: Configuration, taken: set[Path | str]) -> None:
@@ -226,6 +264,7 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
     hub.check_people(configuration, linked)
     account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, begun.last)
     if publish:
+        taken.save(handed.account, begun.memory.frames, begun.site, begun.keyset.seal)
         keep_roster = partial(rosters.save, handed.roster, seal=begun.keyset.seal)
         hub.publish(configuration, keep_roster, account, work, held.RowRules.of(handed.policy))
     behind = lake.follow(begun.lake, work.store, work.private) if publish else None
@@ -239,9 +278,17 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
         removed=account.removed,
         stages=tuple(progress.times),
         findings=tuple(findings_of(account)),
-        warnings=begun.warnings,
+        warnings=(*begun.warnings, *_gone(handed.taken)),
+        taken=handed.taken,
         behind=behind,
     )
+
+
+def _gone(found: Sequence[TableTaken]) -> Iterator[str]:
+    """What a run says where the rows of an extract went with it."""
+    for each in found:
+        for name in each.gone:
+            yield f"{each.feed} {each.table}: {name} is not there as the last run took it, and its rows are gone with it"
 
 
 def site_half(
@@ -249,8 +296,12 @@ def site_half(
 ) -> SiteResult:
     """From extracts to a bundle in which nobody can be recognised and nobody is who opted out."""
     purposes = Together.of([""])
-    begun = {path: Begun(configuration, (), keyset, known, folder) for path in purposes.paths}
-    made = site_halves(purposes, begun, now, progress)
+    with TemporaryDirectory() as site_folder:
+        memory = Memory.nothing("nothing is known of earlier runs")
+        begun = {
+            path: Begun(configuration, (), keyset, known, folder, Path(site_folder), memory) for path in purposes.paths
+        }
+        made = site_halves(purposes, begun, now, progress)
     for error in purposes.errors.values():
         raise error
     return next(iter(made.values()))
@@ -265,18 +316,24 @@ def site_halves(
         delivered = purposes.each(lambda path: _look(begun[path], now, shared))
     with progress.stage("roster and opt-outs"):
         judged = purposes.each(lambda path: _judge(begun[path], delivered[path], now))
-    jobs = {
-        path: [parts.Job(each, begun[path].folder, judged[path].work) for each in delivered[path]]
-        for path in purposes.paths
-    }
+        plans = purposes.each(lambda path: [increment.plan(each, judged[path].work) for each in delivered[path]])
+    jobs = {path: list(_jobs(begun[path], judged[path], delivered[path], plans[path])) for path in purposes.paths}
     with progress.stage("preparing", together.rows(jobs)) as stage:
         made = together.make(purposes, jobs, stage)
-    return purposes.each(lambda path: _hand_over(begun[path], judged[path], delivered[path], made[path]))
+    return purposes.each(lambda path: _hand_over(begun[path], judged[path], delivered[path], plans[path], made[path]))
+
+
+def _jobs(
+    begun: Begun, judged: _Judged, delivered: Sequence[Delivery], plans: Sequence[FeedPlan]
+) -> Iterator[parts.Job]:
+    begun.site.mkdir(exist_ok=True, mode=0o700)
+    for delivery, plan in zip(delivered, plans, strict=True):
+        yield parts.Job(delivery, begun.folder, begun.site, judged.work, plan)
 
 
 def _look(begun: Begun, now: datetime, shared: dict[tuple[Path, str], Shared] | None) -> tuple[Delivery, ...]:
     configuration = begun.configuration
-    delivered = tuple(site.deliveries(configuration, now, shared=shared))
+    delivered = tuple(site.deliveries(configuration, now, shared=shared, memory=begun.memory))
     if begun.work is not None:
         rollback.check_taken(begun.work.private, begun.work.store.current(), delivered, begun.last)
     gate.check_names(configuration.quality, [delivery.feed for delivery in delivered])
@@ -300,7 +357,13 @@ def _judge(begun: Begun, delivered: Sequence[Delivery], now: datetime) -> _Judge
     return _Judged(roster, Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality))
 
 
-def _hand_over(begun: Begun, judged: _Judged, delivered: tuple[Delivery, ...], made: Sequence[Made]) -> SiteResult:
+def _hand_over(
+    begun: Begun,
+    judged: _Judged,
+    delivered: tuple[Delivery, ...],
+    plans: Sequence[FeedPlan],
+    made: Sequence[Made],
+) -> SiteResult:
     binding.check_coverage(begun.configuration, [table.parts for table in made])
     pseudonymiser = judged.work.pseudonymiser
     manifest = BundleManifest(
@@ -308,7 +371,10 @@ def _hand_over(begun: Begun, judged: _Judged, delivered: tuple[Delivery, ...], m
     )
     bundle.write(begun.folder, manifest)
     quality = tuple(each for table in made for each in table.quality)
-    return SiteResult(manifest, delivered, judged.work.policy, judged.roster, quality)
+    account = increment.account(delivered, plans, made, binding.type1_codes(begun.configuration))
+    account = account.model_copy(update={"bundle_digest": bundle.digest(begun.folder / "manifest.json")})
+    told = increment.told(delivered, plans)
+    return SiteResult(manifest, delivered, judged.work.policy, judged.roster, quality, account, told)
 
 
 def hub_half(configuration: Configuration, handed: SiteResult, folder: Path, progress: Progress) -> hub.Linked:

@@ -19,31 +19,33 @@ from linkage.sources.inspect import Extract
 from linkage.sources.resolve import key_of
 from linkage.sources.roster import BY_NUMBER, ENTRIES, FLAGS, REGISTRATIONS, SEARCHED, SUPERSEDED, Roster
 from linkage.type1_search import Type1Search
+from linkage.untold import Untold
 
 _Read = TypeVar("_Read")
 
 
 def roster(known: Roster, delivered: Sequence[Delivery], codes: Codes) -> Roster:
-    """Bring the roster up to date with what was delivered."""
+    """Bring the roster up to date with what was delivered; what it knows of already is not read again."""
     entries, type1_records, replaced, flags, searched, registered = [], [known.type1], [], [], [], []
+    said = Untold(delivered, codes)
     for delivery in delivered:
         for name, table in delivery.feed.tables.items():
             for extract in delivery.extracts[name]:
-                if table.roster:
+                if said.tells("entries", delivery, name, extract):
                     entries.append(_once(delivery, name, extract, partial(_entries, delivery, table, extract)))
-                if table.type1:
+                if table.type1 and said.tells("type1", delivery, name, extract):
                     search = Type1Search(delivery, table, table.type1, extract, codes)
                     before = pl.concat(type1_records)
                     read = partial(search.find, before)
-                    said = (codes.dissent, codes.withdrawal, codes.max_untranslated, _digest(delivery, before))
-                    type1_records.append(_once(delivery, name, extract, read, *said))
+                    by = (codes.dissent, codes.withdrawal, codes.max_untranslated, _digest(delivery, before))
+                    type1_records.append(_once(delivery, name, extract, read, *by))
                     searched.append(_searched(f"{delivery.feed.name} {name}", extract, codes))
-                if table.superseded:
+                if said.tells("superseded", delivery, name, extract):
                     replaced.append(_superseded(delivery, table, extract))
-                if table.optout_flags:
+                if said.tells("flags", delivery, name, extract):
                     told: list[pl.DataFrame] = _once(delivery, name, extract, partial(_flags, delivery, table, extract))
                     flags += told
-                if table.registration:
+                if table.registration and said.tells("registrations", delivery, name, extract):
                     places = partial(_registrations, delivery, table, table.registration, extract)
                     registered.append(_once(delivery, name, extract, places))
     known = known.with_entries(entries).with_type1(type1_records).with_superseded(replaced)

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from linkage import contract
+from linkage import compare, contract
 from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Role, Table
 from linkage.errors import ConfigurationError, InputError, LinkageError, TemporaryError
+from linkage.flow_checks import check_flow, check_stamp, check_tables, is_pseudonymised
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.areas import read_areas
 from linkage.pseudonymise.minimise import Minimiser
@@ -29,9 +30,14 @@ from linkage.reasons import Reason
 from linkage.sources import clean, read, select, tables
 from linkage.sources.inspect import Extract, inspect
 from linkage.sources.select import Selection
+from linkage.taken import Memory
+
+__all__ = [
+    "HIDDEN", "INACTIVE", "TABLES", "Delivery", "Shared", "cleaned", "deliveries", "flagged", "gathered", "is_pseudonymised",
+    "minimiser", "narrow", "once", "open_keyset", "raised", "reading", "small", "stamp", "whole_person",
+]  # fmt: skip
 
 INACTIVE, HIDDEN = "_inactive", "_hidden"
-STAMP_AHEAD = timedelta(days=1)  # a stamp without a time zone may be some hours ahead
 
 
 Shared = dict[tuple[object, ...], Any]
@@ -51,6 +57,8 @@ class Delivery:
         active: Active submissions (String) by `table.column`; none where their list was not delivered.
         selection: Which records the flow takes.
         shared: What was read of these files already, where several purposes read them by one contract; else None.
+        folder: The flow's folder.
+        memory: What the last run took; None where every file is looked at.
     """
 
     feed: Feed
@@ -60,11 +68,8 @@ class Delivery:
     active: Mapping[str, pl.Series] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
     shared: Shared | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def rows(self) -> int:
-        """Rows of the tables that are handed over."""
-        return sum(extract.rows for name in self.feed.handed_over() for extract in self.extracts[name])
+    folder: Path | None = None
+    memory: Memory | None = field(default=None, repr=False, compare=False)
 
 
 def once(shared: Shared | None, make: Callable[[], _Made], *key: object) -> _Made:
@@ -82,6 +87,7 @@ def deliveries(
     now: datetime,
     narrowed: Callable[..., Feed] = select.narrowed,
     shared: dict[tuple[Path, str], Shared] | None = None,
+    memory: Memory | None = None,
 ) -> Iterator[Delivery]:
     """Find and inspect the files of every flow.
 
@@ -90,6 +96,7 @@ def deliveries(
         now: Nothing can have been delivered after it, UTC.
         narrowed: What is read of a flow's feed, as `select.narrowed`.
         shared: By folder and contract, what several purposes read once; None where one purpose runs alone.
+        memory: What the last run took: files that are as they were are not looked at again.
 
     Raises:
         ConfigurationError: A feed is unknown, or a pseudonymised flow does not say where opt-outs were applied.
@@ -104,8 +111,8 @@ def deliveries(
                 hint="give one a contract with a name of its own, or both one flow whose patterns reach both folders",
             )
         names.add(feed.name)
-        _check_flow(flow, feed)
-        _check_tables(flow, feed)
+        check_flow(flow, feed)
+        check_tables(flow, feed)
         mine = None
         if shared is not None and flow.path is not None and flow.database is None:
             place = (configuration.at(flow.path).resolve(), feed.digest)
@@ -113,70 +120,28 @@ def deliveries(
         feed = narrowed(feed, flow, by_codes=configuration.optouts.restricted is not None)
         stamp = tables.delivered(flow.database, configuration.base) if flow.database else None
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = pool.map(partial(_inspected, configuration, flow, stamp, feed, mine), feed.tables)
+            found = pool.map(partial(_inspected, configuration, flow, stamp, feed, mine, memory), feed.tables)
             extracts = dict(zip(feed.tables, found, strict=True))
         for extract in chain.from_iterable(extracts.values()):
-            _check_stamp(extract, feed, now)
+            check_stamp(extract, feed, now)
         asked = {key for other in feeds if other.name != feed.name for key in select.asked_for(other)}
         # Where and how old people are is read from every roster.
         if configuration.purpose.population is None or not configuration.purpose.population.limits_people:
             feed = select.without_idle_rosters(feed, extracts, asked)
         selection = select.Selection.of(flow, configuration.base)
-        yield Delivery(
-            feed, flow, extracts, _lookups(feed, extracts, mine), _active(feed, extracts, mine), selection, mine
-        )
-
-
-def _check_stamp(extract: Extract, feed: Feed, now: datetime) -> None:
-    """Refuse a stamp in the future: the latest delivery of a record decides, so it would decide for good."""
-    if extract.delivered > now + STAMP_AHEAD:
-        raise InputError(
-            f"{extract.path.name}: the {'delivery stamp in its name' if feed.delivered else 'time of its modification'}"
-            " lies in the future",
-            hint="check the clock of this machine and of the sender; rename or remove the file",
-        )
-
-
-def _check_flow(flow: Flow, feed: Feed) -> None:
-    """A feed of pseudonyms says where opt-outs were applied; no other feed can get round them by saying so."""
-    tables = feed.records().values()
-    numbers = any(table.subjects or table.person_keys or table.others for table in tables)
-    if not is_pseudonymised(feed):
-        if flow.optouts_applied_upstream:
-            raise ConfigurationError(
-                f"flow {feed.name}: people arrive by NHS number, so opt-outs are applied here",
-                hint="remove optouts_applied_upstream; to lift an opt-out, add an exemption with its reference",
-            )
-        return
-    if numbers:
-        raise ConfigurationError(
-            f"feed {feed.name}: some tables hold pseudonyms and others NHS numbers",
-            hint="make two contracts of it, so that opt-outs bind where there are numbers",
-        )
-    if not flow.optouts_applied_upstream:
-        raise ConfigurationError(
-            f"flow {feed.name}: people arrive as pseudonyms, so opt-outs cannot be applied here",
-            hint='name the document that says they were: optouts_applied_upstream = "…"',
-        )
-
-
-def is_pseudonymised(feed: Feed) -> bool:
-    """Whether people arrive as an upstream scheme's pseudonyms."""
-    return any(table.pseudonyms for table in feed.tables.values())
-
-
-def _check_tables(flow: Flow, feed: Feed) -> None:
-    """A misspelt table of a database must not be one that is silently looked for in the folder."""
-    for name in flow.database.tables if flow.database else ():
-        if name not in feed.tables:
-            raise ConfigurationError(
-                f"flow {feed.name}: database.tables: the feed has no table {name!r}",
-                hint=f"one of {', '.join(feed.tables)}",
-            )
+        folder = configuration.at(flow.path) if flow.path else None
+        bare = Delivery(feed, flow, extracts, {}, selection=selection, shared=mine, folder=folder, memory=memory)
+        yield replace(bare, lookups=_lookups(bare), active=_active(bare))
 
 
 def _inspected(
-    configuration: Configuration, flow: Flow, stamp: datetime | None, feed: Feed, shared: Shared | None, name: str
+    configuration: Configuration,
+    flow: Flow,
+    stamp: datetime | None,
+    feed: Feed,
+    shared: Shared | None,
+    memory: Memory | None,
+    name: str,
 ) -> tuple[Extract, ...]:
     table, source = feed.tables[name], flow.database
     if source and stamp and name in source.tables:
@@ -189,8 +154,14 @@ def _inspected(
             )
         return ()
     found = []
-    for path in read.find(configuration.at(flow.path), table, f"{feed.name} {name}"):
-        extract = once(shared, partial(inspect, path, feed, table), "inspect", name, path.name)
+    folder = configuration.at(flow.path)
+    taken = memory.extracts(feed, name) if memory else {}
+    for path in read.find(folder, table, f"{feed.name} {name}"):
+        before = taken.get(path.relative_to(folder).as_posix())
+        if before and before.seen.still(path):
+            extract = before.extract(path)
+        else:
+            extract = once(shared, partial(inspect, path, feed, table), "inspect", name, path.name)
         read.columns(extract, table)
         found.append(_with_rows(extract, table))
     return tuple(sorted(found, key=lambda extract: (extract.delivered, extract.path.name)))
@@ -262,40 +233,66 @@ def stamp(extract: Extract) -> pl.Expr:
     return pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us"))
 
 
-def _lookups(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]], shared: Shared | None) -> dict[str, pl.DataFrame]:
+def gathered(
+    delivery: Delivery, name: str, what: str, table: Table, counts: Callable[[pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame:
+    """What counts of the rows of all files of a small table.
+
+    Args:
+        delivery: Whose table it is.
+        name: The table's name.
+        what: What is gathered, as the next run asks for it.
+        table: Its columns.
+        counts: From rows of several files to those that count: the same whether it is asked once, or first about the
+            earlier files and then about what counted of them and the later ones.
+    """
+    found, memory, key = compare.files(delivery, name), delivery.memory, f"{delivery.feed.name} {what}"
+    before = memory.frame(key) if memory and found.only_added else None
+    extracts = found.extracts if before is None else found.new
+    rows = [counts(small(delivery, table, extract)) for extract in extracts]
+    made = counts(pl.concat(rows if before is None else [before, *rows]))
+    if memory:
+        memory.frames[key] = made
+    return made
+
+
+def _lookups(delivery: Delivery) -> dict[str, pl.DataFrame]:
     """Translations that columns of the feed name: the latest delivery of a key counts."""
+    feed = delivery.feed
     wanted = {column.lookup for table in feed.tables.values() for column in table.columns.values() if column.lookup}
     made = {}
     for reference in sorted(wanted):
         name, _, value = reference.partition(".")
-        table = _opaque_key(narrow(feed.tables[name], [feed.tables[name].key or "", value]))
-        bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {}, shared=shared)
-        rows = pl.concat([small(bare, table, extract) for extract in extracts[name]])
-        made[reference] = (
-            rows.select(pl.col(table.key or "").alias("key"), pl.col(value).alias("value"))
-            .filter(pl.col("key").is_not_null())
-            .unique("key", keep="last", maintain_order=True)
-        )
+        key = feed.tables[name].key or ""
+        table = _opaque_key(narrow(feed.tables[name], [key, value]))
+
+        def latest(rows: pl.DataFrame, key: str = key) -> pl.DataFrame:
+            return rows.filter(pl.col(key).is_not_null()).unique(key, keep="last", maintain_order=True)
+
+        rows = gathered(delivery, name, f"translations {reference}", table, latest)
+        made[reference] = rows.select(pl.col(key).alias("key"), pl.col(value).alias("value"))
     return made
 
 
-def _active(feed: Feed, extracts: Mapping[str, tuple[Extract, ...]], shared: Shared | None) -> dict[str, pl.Series]:
+def _active(delivery: Delivery) -> dict[str, pl.Series]:
     """The active submissions that tables of the feed name, where a list of them was delivered.
 
     The latest delivered row of each primary key counts; without one the newest delivery is the whole list.
     """
-    wanted = {table.submission.active for table in feed.tables.values() if table.submission}
+    wanted = {table.submission.active for table in delivery.feed.tables.values() if table.submission}
     made = {}
     for reference in sorted(filter(None, wanted)):
         name, _, column = reference.partition(".")
-        table = feed.tables[name]
-        bare = Delivery(feed, Flow(feed=feed.name, path=Path()), extracts, {}, shared=shared)
-        if extracts[name]:
-            rows = pl.concat([small(bare, table, extract) for extract in extracts[name]]).filter(~pl.col("_malformed"))
+        table = delivery.feed.tables[name]
+
+        def latest(rows: pl.DataFrame, table: Table = table) -> pl.DataFrame:
+            rows = rows.filter(~pl.col("_malformed"))
             if table.primary_key:
-                rows = rows.unique(table.primary_key, keep="last", maintain_order=True)
-            else:
-                rows = rows.filter(pl.col("_delivered") == pl.col("_delivered").max())
+                return rows.unique(table.primary_key, keep="last", maintain_order=True)
+            return rows.filter(pl.col("_delivered") == pl.col("_delivered").max())
+
+        if delivery.extracts[name]:
+            rows = gathered(delivery, name, f"active {reference}", table, latest)
             made[reference] = rows[column].cast(pl.String).drop_nulls()
     return made
 

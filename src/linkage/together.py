@@ -93,7 +93,7 @@ def make(purposes: Together, jobs: Mapping[Path, Sequence[Job]], stage: Stage) -
 
 def rows(jobs: Mapping[Path, Sequence[Job]]) -> int:
     """Rows that are read; what several purposes share counts once."""
-    return sum(max(job.delivery.rows for job in group.values()) for group in _groups(jobs))
+    return sum(max(job.plan.rows for job in group.values()) for group in _groups(jobs))
 
 
 def _groups(jobs: Mapping[Path, Sequence[Job]]) -> Iterable[dict[_Key, Job]]:
@@ -144,7 +144,7 @@ def _order(each: Waiting) -> tuple[bool, int, int, Path]:
     The file comes last: where one arrived after the first purpose had looked, places are of other files.
     """
     names = list((each.delivery.shared or {}).get(TABLES, each.delivery.feed.tables))
-    return each.table.kind == "deletions", names.index(each.name), each.place, each.extract.path
+    return each.table.kind == "deletions", names.index(each.name), each.position, each.extract.path
 
 
 def _read(asking: Mapping[_Key, Waiting], stage: Stage) -> dict[_Key, list[pl.DataFrame] | LinkageError]:

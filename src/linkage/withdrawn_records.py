@@ -26,26 +26,33 @@ class Withdrawals:
 
     Attributes:
         folder: The bundle.
+        site: What stays at the site, beside it.
         keys: The outputs that identify a record, as they are in the parts; none for a log of deletions, whose lines
             are no records and withdraw nothing.
         latest: The output that says which version is the latest; the order of delivery alone where it is None.
     """
 
     folder: Path
+    site: Path
     keys: tuple[Output, ...]
     latest: Output | None
 
     @classmethod
-    def of(cls, table: Table, outputs: list[Output], folder: Path) -> Withdrawals:
+    def of(cls, table: Table, outputs: list[Output], folder: Path, site: Path) -> Withdrawals:
         """For one table; `outputs` are all that it hands on."""
         named = {each.field.name: each for each in outputs}
         latest = named.get(table.submission.latest or "") if table.submission else None
         return cls(
-            folder, tuple(named[each.field.name] for each in outputs if each.field.name in table.primary_key), latest
+            folder,
+            site,
+            tuple(named[each.field.name] for each in outputs if each.field.name in table.primary_key),
+            latest,
         )
 
-    def _path(self, part: str) -> Path:
-        return (self.folder / part).with_suffix(".removed")
+    @staticmethod
+    def beside(site: Path, part: str) -> Path:
+        """Where the keys of the removed rows of the file of one part are."""
+        return (site / part).with_suffix(".removed")
 
     def sink(self, decided: pl.LazyFrame, removed: str, place: int, part: Path) -> pl.LazyFrame:
         """Write the keys of the rows of one file that were removed; `removed` is the column of reasons."""
@@ -58,15 +65,13 @@ class Withdrawals:
         named = pl.all_horizontal(
             [pl.lit(bool(self.keys)), *(pl.col(each.field.name).is_not_null() for each in self.keys)]
         )
-        return keys.filter(named).sink_parquet(self._path(part.as_posix()), lazy=True)
+        return keys.filter(named).sink_parquet(self.beside(self.site, part.as_posix()), lazy=True)
 
     def apply(self, parts: list[Part]) -> list[Part]:
         """Take out of the parts every row whose record was removed in a later row, and account for it."""
         names = [each.field.name for each in self.keys]
-        files = [self._path(part.path) for part in parts]
+        files = [self.beside(self.site, part.path) for part in parts]
         if not self.keys:
-            for file in files:
-                file.unlink()
             return parts
         latest = _latest(pl.scan_parquet(files), names)
         version = pl.col(self.latest.field.name) if self.latest else pl.lit(None, pl.Date)
@@ -83,23 +88,21 @@ class Withdrawals:
             .select("_file", "_row")
             .collect(engine="streaming")
         )
-        for file in files:
-            file.unlink()
         rows = {place: group["_row"] for (place,), group in found.group_by("_file")}
         return [self._without(part, rows[part.place]) if part.place in rows else part for part in parts]
 
     def _without(self, part: Part, rows: pl.Series) -> Part:
-        path = self.folder / part.path
+        path, gone = self.folder / part.path, Reason.WITHDRAWN.value
         replacement = path.with_suffix(".replacement")
-        gone = pl.LazyFrame({"_row": rows})
-        pl.scan_parquet(path).join(gone, on="_row", how="anti", maintain_order="left").sink_parquet(
+        taken = pl.LazyFrame({"_row": rows})
+        pl.scan_parquet(path).join(taken, on="_row", how="anti", maintain_order="left").sink_parquet(
             replacement, compression="zstd", compression_level=LEVEL
         )
         replacement.replace(path)
         return part.model_copy(
             update={
                 "kept": part.kept - len(rows),
-                "removed": {**part.removed, Reason.WITHDRAWN.value: len(rows)},
+                "removed": {**part.removed, gone: part.removed.get(gone, 0) + len(rows)},
                 "digest": digest(path),
             }
         )

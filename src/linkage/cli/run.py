@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from linkage.findings import Finding
 from linkage.pipeline import Outcome, RunReport
 from linkage.pseudonymise import kernel
 from linkage.relink import relink_all
+from linkage.store.manifest import TableTaken
 
 SHOWN = 12  # findings on the terminal
 ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]
@@ -54,9 +55,14 @@ def run(
     from_held: Annotated[
         bool, typer.Option("--from-held", help="Link the held bundles again, with the token lists of late opt-outs.")
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Make everything anew, also what the last run made of the same extracts.")
+    ] = False,
 ) -> None:
     """Read the extracts, apply the opt-outs, tokenise, link, and publish a snapshot. What purposes share is read once."""
-    outcomes = relink_all(configurations) if from_held else pipeline.run_all(configurations, passphrase=asker())
+    outcomes = (
+        relink_all(configurations) if from_held else pipeline.run_all(configurations, passphrase=asker(), full=full)
+    )
     _tell(outcomes, lambda report: f"published {report.snapshot}")
 
 
@@ -109,6 +115,8 @@ def asker() -> Callable[[], str] | None:
 def show(report: RunReport) -> None:
     """Print what a run did: rows removed by reason, tables made, seconds of each stage, and what is worth a look."""
     removed = sum(report.removed.values())
+    for line in _taken(report.taken):
+        typer.echo(line)
     typer.echo(f"run {report.run_id}: {report.read:,} rows read, {report.read - removed:,} kept, {removed:,} removed")
     _list("removed, by reason:", sorted(report.removed.items(), key=lambda item: -item[1]))
     _list("rows in each table:", sorted(report.tables.items()))
@@ -119,6 +127,17 @@ def show(report: RunReport) -> None:
         rate = f", {stage.rows / stage.seconds:,.0f} rows/s" if stage.rows else ""
         typer.echo(f"  {stage.seconds:>12,.1f} {stage.name}{rate}")
     _findings(report.findings)
+
+
+def _taken(tables: Sequence[TableTaken]) -> Iterator[str]:
+    """How much of it was new, and what was made again and why."""
+    new, kept = sum(each.new for each in tables), sum(each.kept for each in tables)
+    again = sum(files for each in tables for files in each.again.values())
+    if kept or again:
+        yield f"{new} of {new + kept + again} extracts are new; {kept} stand as the last run took them"
+    for each in tables:
+        for why, files in each.again.items():
+            yield f"made again: {each.feed} {each.table}, {files} {'file' if files == 1 else 'files'} ({why})"
 
 
 def _findings(findings: tuple[Finding, ...]) -> None:

@@ -9,7 +9,7 @@ they were made; an exemption lets in what was made before they left a practice t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -103,6 +103,11 @@ class MovedAway:
         return Said(out={Reason.PRACTICE_NOT_SHARING: self.numbers})
 
 
+def latest(practice: str, delivered: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """From rows to those of each practice's latest delivery; the two columns' names."""
+    return lambda rows: rows.filter(pl.col(delivered) == pl.col(delivered).max().over(practice))
+
+
 def agreements(rows: pl.DataFrame) -> frozenset[str]:
     """Practices that share.
 
@@ -110,8 +115,9 @@ def agreements(rows: pl.DataFrame) -> frozenset[str]:
         rows: `practice` (String), `shares` (Boolean) and `delivered` (Datetime): for each practice its latest
             delivery counts, and every row of that must share.
     """
-    latest = rows.filter(pl.col("delivered") == pl.col("delivered").max().over("practice"))
-    shares = latest.group_by("practice").agg(pl.col("shares").fill_null(value=False).all())
+    shares = (
+        latest("practice", "delivered")(rows).group_by("practice").agg(pl.col("shares").fill_null(value=False).all())
+    )
     return frozenset(shares.filter("shares")["practice"].drop_nulls().to_list())
 
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from linkage.errors import ConfigurationError, InputError
 from linkage.layout import Layout
 from linkage.sources import batches, text
 from linkage.sources.batches import Batches
+from linkage.sources.seen import Seen
 from linkage.sources.text import Packing
 
 QUOTE = 0x22
@@ -51,6 +52,7 @@ class Extract:
         packed: What it is packed in.
         ragged: Whether blank lines follow its last row.
         batches: Its rows, where they come as Arrow's batches and not as text or Parquet.
+        seen: What the file system said of it before it was looked at; None for a database.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class Extract:
     packed: Packing | None = None
     ragged: bool = False
     batches: Batches | None = None
+    seen: Seen | None = field(default=None, compare=False)
 
     @property
     def is_plain(self) -> bool:
@@ -89,11 +92,14 @@ def inspect(path: Path, feed: Feed, table: Table) -> Extract:
     """
     delivered = delivery(path, feed)
     try:
+        seen = Seen.of(path)
         if path.suffix.lower() == ".parquet":
-            return _inspect_parquet(path, delivered)
-        if path.suffix.lower() in batches.SUFFIXES:
-            return _inspect_arrow(path, delivered)
-        return _inspect_text(path, feed.layout(table), table, delivered)
+            found = _inspect_parquet(path, delivered)
+        elif path.suffix.lower() in batches.SUFFIXES:
+            found = _inspect_arrow(path, delivered)
+        else:
+            found = _inspect_text(path, feed.layout(table), table, delivered)
+        return replace(found, seen=seen)
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror})", hint=UNREADABLE) from None
 

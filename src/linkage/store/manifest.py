@@ -247,6 +247,24 @@ class StageSeconds(_Model):
     rows: int
 
 
+class TableTaken(_Model):
+    """What was made of the files of one table, and what still stood of the last run.
+
+    Attributes:
+        new: Files that the last run did not take.
+        kept: Files whose part of the last run stood.
+        again: Why parts of other files were made again, and of how many.
+        gone: Names of files that the last run took and that are not there as they were.
+    """
+
+    feed: str
+    table: str
+    new: int
+    kept: int
+    again: dict[str, int] = {}
+    gone: tuple[str, ...] = ()
+
+
 class RunManifest(_Model):
     """Everything about a run, exactly: for the pipeline's operators, not for analysts."""
 
@@ -267,6 +285,7 @@ class RunManifest(_Model):
     stages: tuple[StageSeconds, ...]
     from_held: str | None = None
     delta: tuple[DeltaVersion, ...] = ()
+    taken: tuple[TableTaken, ...] = ()
 
     @property
     def read(self) -> int:

@@ -1,0 +1,133 @@
+"""A run makes at the site what changed, and hands over what a run hands over that makes everything anew."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from handed_over import both, known_at_once
+from small import ALLOWED, HEADER, NOT_ASKED, OPTED_OUT, SmallIcs, make_small_ics, row
+
+from linkage.pipeline import RunReport
+
+
+def write(ics: SmallIcs, day: str, *lines: str) -> Path:
+    """One delivery of appointments."""
+    path = ics.folder / "extracts" / f"appointment_{day}.csv"
+    path.write_text("\n".join([HEADER, *lines]) + "\n")
+    return path
+
+
+@pytest.fixture
+def ics(tmp_path: Path) -> SmallIcs:
+    """Three deliveries, one of which corrects another, taken by one run."""
+    (tmp_path / "ics").mkdir()
+    ics = make_small_ics(tmp_path / "ics")
+    ics.replace("max_not_asked = 0.2", "max_not_asked = 1.0")
+    ics.extract.unlink()
+    write(ics, "20261118", row(1, ALLOWED), row(2, ALLOWED), row(3, OPTED_OUT))
+    write(ics, "20261119", row(4, ALLOWED), row(2, OPTED_OUT))
+    write(ics, "20261120", row(5, ALLOWED), row(1, ALLOWED, 2))
+    with known_at_once():
+        ics.run()
+    return ics
+
+
+@dataclass(frozen=True)
+class Case:
+    """What happens between two runs, and how many files the second makes.
+
+    Attributes:
+        new: Files that the last run did not take.
+        again: Others that are made again, by why.
+        kept: Files that stand.
+        gone: Files that are gone.
+    """
+
+    name: str
+    happens: Callable[[SmallIcs], object]
+    new: int = 0
+    again: dict[str, int] = field(default_factory=dict)
+    kept: int = 3
+    gone: tuple[str, ...] = ()
+
+
+def _nothing(ics: SmallIcs) -> None:
+    pass
+
+
+def _copied(ics: SmallIcs) -> None:
+    source = ics.folder / "extracts" / "appointment_20261118.csv"
+    shutil.copy(source, source.with_name("appointment_20261121.csv"))
+
+
+STAND_AGAIN = "rows that a later delivery had taken out may stand again"
+CASES = (
+    Case("nothing", _nothing),
+    Case("a new file", lambda ics: write(ics, "20261121", row(6, ALLOWED)), new=1),
+    Case("a later version", lambda ics: write(ics, "20261121", row(1, ALLOWED, 3)), new=1),
+    Case("a version that may not be used", lambda ics: write(ics, "20261121", row(1, OPTED_OUT)), new=1),
+    Case("a copy under another name", _copied, new=1),
+    Case(
+        "a file that is gone",
+        lambda ics: (ics.folder / "extracts" / "appointment_20261119.csv").unlink(),
+        again={STAND_AGAIN: 1}, kept=1, gone=("appointment_20261119.csv",),
+    ),
+    Case(
+        "a file that changed",
+        lambda ics: write(ics, "20261119", row(4, ALLOWED), row(2, ALLOWED, 4)),
+        new=1, again={STAND_AGAIN: 1}, kept=1, gone=("appointment_20261119.csv",),
+    ),
+    Case(
+        "a file of an earlier day",
+        lambda ics: write(ics, "20261117", row(7, ALLOWED), row(4, ALLOWED)),
+        new=1, again={"a file that was delivered before it came": 3}, kept=0,
+    ),
+    Case(
+        "everything is new",
+        lambda ics: [
+            (ics.folder / "extracts" / f"appointment_2026111{day}.csv").unlink(missing_ok=True) for day in (8, 9)
+        ]
+        + [(ics.folder / "extracts" / "appointment_20261120.csv").unlink(), write(ics, "20261122", row(8, ALLOWED))],
+        new=1, kept=0, gone=("appointment_20261118.csv", "appointment_20261119.csv", "appointment_20261120.csv"),
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_happens_to_files(ics: SmallIcs, case: Case) -> None:
+    """It hands over what a full run does, and says what it made."""
+    case.happens(ics)
+    quick, _ = both(ics.configuration)
+    assert _made(quick) == (case.new, case.again, case.kept, case.gone)
+    assert [name in " ".join(quick.warnings) for name in case.gone] == [True] * len(case.gone)
+    again, _ = both(ics.configuration)
+    assert _made(again)[:2] == (0, {})
+
+
+def _made(report: RunReport) -> tuple[int, dict[str, int], int, tuple[str, ...]]:
+    (table,) = [each for each in report.taken if each.table == "appointment"]
+    return table.new, table.again, table.kept, table.gone
+
+
+def test_nobody_who_opted_out_survives_by_reuse(ics: SmallIcs) -> None:
+    """Whoever is out today is out of the parts of every earlier day."""
+    ics.answer.write_text(f"{OPTED_OUT},\n")
+    quick, _ = both(ics.configuration)
+    assert quick.removed["national_opt_out"] == 5
+    ics.answer.write_text(f"{OPTED_OUT},\n{ALLOWED},\n")
+    quick, _ = both(ics.configuration)
+    assert "national_opt_out" not in quick.removed
+
+
+def test_whoever_is_asked_about_comes_in(ics: SmallIcs) -> None:
+    """Also with rows of earlier days."""
+    write(ics, "20261121", row(9, NOT_ASKED))
+    both(ics.configuration)
+    (ics.folder / "optouts" / "r.dat").write_text(f"{ALLOWED},\n{OPTED_OUT},\n{NOT_ASKED},\n")
+    ics.answer.write_text(f"{ALLOWED},\n{NOT_ASKED},\n")
+    quick, _ = both(ics.configuration)
+    assert "national_not_asked" not in quick.removed

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from handed_over import both, known_at_once
 from small import ALLOWED, HEADER, NOT_ASKED, OPTED_OUT, SmallIcs, make_small_ics, row
 
-from handed_over import both, known_at_once
 from linkage.pipeline import RunReport
 
 

@@ -130,11 +130,11 @@ def _candidates(table: FeedTable, attribute: Attribute, source: Source) -> str:
     first = next(values[column] for column, _ in attribute.columns if column in _told(table, attribute))
     listed = ", ".join(text(value) for value in attribute.unstated)
     stated = f"{first} NOT IN ({listed})" if listed else "TRUE"
-    rows, at, order = _when(table, source)
+    rows, latest = _when(table, source)
     columns = ", ".join(f"{value} AS {name('v_' + column)}" for column, value in values.items())
     # Grouping first leaves a few rows for each person, however many events told the same.
     inner = (
-        f"SELECT token, {stated} AS stated, max({{'at': {at}, {order}}}) AS latest, {columns}"
+        f"SELECT token, {stated} AS stated, {latest} AS latest, {columns}"
         f" FROM {rows} WHERE token IS NOT NULL AND {first} IS NOT NULL GROUP BY ALL"
     )
     names = ", ".join(f"'{column}': {name('v_' + column)}" for column in values)
@@ -154,8 +154,8 @@ def _values(table: FeedTable, attribute: Attribute) -> dict[str, str]:
     return {column: attribute.value.format(value=value) for column, value in cast.items()}
 
 
-def _when(table: FeedTable, source: Source) -> tuple[str, str, str]:
-    """The rows to read, the date on which each was true, and what breaks ties, as SQL.
+def _when(table: FeedTable, source: Source) -> tuple[str, str]:
+    """The rows to read, and the latest of a group of them: the date on which it was true, then what breaks ties, as SQL.
 
     The date is that of the event, else that of the month, else that on which a registration began, else that of the
     delivery. A date after the delivery is a mistake and never wins.
@@ -166,9 +166,10 @@ def _when(table: FeedTable, source: Source) -> tuple[str, str, str]:
         at = f"CASE WHEN {date} <= {newest(table)} THEN CAST({date} AS DATE) ELSE DATE '1900-01-01' END"
     # The settled table's month column, or the event's start, says when; a register has only its order of delivery.
     if table.table.event or (table.table.month and table.field(table.table.month)):
-        return source(table, None), at, "'delivered': TIMESTAMP '1900-01-01', 'file': 0, 'row': CAST(0 AS BIGINT)"
-    order = "'delivered': _delivered, 'file': _file, 'row': _row"
-    return "temp." + name(attributes_table(table.name)), at, order
+        untied = "'delivered': TIMESTAMP '1900-01-01', 'file': 0, 'row': CAST(0 AS BIGINT)"
+        return source(table, None), f"{{'at': max({at}), {untied}}}"
+    latest = f"max({{'at': {at}, 'delivered': _delivered, 'file': _file, 'row': _row}})"
+    return "temp." + name(attributes_table(table.name)), latest
 
 
 def _rank(table: FeedTable) -> int:

@@ -37,6 +37,7 @@ from linkage import (
     rostering,
     site,
     taken,
+    telling,
     together,
 )  # fmt: skip
 from linkage.bundle import BundleManifest
@@ -131,6 +132,7 @@ class Begun:
     work: hub.WorkFolder | None = None
     last: RunManifest | None = None
     lake: Lake | None = None
+    path: Path = Path()
 
 
 def run(
@@ -200,10 +202,10 @@ def run_all(
     purposes = Together.of(paths)
     with ExitStack() as stack:
         places: set[Path | str] = set()
-        begun = purposes.each(lambda path: _begin(path, now, passphrase, stack, places, full=full))
+        begun = purposes.each(lambda path: _begin(path, now, passphrase, stack, places, progress, full=full))
         handed = site_halves(purposes, begun, now, progress)
         reports = purposes.each(
-            lambda path: _finish(begun[path], handed[path], now, progress.branch(len(begun)), publish=publish)
+            lambda path: _finish(begun[path], handed[path], now, progress.branch(len(begun), path), publish=publish)
         )
     return tuple(Outcome(Path(path), reports.get(Path(path)), purposes.errors.get(Path(path))) for path in paths)
 
@@ -221,6 +223,7 @@ def _begin(
     passphrase: Callable[[], str] | None,
     stack: ExitStack,
     places: set[Path | str],
+    progress: Progress,
     *,
     full: bool,
 ) -> Begun:
@@ -229,6 +232,7 @@ def _begin(
     _take(configuration, places)
     keyset = site.open_keyset(configuration, passphrase)
     work = stack.enter_context(hub.working(configuration, now))
+    telling.begun(progress, path, work.run_id, configuration.purpose.name, warnings)
     known = hub.load_roster(configuration, keyset, work)
     last = last_account(work.private, work.store.current(), configuration.quality)
     memory = held.memory(work.private, work.store.current(), keyset.unseal)
@@ -236,7 +240,7 @@ def _begin(
         memory = Memory.nothing("a full run was asked for")
     tables = lake.of(configuration)
     bundle_folder, site_folder = work.folder / "bundle", work.folder / "site"
-    return Begun(configuration, warnings, keyset, known, bundle_folder, site_folder, memory, work, last, tables)
+    return Begun(configuration, warnings, keyset, known, bundle_folder, site_folder, memory, work, last, tables, path)
 
 
 def _take(configuration: Configuration, taken: set[Path | str]) -> None:
@@ -269,6 +273,7 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
         hub.publish(configuration, keep_roster, account, work, held.RowRules.of(handed.policy))
     behind = lake.follow(begun.lake, work.store, work.private) if publish else None
     where = work.published if publish else None
+    telling.done(progress, begun.path, account, published=publish)
     return RunReport(
         run_id=work.run_id,
         snapshot=where,
@@ -314,6 +319,8 @@ def site_halves(
     shared: dict[tuple[Path, str], Shared] | None = {} if len(begun) > 1 else None
     with progress.stage("looking at extracts"):
         delivered = purposes.each(lambda path: _look(begun[path], now, shared))
+    for path in purposes.paths:
+        telling.files(progress, path, delivered[path], begun[path].last)
     with progress.stage("roster and opt-outs"):
         judged = purposes.each(lambda path: _judge(begun[path], delivered[path], now))
         plans = purposes.each(lambda path: [increment.plan(each, judged[path].work) for each in delivered[path]])

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from linkage import authority, bundle, config, contract, handover, held, hub, lake
+from linkage import authority, bundle, config, contract, handover, held, hub, lake, telling
 from linkage.bundle import BundleManifest, TableParts
 from linkage.config import Configuration
 from linkage.contract import Feed
@@ -46,6 +46,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
     configuration = config.load(Path(path))
     warnings = authority.check(configuration, now.date())
     with hub.working(configuration, now) as work:
+        telling.begun(progress, path, work.run_id, configuration.purpose.name, warnings)
         tables = lake.of(configuration)
         found = held.find(configuration, work.private, work.store.current())
         last = _account(work, configuration, found.run_id)
@@ -72,6 +73,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         roster = work.private / "late" / found.run_id / "roster"
         hub.publish(configuration, partial(_take_roster, roster), account, work, found.rules)
         behind = lake.follow(tables, work.store, work.private)
+        telling.done(progress, path, account, published=True)
     return RunReport(
         run_id=work.run_id,
         snapshot=work.published,
@@ -85,10 +87,13 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
     )
 
 
-def relink_all(paths: Sequence[str | Path], *, now: datetime | None = None) -> tuple[Outcome, ...]:
+def relink_all(
+    paths: Sequence[str | Path], *, now: datetime | None = None, progress: Progress | None = None
+) -> tuple[Outcome, ...]:
     """Link the held bundles of several purposes again; each stands or falls alone, as in `pipeline.run_all`."""
     purposes = Together.of(paths)
-    reports = purposes.each(lambda path: relink(path, now=now))
+    shown = progress or Progress()
+    reports = purposes.each(lambda path: relink(path, now=now, progress=Progress(shown.console, tell=shown.tell)))
     return tuple(Outcome(Path(path), reports.get(Path(path)), purposes.errors.get(Path(path))) for path in paths)
 
 

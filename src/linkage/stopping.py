@@ -15,13 +15,13 @@ import socket
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Protocol
 
-__all__ = ["HINT", "MESSAGE", "clear", "interrupts", "received", "watching"]
+__all__ = ["HINT", "MESSAGE", "clear", "interrupts", "received", "say_last", "watching"]
 
 MESSAGE = "stopped by {signal}"
 HINT = "what was published stays; run the same command again"
@@ -43,6 +43,7 @@ class _State:
         self.signal: int | None = None
         self.busy: weakref.WeakSet[Interruptible] = weakref.WeakSet()
         self.folders: list[Path] = []
+        self.last: list[Callable[[], None]] = []
         self.raised = False
         self.left = threading.Event()
 
@@ -58,6 +59,11 @@ def received() -> int | None:
 def interrupts(work: Interruptible) -> None:
     """Interrupt this, from another thread, when a signal comes: for work that does not return to Python by itself."""
     _state.busy.add(work)
+
+
+def say_last(words: Callable[[], None]) -> None:
+    """Call this if the process has to be ended from outside the main thread: its own last words are not said then."""
+    _state.last.append(words)
 
 
 @contextmanager
@@ -121,6 +127,9 @@ def _end(state: _State) -> NoReturn:
     clearing.start()
     clearing.join(CLEARING)
     number = state.signal or int(signal.SIGTERM)
+    for words in state.last:
+        with suppress(Exception):
+            words()
     said = f"error: {MESSAGE.format(signal=signal.Signals(number).name)}\nhint: {HINT}\n"
     with suppress(OSError):
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, said.encode())

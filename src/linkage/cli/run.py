@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from linkage import pipeline
+from linkage.cli.told import telling
 from linkage.errors import TemporaryError
 from linkage.findings import Finding
 from linkage.pipeline import Outcome, RunReport
@@ -20,6 +21,10 @@ from linkage.store.manifest import TableTaken
 
 SHOWN = 12  # findings on the terminal
 ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]
+EventsPath = Annotated[
+    Path | None, typer.Option("--events", help="Append what happens to this file, a JSON object a line.")
+]
+LineagePath = Annotated[Path | None, typer.Option("--lineage", help="Append OpenLineage events to this file.")]
 Configurations = Annotated[list[Path], typer.Argument(help="The linkage.toml of each purpose.")]
 
 
@@ -58,17 +63,26 @@ def run(
     full: Annotated[
         bool, typer.Option("--full", help="Make everything anew, also what the last run made of the same extracts.")
     ] = False,
+    events: EventsPath = None,
+    lineage: LineagePath = None,
 ) -> None:
     """Read the extracts, apply the opt-outs, tokenise, link, and publish a snapshot. What purposes share is read once."""
-    outcomes = (
-        relink_all(configurations) if from_held else pipeline.run_all(configurations, passphrase=asker(), full=full)
-    )
+    with telling(configurations, events, lineage) as told:
+        if from_held:
+            outcomes = relink_all(configurations, progress=told.progress)
+        else:
+            outcomes = pipeline.run_all(configurations, progress=told.progress, passphrase=asker(), full=full)
+        told.outcomes(outcomes)
+    told.finished(_exit_code(outcomes))
     _tell(outcomes, lambda report: f"published {report.snapshot}")
 
 
-def check(configurations: Configurations) -> None:
+def check(configurations: Configurations, events: EventsPath = None) -> None:
     """Do all that `run` does and publish nothing."""
-    outcomes = pipeline.run_all(configurations, passphrase=asker(), publish=False)
+    with telling(configurations, events, None) as told:
+        outcomes = pipeline.run_all(configurations, progress=told.progress, passphrase=asker(), publish=False)
+        told.outcomes(outcomes)
+    told.finished(_exit_code(outcomes))
     _tell(outcomes, lambda report: "checked: a run would publish this; nothing was published")
 
 
@@ -84,6 +98,13 @@ def _tell(outcomes: Sequence[Outcome], end: Callable[[RunReport], str]) -> None:
             typer.echo("nothing was published for this purpose")
             typer.echo(f"error: {each.path}: {each.error.message}\nhint: {each.error.hint}", err=True)
     _end(outcomes)
+
+
+def _exit_code(outcomes: Sequence[Outcome]) -> int:
+    """What `_end` will end with."""
+    errors = [each.error for each in outcomes if each.error is not None]
+    behind = [each.report.behind for each in outcomes if each.report is not None and each.report.behind is not None]
+    return next((each.exit_code for each in [*errors, *behind]), 0)
 
 
 def _end(outcomes: Sequence[Outcome]) -> None:

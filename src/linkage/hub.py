@@ -22,7 +22,7 @@ from linkage.account import Handed, account
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
-from linkage.errors import ConfigurationError, IntegrityError, PolicyError
+from linkage.errors import ConfigurationError, IntegrityError, PolicyError, of_the_machine, told_of_the_machine
 from linkage.link import Coverage, FeedTable, Load, MonthRows, Settled, SourcesPersons
 from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
@@ -86,11 +86,12 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
     """
     store = Store(configuration.at(configuration.store.path))
     private = configuration.at(configuration.private)
-    store.make()
-    private.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with hold(store), switch.disk_full_is_temporary():
+    with told_of_the_machine():
+        store.make()
+        private.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with told_of_the_machine(), hold(store):
         _belong_together(store, private)
-        name = run_id(now)
+        name = run_id(now, store.newest())
         folder = switch.begin(store, name)
         _forget_unpublished(store, private)
         try:
@@ -105,7 +106,9 @@ def _belong_together(store: Store, private: Path) -> None:
     """Refuse a private folder of another store: what belongs to no snapshot of this one would be cleared away."""
     marker, where = private / "store", os.path.relpath(store.path.resolve(), private.resolve())
     if not marker.exists():
-        marker.write_text(where + "\n", encoding="utf-8")
+        aside = marker.with_suffix(".new")
+        aside.write_text(where + "\n", encoding="utf-8")
+        aside.replace(marker)
     elif marker.read_text(encoding="utf-8").strip() != where:
         raise ConfigurationError(
             f"{private}: the private folder belongs to another store",
@@ -266,7 +269,7 @@ def publish(
     account_: RunManifest,
     work: WorkFolder,
     rules: held.RowRules,
-) -> None:
+) -> tuple[str, ...]:
     """Keep the roster, the exact account and the bundle, then make the snapshot the current one: the switch comes last.
 
     Args:
@@ -275,6 +278,9 @@ def publish(
         account_: The exact account.
         work: With the finished snapshot, and the bundle that it was made from.
         rules: What kept rows out of the bundle.
+
+    Returns:
+        What went wrong after the switch: the snapshot is published all the same.
     """
     keep_roster(work.private / "roster" / work.run_id)
     runs = work.private / "runs"
@@ -282,15 +288,29 @@ def publish(
     path = runs / f"{work.run_id}.json"
     path.touch(mode=0o600)
     path.write_text(account_.model_dump_json(indent=1), encoding="utf-8")
-    for kept in [path, *(work.private / "roster" / work.run_id).iterdir()]:
-        switch.sync(kept)
+    kept = work.private / "roster" / work.run_id
+    for each in [path, runs, *kept.iterdir(), kept, kept.parent]:
+        switch.sync(each)
     if configuration.store.hold:
         held.keep(configuration, work.folder / "bundle", work.private, work.run_id, rules)
+        switch.sync(work.private / "held")
+    switch.sync(work.private)
     switch.check(work.snapshot, account_.snapshot.tables)
     switch.publish(work.store, work.snapshot, work.run_id)
-    expired = _expired(configuration, account_.snapshot.started)
+    try:
+        _tidy(configuration, account_.snapshot.started, work)
+    except OSError as error:
+        said = of_the_machine(error)
+        what = said.message if said else type(error).__name__
+        return (f"the snapshot is published, and what it replaces could not be cleared away: {what}",)
+    return ()
+
+
+def _tidy(configuration: Configuration, started: datetime, work: WorkFolder) -> None:
+    """Clear away what the new snapshot replaces, once the disk has confirmed the switch; what is left goes next time."""
+    switch.sync(work.store.path)
     note = partial(operations.record, work.private, "removed")
-    kept_runs = switch.retain(work.store, configuration.store.keep, expired, note)
+    kept_runs = switch.retain(work.store, configuration.store.keep, _expired(configuration, started), note)
     held.forget(work.private, work.run_id)
     for old in work.private.glob("roster/*"):
         if old.name not in kept_runs:

@@ -267,10 +267,11 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
     linked = hub_half(configuration, handed, work.folder, progress)
     hub.check_people(configuration, linked)
     account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, begun.last)
+    late: tuple[str, ...] = ()
     if publish:
         taken.save(handed.account, begun.memory.frames, begun.site, begun.keyset.seal)
         keep_roster = partial(rosters.save, handed.roster, seal=begun.keyset.seal)
-        hub.publish(configuration, keep_roster, account, work, held.RowRules.of(handed.policy))
+        late = hub.publish(configuration, keep_roster, account, work, held.RowRules.of(handed.policy))
     behind = lake.follow(begun.lake, work.store, work.private) if publish else None
     where = work.published if publish else None
     telling.done(progress, begun.path, account, published=publish)
@@ -283,7 +284,7 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
         removed=account.removed,
         stages=tuple(progress.times),
         findings=tuple(findings_of(account)),
-        warnings=(*begun.warnings, *_gone(handed.taken)),
+        warnings=(*begun.warnings, *_gone(handed.taken), *late),
         taken=handed.taken,
         behind=behind,
     )

@@ -71,7 +71,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         )
         account = hub.account(configuration, handed, linked, work, now, progress, last)
         roster = work.private / "late" / found.run_id / "roster"
-        hub.publish(configuration, partial(_take_roster, roster), account, work, found.rules)
+        late = hub.publish(configuration, partial(_take_roster, roster), account, work, found.rules)
         behind = lake.follow(tables, work.store, work.private)
         telling.done(progress, path, account, published=True)
     return RunReport(
@@ -82,7 +82,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         read=account.read,
         removed=account.removed,
         stages=tuple(progress.times),
-        warnings=warnings,
+        warnings=warnings + late,
         behind=behind,
     )
 

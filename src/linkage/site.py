@@ -21,7 +21,7 @@ import polars as pl
 from linkage import compare, contract
 from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Role, Table
-from linkage.errors import ConfigurationError, InputError, LinkageError, TemporaryError
+from linkage.errors import ConfigurationError, InputError, LinkageError, of_the_machine
 from linkage.flow_checks import check_flow, check_stamp, check_tables, is_pseudonymised
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.areas import read_areas
@@ -183,8 +183,9 @@ def reading(extract: Extract, feed: Feed) -> Iterator[None]:
     except LinkageError:
         raise
     except BaseException as error:
-        if "No space left" in str(error):
-            raise TemporaryError("the disk is full", hint="free some space and run again") from None
+        # Where the file itself can be read, the trouble is with what is written, or with the machine.
+        if (said := of_the_machine(error)) and _readable(extract.path):
+            raise said from None
         # A panic of the reader is not an Exception; anything else that is not one (Ctrl-C) must pass.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
@@ -192,6 +193,17 @@ def reading(extract: Extract, feed: Feed) -> Iterator[None]:
             f"{extract.path.name}: cannot be read as feed {feed.name} ({type(error).__name__})",
             hint="the file's quoting or layout is broken, or it changed while it was read",
         ) from None
+
+
+def _readable(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+    except OSError:
+        # A table of a database has no file.
+        return not path.exists()
+    return True
 
 
 def narrow(table: Table, names: list[str]) -> Table:

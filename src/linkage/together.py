@@ -15,11 +15,10 @@ from typing import TypeVar
 import polars as pl
 
 from linkage.contract import Column, Role, Table
-from linkage.errors import ConfigurationError, LinkageError
+from linkage.errors import ConfigurationError, LinkageError, told_of_the_machine
 from linkage.parts import Job, Made, Waiting, make_all
 from linkage.progress import Stage
 from linkage.site import TABLES, Delivery, cleaned, reading
-from linkage.store.publish import disk_full_is_temporary
 
 __all__ = ["Together", "make", "rows"]
 
@@ -57,7 +56,7 @@ class Together:
         done: dict[Path, _Result] = {}
         for path in list(self.paths):
             try:
-                with disk_full_is_temporary():
+                with told_of_the_machine():
                     done[path] = step(path)
             except LinkageError as error:
                 self.fail(path, error)

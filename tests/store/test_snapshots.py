@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from linkage.bundle import digest
-from linkage.errors import ConfigurationError, InputError, IntegrityError, TemporaryError
+from linkage.errors import ConfigurationError, InputError, IntegrityError, TemporaryError, told_of_the_machine
 from linkage.store import publish as switch
 from linkage.store.export import export, make_text_views
 from linkage.store.layout import Store, run_id
@@ -312,6 +312,31 @@ def test_a_run_id_sorts_by_time() -> None:
     assert run_id(datetime(2026, 1, 1, tzinfo=UTC)) < run_id(datetime(2026, 1, 2, tzinfo=UTC))
 
 
+def test_a_run_id_sorts_after_the_last_one_although_the_clock_went_back() -> None:
+    last = run_id(datetime(2026, 11, 24, 0, 15, 30, tzinfo=UTC))
+    for now in (datetime(2026, 11, 24, 0, 15, 30, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)):
+        assert run_id(now, last)[:16] == "20261124T001531Z"
+    assert run_id(datetime(2026, 11, 25, tzinfo=UTC), last)[:16] == "20261125T000000Z"
+    assert run_id(datetime(2026, 11, 25, tzinfo=UTC), "by hand")[:16] == "20261125T000000Z"
+
+
+def test_a_snapshot_that_nobody_was_told_of_is_cleared_away(store: Store) -> None:
+    """A run died between moving it into place and naming it: it must not count as one that readers had."""
+    told, untold = publish(store, 1), publish(store, 2)
+    store.current_file.write_text(told)
+    store.staging(untold).mkdir(exist_ok=True)
+    switch.begin(store, "20261103T000000Z-ffffff")
+    assert [path.name for path in store.snapshots.iterdir()] == [told]
+    assert [path.name for path in store.path.glob(".staging-*")] == [".staging-20261103T000000Z-ffffff"]
+
+
+def test_a_snapshot_that_was_named_stays_although_its_run_died_then(store: Store) -> None:
+    told = publish(store, 1)
+    store.staging(told).mkdir(exist_ok=True)
+    switch.begin(store, "20261103T000000Z-ffffff")
+    assert [path.name for path in store.snapshots.iterdir()] == [told]
+
+
 def test_a_folder_with_other_things_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "thesis.txt").write_text("mine")
@@ -351,15 +376,14 @@ FULL = """
     import resource, signal, sys
     from pathlib import Path
     import duckdb
-    from linkage.errors import TemporaryError
-    from linkage.store import publish as switch
+    from linkage.errors import TemporaryError, told_of_the_machine
     from linkage.store.export import export
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     connection = duckdb.connect()
     connection.execute("CREATE TABLE t AS SELECT uuid() AS token FROM range(200000)")
     try:
-        with switch.disk_full_is_temporary():
+        with told_of_the_machine():
             export(connection, Path({folder!r}), "t", None, {{}})
     except TemporaryError:
         sys.exit(75)
@@ -372,12 +396,20 @@ def test_a_full_disk_is_temporary(tmp_path: Path) -> None:
     assert ended.returncode == 75, ended.stderr
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_every_kind_of_full_disk_is_temporary(number: int) -> None:
-    with pytest.raises(TemporaryError), switch.disk_full_is_temporary():
-        raise OSError(number, "full")
-    with pytest.raises(PermissionError), switch.disk_full_is_temporary():
-        raise PermissionError(errno.EACCES, "no")
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [
+        *((each, TemporaryError) for each in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE)),
+        *((each, ConfigurationError) for each in (errno.EACCES, errno.EPERM, errno.EROFS)),
+        (errno.ENOENT, FileNotFoundError),
+    ],
+)
+@pytest.mark.parametrize("words", [False, True])
+def test_what_the_machine_refuses_is_told(number: int, raised: type[Exception], words: bool) -> None:
+    """By number, as Python has it, or in words, as native libraries do."""
+    said = RuntimeError(f'IO Error: "a path": {os.strerror(number)}') if words else OSError(number, "x")
+    with pytest.raises(RuntimeError if words and number == errno.ENOENT else raised), told_of_the_machine():
+        raise said
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from linkage import stopping
-from linkage.errors import ConfigurationError, IntegrityError, LinkageError, TemporaryError
+from linkage.errors import ConfigurationError, IntegrityError, LinkageError, TemporaryError, of_the_machine
 
 __all__ = ["connect", "during", "finish", "name", "run", "text"]
 
@@ -127,11 +127,12 @@ def text(value: str) -> str:
 
 
 def _translated(error: duckdb.Error, step: str) -> LinkageError:
-    message = str(error).lower()
-    if any(word in message for word in _FULL):
+    if any(word in str(error).lower() for word in _FULL):
         return TemporaryError(f"the disk is full while {step}", hint="free space below the store and run again")
     if isinstance(error, duckdb.OutOfMemoryException):
         return TemporaryError(f"out of memory while {step}", hint="raise the memory limit and run again")
+    if said := of_the_machine(error):
+        return type(said)(f"{said.message} while {step}", hint=said.hint)
     return IntegrityError(
         f"the database refused a step ({type(error).__name__}) while {step}",
         hint="nothing was published; check that the bundle was made by the same version",

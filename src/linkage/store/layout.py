@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from linkage.errors import ConfigurationError, IntegrityError
@@ -64,6 +65,10 @@ class Store:
             )
         return found.decode("ascii")
 
+    def newest(self) -> str:
+        """The id of the newest run that left a snapshot; empty where none did."""
+        return max((path.name for path in self.snapshots.iterdir()), default="")
+
     def make(self) -> None:
         """Make the store's folder, or accept the one that is there.
 
@@ -82,6 +87,8 @@ class Store:
         self.snapshots.mkdir(exist_ok=True, mode=0o750)
 
 
-def run_id(now: datetime) -> str:
-    """A new run's id, for example `20261124T001530Z-3f2a1c`: it sorts by time."""
+def run_id(now: datetime, newest: str = "") -> str:
+    """A new run's id, for example `20261124T001530Z-3f2a1c`: it sorts after `newest`, even where the clock went back."""
+    with suppress(ValueError):
+        now = max(now, datetime.strptime(newest[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) + timedelta(seconds=1))
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"

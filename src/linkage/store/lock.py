@@ -7,12 +7,12 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from filelock import FileLock, Timeout
 
-from linkage.errors import ConfigurationError, TemporaryError
+from linkage.errors import ConfigurationError, TemporaryError, of_the_machine
 from linkage.store.layout import Store
 
 
@@ -33,8 +33,8 @@ def hold(store: Store) -> Iterator[None]:
         raise TemporaryError(
             f"another run holds the store ({_holder(store)})", hint="wait until it has ended"
         ) from None
-    except (OSError, NotImplementedError):
-        raise ConfigurationError(
+    except (OSError, NotImplementedError) as error:
+        raise of_the_machine(error) or ConfigurationError(
             f"{store.path}: its volume cannot lock files, or the lock may not be written",
             hint="put the store on a local disk that this user may write to",
         ) from None
@@ -42,7 +42,9 @@ def hold(store: Store) -> Iterator[None]:
         holder.write_text(json.dumps(_me()), encoding="utf-8")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        # The lock says that the store is free; who held it last must not hide how the run ended.
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()
 
 

@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linkage.errors import IntegrityError, TemporaryError
+from linkage.errors import IntegrityError, told_of_the_machine
 from linkage.store.layout import Store
 from linkage.store.manifest import File, PublishedTable
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@contextmanager
-def disk_full_is_temporary() -> Iterator[None]:
-    """Turn a full disk, however it shows, into a TemporaryError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise _full() from None
-        raise
-    except Exception as error:
-        # DuckDB and Polars tell of a full disk in words.
-        if "No space left" in str(error) or "could not write" in str(error).lower():
-            raise _full() from None
-        raise
-
-
-def _full() -> TemporaryError:
-    return TemporaryError("the disk is full", hint="the last snapshot is untouched: free some space and run again")
 
 
 def begin(store: Store, run_id: str) -> Path:
     """Make the folder in which a run builds its snapshot, and clear what a crashed run left."""
+    _forget_untold(store)
     for left in store.path.glob(".staging-*"):
         remove(left)
     staging = store.staging(run_id)
     staging.mkdir(mode=0o700)
     return staging
+
+
+def _forget_untold(store: Store) -> None:
+    """Put a snapshot aside that a run had moved into place when it died, before anybody was told of it."""
+    for left in store.path.glob(".staging-*"):
+        name = left.name.removeprefix(".staging-")
+        if name != store.current() and (store.snapshots / name).exists():
+            (store.snapshots / name).rename(store.staging(f"{name}.removed"))
 
 
 def publish(store: Store, built: Path, run_id: str) -> Path:
@@ -62,12 +48,12 @@ def publish(store: Store, built: Path, run_id: str) -> Path:
 
     Raises:
         IntegrityError: The folder has no manifest: it is not finished.
-        TemporaryError: The disk is full; the last snapshot is still the current one.
+        TemporaryError: The disk is full or failed; the last snapshot is still the current one.
     """
     if not (built / "manifest.json").is_file():
         raise IntegrityError("the snapshot has no manifest", hint="nothing was published; report this")
     place = store.snapshots / run_id
-    with disk_full_is_temporary():
+    with told_of_the_machine():
         for path in [*sorted(built.rglob("*")), built]:
             path.chmod(0o750 if path.is_dir() else 0o640)
             sync(path)
@@ -75,12 +61,15 @@ def publish(store: Store, built: Path, run_id: str) -> Path:
         try:
             sync(store.snapshots)
             switch(store, run_id)
-        except BaseException:
+        except BaseException as error:
             # A snapshot that nobody was told of goes back to where it is cleared away with the rest of the run.
             if store.current() != run_id:
                 with suppress(OSError):
                     place.rename(built)
-            raise
+                raise
+            # Readers see it already; whoever clears up after it asks the disk once more.
+            if not isinstance(error, OSError):
+                raise
     return place
 
 

@@ -1,0 +1,66 @@
+"""Whatever the machine does to a run, the last snapshot stays, and the next run ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faults import injector
+
+TESTS = Path(__file__).parents[1]
+PROBE = """
+import ctypes, mmap, os, sys
+from pathlib import Path
+from faults.injector import Armed, Fault
+import duckdb, polars as pl
+root = Path(sys.argv[1])
+frame = pl.DataFrame({"a": [1, 2, 3]})
+armed = Armed(Fault(only=".parquet", kinds=("write",), action="none"), root)
+armed.arm()
+before = 0
+for made in ("polars", "duckdb", "python"):
+    path = root / f"{made}.parquet"
+    if made == "polars":
+        frame.lazy().sink_parquet(path)
+    elif made == "duckdb":
+        duckdb.sql(f"COPY (SELECT 1 AS a) TO '{path}' (FORMAT parquet)")
+    else:
+        path.write_bytes(b"x")
+    print(made, armed.counts["write"] > before, armed.counts["create"] > 0)
+    before = armed.counts["write"]
+"""
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shim, compiled."""
+    return injector.build(tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that another user may be given, which those of pytest cannot be."""
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made).resolve()
+
+
+def test_native_libraries_are_counted_too(shim: Path, tmp_path: Path) -> None:
+    """What Polars, DuckDB and Python write goes past the shim, or no fault would reach it."""
+    command = [sys.executable, "-c", PROBE, str(tmp_path)]
+    done = subprocess.run(command, env=injector.loaded(shim), cwd=TESTS, capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n")[:3] == ["polars True True", "duckdb True True", "python True True"], done.stderr
+
+
+@pytest.mark.slow
+def test_faults_at_random_points(shim: Path, folder: Path) -> None:
+    """A few of the points that `python -m tests.faults` goes through by the thousand."""
+    command = [sys.executable, "-m", "tests.faults", "--points", "25", "--seed", "11", "--folder", str(folder)]
+    environment = {**injector.loaded(shim), "FAULTS_LOADED": "1"}
+    done = subprocess.run(command, env=environment, cwd=TESTS.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "25 faults" in done.stdout

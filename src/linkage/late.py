@@ -207,9 +207,7 @@ class Judge:
             )
         if column is not None and not self._rows(parts).select(pl.col(column).is_null().any()).collect().item():
             return nobody
-        entries = self.who.by_namespace.get(table.columns[table.person_keys[0]].namespace or "")
-        if entries is None:
-            return nobody
+        entries = self.who.known(table.columns[table.person_keys[0]].namespace)
         return entries.filter(sharing.not_sharing(pl.col(HOME_PRACTICE), feed.name))[NUMBER].drop_nulls()
 
     def _practices(self, parts: TableParts, feed: Feed, table: Table) -> pl.DataFrame:

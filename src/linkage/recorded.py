@@ -19,32 +19,39 @@ from linkage.sources.resolve import People, follow
 from linkage.sources.roster import BY_NUMBER, Roster
 
 
-def owners(who: People) -> pl.DataFrame:
-    """Every key with its current number: `namespace`, `key` (String) and `number` (Int64)."""
-    parts = [
-        part.select(pl.lit(name).alias("namespace"), "key", pl.col("_number").alias("number"))
-        for name, part in who.by_namespace.items()
+def owners(rows: pl.DataFrame, who: People) -> pl.DataFrame:
+    """Rows with a `namespace` and a `key`, those whose key has a current number with it: `number` (Int64)."""
+    known = [
+        who.numbers(part, str(name)).drop("_given").rename({"_number": "number"})
+        for (name,), part in rows.group_by("namespace", maintain_order=True)
     ]
-    nobody = pl.DataFrame(schema={"namespace": pl.String, "key": pl.String, "number": pl.Int64})
-    return pl.concat([nobody, *parts]).filter(pl.col("number").is_not_null())
+    nobody = rows.clear().with_columns(number=pl.lit(None, pl.Int64))
+    return pl.concat([nobody, *known]).filter(pl.col("number").is_not_null())
 
 
-def speakers(known: Roster, who: People) -> pl.DataFrame:
+def speakers(rows: pl.DataFrame, known: Roster, who: People) -> pl.DataFrame:
     """The same, and a key without a number for each that it had last: whoever of those people said no, none is used.
 
     A number that was replaced by nobody knows which stays as it is, and is followed with what a register says.
     """
-    nobody = known.entries.join(owners(who), on=["namespace", "key"], how="anti").select("namespace", "key", "number")
-    said = pl.concat([known.claims.select("namespace", "key", "number"), nobody])
-    claims = follow(said.lazy(), who.current, "number").select(
-        "namespace", "key", pl.coalesce("_followed", "number").alias("number")
+    keys = ["namespace", "key"]
+    names = pl.col("namespace").cast(pl.String)
+    asked = rows.select(keys).unique()
+    said = known.claims.select(names, "key", "number").join(asked, on=keys, how="semi")
+    had = [
+        who.numbers(part, str(name)).filter(pl.col("_number").is_null()).select(*keys, number="_given")
+        for (name,), part in asked.group_by("namespace", maintain_order=True)
+    ]
+    claims = follow(pl.concat([said, *had]).lazy(), who.current, "number").select(
+        *keys, pl.coalesce("_followed", "number").alias("number")
     )
-    return pl.concat([owners(who), claims.collect()]).filter(pl.col("number").is_not_null())
+    doubted = rows.join(claims.collect(), on=keys, how="inner").filter(pl.col("number").is_not_null())
+    return pl.concat([owners(rows, who), doubted])
 
 
 def sensitive(known: Roster, who: People) -> Flagged:
     """People whose source marks their whole record sensitive."""
-    marked = known.entries.filter("whole_person").select("namespace", "key")
+    marked = known.entries.filter("whole_person").select(pl.col("namespace").cast(pl.String), "key")
     numbers = known.entries.filter("whole_person")["number"]
     return Flagged(Reason.SENSITIVE, distinct(_array(numbers), _numbers(marked, known, who)))
 
@@ -58,7 +65,7 @@ def flagged(reason: Reason, optout: str, known: Roster, who: People) -> Flagged:
 def type1(rules: Type1, codes: Codes, newest: Mapping[str, datetime], known: Roster, who: People) -> Type1Dissents:
     """Type 1 opt-outs, by code and by flag; `newest` says when each table that tells of them was last delivered."""
     records = known.type1.filter(~pl.col("deleted") & pl.col("code").is_in(codes.all()))
-    joined = records.join(speakers(known, who), on=["namespace", "key"], how="inner")
+    joined = speakers(records, known, who)
     return Type1Dissents(
         records=joined.select("number", pl.col("code").is_in(sorted(codes.withdrawal)).alias("withdrawal"), "date"),
         flagged=flagged(Reason.TYPE1_OPT_OUT, "type1", known, who).numbers,
@@ -72,8 +79,8 @@ def leavers(sharing: Sharing, known: Roster, who: People) -> pl.DataFrame:
     """People who moved to a practice that does not share (`practices.LEAVERS`)."""
     found = []
     for (feed,), rows in known.registrations.filter(~pl.col("deleted")).group_by("feed", maintain_order=True):
-        shares = ~sharing.not_sharing(pl.col("practice"), str(feed))
-        by_key = rows.join(owners(who), on=["namespace", "key"], how="inner")
+        shares = ~sharing.not_sharing(pl.col("practice").cast(pl.String), str(feed))
+        by_key = owners(rows.filter(pl.col("namespace") != BY_NUMBER), who)
         by_number = rows.filter(pl.col("namespace") == BY_NUMBER).with_columns(number=pl.col("key").cast(pl.Int64))
         followed = follow(by_number.lazy(), who.current, "number").with_columns(number="_followed")
         for part in (by_key.lazy(), followed):
@@ -84,7 +91,7 @@ def leavers(sharing: Sharing, known: Roster, who: People) -> pl.DataFrame:
 def _numbers(keys: pl.DataFrame, known: Roster, who: People) -> Numbers:
     """The numbers of some `namespace` and `key`."""
     by_number = keys.filter(pl.col("namespace") == BY_NUMBER)["key"].cast(pl.Int64)
-    by_key = keys.join(speakers(known, who), on=["namespace", "key"])["number"]
+    by_key = speakers(keys, known, who)["number"]
     return distinct(_array(by_number), _array(by_key))
 
 
@@ -113,9 +120,9 @@ def described(primary_care: Collection[str], known: Roster, who: People) -> pl.D
     entries = follow(known.entries.lazy().filter(pl.col("number").is_not_null()), who.current, "number")
     people = entries.select(
         pl.col("_followed").alias("number"),
-        "practice",
+        pl.col("practice").cast(pl.String),
         "birth_date",
-        pl.col("namespace").is_in(sorted(primary_care)).alias("primary_care"),
+        pl.col("namespace").cast(pl.String).is_in(sorted(primary_care)).alias("primary_care"),
         "delivered",
     ).collect()
     # Rows are judged by the number that they came with too, and that is the same person's.

@@ -133,7 +133,7 @@ def verify(store: Store, account: RunManifest) -> None:
 
 
 def _check_roster(folder: Path) -> None:
-    if any(not (folder / name).is_file() for name in rosters.FILES):
+    if not rosters.is_whole(folder):
         raise IntegrityError(
             f"{folder.name}: the roster of that run is not there, and without it deltas lose their patients",
             hint="restore it to the private folder from its backup, or choose another run",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from linkage.site import INACTIVE, Delivery, cleaned, flagged, narrow, once, rea
 from linkage.sources import clean
 from linkage.sources.inspect import Extract
 from linkage.sources.resolve import key_of
-from linkage.sources.roster import BY_NUMBER, ENTRIES, FLAGS, REGISTRATIONS, SEARCHED, SUPERSEDED, Roster
+from linkage.sources.roster import BY_NUMBER, ENTRIES, FLAGS, REGISTRATIONS, SEARCHED, SUPERSEDED, Roster, kept
 from linkage.type1_search import Type1Search
 from linkage.untold import Untold
 
@@ -48,8 +48,14 @@ def roster(known: Roster, delivered: Sequence[Delivery], codes: Codes) -> Roster
                 if table.registration and said.tells("registrations", delivery, name, extract):
                     places = partial(_registrations, delivery, table, table.registration, extract)
                     registered.append(_once(delivery, name, extract, places))
-    known = known.with_entries(entries).with_type1(type1_records).with_superseded(replaced)
+    known = known.with_entries(_let_go(entries)).with_type1(type1_records).with_superseded(replaced)
     return known.with_flags(flags).with_searched(searched).with_registrations(registered)
+
+
+def _let_go(frames: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Each frame once: whoever takes it is the only one that holds it."""
+    while frames:
+        yield frames.pop(0)
 
 
 def _once(delivery: Delivery, name: str, extract: Extract, read: partial[_Read], *more: object) -> _Read:
@@ -85,6 +91,7 @@ def _entries(delivery: Delivery, table: Table, extract: Extract) -> pl.DataFrame
             )
             .cast(ENTRIES)
             .collect(engine="streaming")
+            .pipe(kept, ENTRIES)
         )
 
 
@@ -148,6 +155,7 @@ def _registrations(delivery: Delivery, table: Table, places: Registration, extra
             .filter(pl.col("key").is_not_null())
             .cast(REGISTRATIONS)
             .collect(engine="streaming")
+            .pipe(kept, REGISTRATIONS)
         )
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from linkage import nhs_number
 from linkage.contract import Role, Table
 from linkage.reasons import Reason
-from linkage.sources.roster import Roster
+from linkage.sources.roster import Roster, by_namespace
 
 NUMBER = "_number"
 GIVEN = "_given"
@@ -40,13 +40,26 @@ _ENTRY: dict[str, type[pl.DataType]] = {
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """A roster made ready for joining: numbers followed to the current ones, entries by namespace."""
+    """A roster made ready for joining: numbers followed to the current ones, entries by namespace, in the roster's types."""
 
     by_namespace: dict[str, pl.DataFrame]
     current: pl.DataFrame
 
     def known(self, namespace: str | None) -> pl.DataFrame:
-        """The entries of one namespace; none where the roster holds none of it."""
+        """The entries of one namespace, words as text; none where the roster holds none of it."""
+        return self._entries(namespace).cast(_ENTRY)  # type: ignore[arg-type]
+
+    def joined(self, rows: pl.LazyFrame, on: str, namespace: str | None) -> pl.LazyFrame:
+        """The rows with what the roster knows of the key in column `on`."""
+        entries = self._entries(namespace).lazy()
+        joined = rows.join(entries, left_on=on, right_on="key", how="left", maintain_order="left")
+        return joined.with_columns(pl.col(PERSON_REASON, HOME_PRACTICE, KEY_REMOVES).cast(pl.String))
+
+    def numbers(self, rows: pl.DataFrame, namespace: str | None) -> pl.DataFrame:
+        """Of some rows with a `key` those that the roster knows, with its `_number` and `_given` (Int64)."""
+        return rows.join(self._entries(namespace).select("key", NUMBER, GIVEN), on="key", how="inner")
+
+    def _entries(self, namespace: str | None) -> pl.DataFrame:
         return self.by_namespace.get(namespace or "", pl.DataFrame(schema=_ENTRY))
 
     def __repr__(self) -> str:
@@ -61,19 +74,25 @@ def people(roster: Roster, *, allow_test: bool) -> People:
         allow_test: Whether numbers of the test range are people; where not, they get `number_test`.
     """
     current = roster.current_numbers()
-    entries = follow(roster.entries.lazy(), current, "number").select(
-        "namespace",
+    parts = {name: _ready(part, current, allow_test=allow_test) for name, part in by_namespace(roster.entries)}
+    return People(parts, current)
+
+
+def _ready(part: pl.DataFrame, current: pl.DataFrame, *, allow_test: bool) -> pl.DataFrame:
+    """The entries of one namespace with their current numbers; whatever stays as it is is not copied."""
+    words = part.schema["reason"]
+    entries = follow(part.lazy(), current, "number").select(
         "key",
         pl.col("number").alias(GIVEN),
         pl.col("_followed").alias(NUMBER),
-        pl.coalesce("reason", _test_reason("_followed", allow_test=allow_test), _circular()).alias(PERSON_REASON),
+        pl.coalesce(
+            "reason", _test_reason("_followed", allow_test=allow_test).cast(words), _circular().cast(words)
+        ).alias(PERSON_REASON),
         pl.col("birth_date").alias(BIRTH),
         pl.col("practice").alias(HOME_PRACTICE),
         pl.col("removes").alias(KEY_REMOVES),
     )
-    frame = entries.with_columns(pl.when(pl.col(PERSON_REASON).is_null()).then(NUMBER).alias(NUMBER)).collect()
-    parts = frame.partition_by("namespace", as_dict=True, include_key=False)
-    return People({str(name): part for (name,), part in parts.items()}, current)
+    return entries.with_columns(pl.when(pl.col(PERSON_REASON).is_null()).then(NUMBER).alias(NUMBER)).collect()
 
 
 def key_of(table: Table, name: str) -> pl.Expr:
@@ -140,7 +159,7 @@ def resolve(frame: pl.LazyFrame, table: Table, who: People, *, allow_test: bool)
 
 def _by_key(frame: pl.LazyFrame, table: Table, who: People) -> pl.LazyFrame:
     key = table.person_keys[0]
-    joined = _joined(frame, table, key, who.known(table.columns[key].namespace))
+    joined = _joined(frame, table, key, who)
     unknown = pl.col(NUMBER).is_null() & pl.col(PERSON_REASON).is_null()
     if not table.roster:
         unknown = unknown | (pl.col(KEY_REMOVES) == Reason.DELETED.value).fill_null(value=False)
@@ -150,11 +169,11 @@ def _by_key(frame: pl.LazyFrame, table: Table, who: People) -> pl.LazyFrame:
     )
 
 
-def _joined(frame: pl.LazyFrame, table: Table, key: str, entries: pl.DataFrame) -> pl.LazyFrame:
+def _joined(frame: pl.LazyFrame, table: Table, key: str, who: People) -> pl.LazyFrame:
+    namespace = table.columns[key].namespace
     if table.columns[key].within is None:
-        return frame.join(entries.lazy(), left_on=key, right_on="key", how="left", maintain_order="left")
-    keyed = frame.with_columns(key_of(table, key).alias(KEY))
-    return keyed.join(entries.lazy(), left_on=KEY, right_on="key", how="left", maintain_order="left").drop(KEY)
+        return who.joined(frame, key, namespace)
+    return who.joined(frame.with_columns(key_of(table, key).alias(KEY)), KEY, namespace).drop(KEY)
 
 
 def _other_by_key(frame: pl.LazyFrame, name: str, table: Table, who: People) -> pl.LazyFrame:
@@ -163,8 +182,9 @@ def _other_by_key(frame: pl.LazyFrame, name: str, table: Table, who: People) -> 
     entries = who.known(table.columns[name].namespace).select(
         "key", usable.then(NUMBER).alias("_other"), usable.then(GIVEN).alias(f"{name}{GIVEN}")
     )
-    joined = _joined(frame, table, name, entries)
-    return joined.with_columns(pl.col(name).alias(name + KEY), pl.col("_other").alias(name)).drop("_other")
+    keyed = frame.with_columns(key_of(table, name).alias(KEY), pl.col(name).alias(name + KEY))
+    joined = keyed.join(entries.lazy(), left_on=KEY, right_on="key", how="left", maintain_order="left").drop(KEY)
+    return joined.with_columns(pl.col("_other").alias(name)).drop("_other")
 
 
 def _other_by_number(frame: pl.LazyFrame, name: str, table: Table, who: People, *, allow_test: bool) -> pl.LazyFrame:

@@ -9,7 +9,7 @@ only encrypted, readable by its owner, and never leaves the site.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,7 +72,10 @@ _PARTS = {
     "claims": CLAIMS,
     "registrations": REGISTRATIONS,
 }
-FILES = tuple(f"{name}.arrow.age" for name in _PARTS)
+# Columns whose few words are in many rows; of the other parts of the roster there are few rows.
+_FEW = ("namespace", "feed", "reason", "practice", "removes")
+_LARGE = ("entries", "claims", "registrations")
+_ROWS = 2_000_000  # of a part, that are sealed at once
 BY_NUMBER = ""  # the namespace of people who are known by their number
 _HOPS = 32
 
@@ -82,7 +85,8 @@ class Roster:
     """What is known of person keys.
 
     Attributes:
-        entries: One row for each key: its number as delivered (Int64) or the reason it has none.
+        entries: One row for each key: its number as delivered (Int64) or the reason it has none. In these, in `claims`
+            and in `registrations`, columns with few different words are categorical (`kept`).
         type1: One row for each type 1 code recorded, latest version; one that holds no such code any more counts as deleted.
         superseded: One row for each replaced number.
         flags: One row for each person and kind of opt-out that a flag column told of, latest delivery; where the namespace
@@ -107,7 +111,7 @@ class Roster:
     @staticmethod
     def empty() -> Roster:
         """A roster that knows nobody."""
-        return Roster(**{name: schema.to_frame() for name, schema in _PARTS.items()})
+        return Roster(**{name: _held(name, schema.to_frame()) for name, schema in _PARTS.items()})
 
     def with_entries(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take what roster tables say; for each key the latest delivery counts, whole.
@@ -116,28 +120,22 @@ class Roster:
         opt-out found under it still binds on whoever it stood for (`claims`). A deletion may come without the number: then
         the key keeps the one it had, since an opt-out found under it still binds on the person's other records.
         """
-        delivered = pl.concat([self.entries, *deliveries])
-        entries = _latest(delivered, ["namespace", "key"])
-        group = entries.group_by("namespace", "key", maintain_order=True)
-        numbers = pl.col("number").drop_nulls().n_unique()
-        merged = group.agg(
-            pl.when(numbers == 1).then(pl.col("number").drop_nulls().first()).alias("number"),
-            pl.when(numbers > 1)
-            .then(pl.lit(Reason.PERSON_AMBIGUOUS.value))
-            .when(numbers == 0)
-            .then(pl.col("reason").drop_nulls().last())
-            .alias("reason"),
-            pl.col("birth_date").drop_nulls().last(),
-            pl.col("practice").drop_nulls().last(),
-            pl.col("removes").drop_nulls().last(),
-            pl.col("whole_person").any(),
-            pl.col("delivered").last(),
+        said: dict[str, list[pl.DataFrame]] = {}
+        for delivery in deliveries:
+            for name, rows in by_namespace(kept(delivery, ENTRIES)):
+                said.setdefault(name, []).append(rows)
+        known = dict(by_namespace(self.entries))
+        claims = dict(by_namespace(self.claims))
+        for name in list(said):
+            # What is said of one namespace is let go once it is taken: together they are as large as the roster.
+            rows = pl.concat(said.pop(name))
+            before = known.get(name, self.entries.clear())
+            known[name], claims[name] = _taken(before, claims.get(name, self.claims.clear()), rows)
+        return replace(
+            self,
+            entries=pl.concat([self.entries.clear(), *known.values()]),
+            claims=pl.concat([self.claims.clear(), *claims.values()]),
         )
-        entries = _known_by(delivered, merged.select(ENTRIES.names()).cast(ENTRIES))
-        keys = ["namespace", "key"]
-        said = pl.concat([self.claims, delivered.select(CLAIMS.names()).filter(pl.col("number").is_not_null())])
-        lost = said.join(entries.filter(pl.col("number").is_null()), on=keys, how="semi", maintain_order="left")
-        return replace(self, entries=entries, claims=_latest(lost, keys).unique(maintain_order=True))
 
     def with_type1(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take type 1 codes; for each record the latest delivered version counts, and every row without a record."""
@@ -151,8 +149,13 @@ class Roster:
     def with_registrations(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take registrations; of one that began with one practice on one day the latest delivered version counts."""
         keys = ["feed", "namespace", "key", "practice", "start"]
-        rows = _latest(pl.concat([self.registrations, *deliveries]), keys)
-        return replace(self, registrations=rows.unique(maintain_order=True))
+        said = pl.concat([self.registrations.clear(), *(kept(each, REGISTRATIONS) for each in deliveries)])
+        told = said.select("key")
+        rows = pl.concat([self.registrations.join(told, on="key", how="semi", maintain_order="left"), said])
+        once = ~pl.col("key").is_duplicated()
+        latest = _latest(rows.filter(~once), keys).unique(maintain_order=True)
+        untold = self.registrations.join(told, on="key", how="anti", maintain_order="left")
+        return replace(self, registrations=pl.concat([untold, rows.filter(once), latest]))
 
     def with_superseded(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take replaced numbers; for each the latest delivery counts."""
@@ -214,9 +217,75 @@ class Roster:
         return found.sort("superseded", "current")
 
 
+def kept(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """Rows of this schema as they are held in memory: of the few words that are in many rows each one once."""
+    few = {name: pl.Categorical() for name in _FEW if name in schema}
+    return frame.cast(pl.Schema({**schema, **few}))
+
+
+def by_namespace(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The rows of each namespace; without a copy where the rows of each stand together."""
+    if frame.is_empty():
+        return
+    runs = frame["namespace"].rle().struct.unnest()
+    names = runs["value"].cast(pl.String).to_list()
+    if len(set(names)) < len(names):
+        for (name,), rows in frame.group_by("namespace", maintain_order=True):
+            yield str(name), rows
+        return
+    at = 0
+    for name, rows in zip(names, runs["len"], strict=True):
+        yield name, frame.slice(at, rows)
+        at += rows
+
+
+def _taken(before: pl.DataFrame, claims: pl.DataFrame, said: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The entries and claims of one namespace with what was said; those of keys that nothing was said of stay as they are."""
+    told = said.select("key")
+    delivered = pl.concat([before.join(told, on="key", how="semi", maintain_order="left"), said])
+    once = ~pl.col("key").is_duplicated()
+    alone = delivered.filter(once).with_columns(
+        pl.when(pl.col("number").is_null()).then("reason").alias("reason"),
+        pl.col("whole_person").fill_null(value=False),
+    )
+    merged = pl.concat([alone, _merged(delivered.filter(~once))])
+    nobody = merged.filter(pl.col("number").is_null()).select("key")
+    numbered = delivered.select(CLAIMS.names()).filter(pl.col("number").is_not_null())
+    lost = pl.concat([claims, numbered]).join(nobody, on="key", how="semi", maintain_order="left")
+    untold = [frame.join(told, on="key", how="anti", maintain_order="left") for frame in (before, claims)]
+    return pl.concat([untold[0], merged]), pl.concat([untold[1], _latest(lost, ["key"]).unique(maintain_order=True)])
+
+
+def _merged(delivered: pl.DataFrame) -> pl.DataFrame:
+    """One entry for each key of one namespace, of its latest delivery."""
+    if delivered.is_empty():
+        return delivered
+    numbers = pl.col("number").drop_nulls().n_unique()
+    ambiguous = pl.lit(Reason.PERSON_AMBIGUOUS.value, delivered.schema["reason"])
+    merged = (
+        _latest(delivered, ["key"])
+        .group_by("key", maintain_order=True)
+        .agg(
+            pl.col("namespace").first(),
+            pl.when(numbers == 1).then(pl.col("number").drop_nulls().first()).alias("number"),
+            pl.when(numbers > 1)
+            .then(ambiguous)
+            .when(numbers == 0)
+            .then(pl.col("reason").drop_nulls().last())
+            .alias("reason"),
+            pl.col("birth_date").drop_nulls().last(),
+            pl.col("practice").drop_nulls().last(),
+            pl.col("removes").drop_nulls().last(),
+            pl.col("whole_person").any(),
+            pl.col("delivered").last(),
+        )
+    )
+    return _known_by(delivered, merged.select(delivered.columns).cast(delivered.schema))
+
+
 def _known_by(delivered: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
     """The entries, those that were deleted without a number with the one that they had, and whether they were sensitive."""
-    keys = ["namespace", "key"]
+    keys = ["key"]
     bare = merged.filter((pl.col("removes") == Reason.DELETED.value) & pl.col("number").is_null())
     before = delivered.join(bare, on=keys, how="semi").filter(pl.col("number").is_not_null())
     if before.is_empty():
@@ -234,7 +303,7 @@ def _known_by(delivered: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
         pl.coalesce("number", "_had").alias("number"),
         pl.when(pl.col("_had").is_null()).then("reason").alias("reason"),
         pl.col("whole_person") | pl.col("_was_sensitive").fill_null(value=False),
-    ).select(ENTRIES.names())
+    ).select(merged.columns)
 
 
 def _latest(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
@@ -251,12 +320,20 @@ def save(roster: Roster, folder: Path, seal: Callable[[bytes], bytes]) -> None:
     """
     folder.parent.mkdir(exist_ok=True, mode=0o700)
     folder.mkdir(mode=0o700)
-    for name in _PARTS:
-        buffer = io.BytesIO()
-        getattr(roster, name).write_ipc(buffer, compression="zstd")
-        path = folder / f"{name}.arrow.age"
-        path.touch(mode=0o600)
-        path.write_bytes(seal(buffer.getvalue()))
+    for name, schema in _PARTS.items():
+        rows = getattr(roster, name)
+        pieces = range(0, max(rows.height, 1), _ROWS)
+        for place, first in enumerate(pieces):
+            buffer = io.BytesIO()
+            rows.slice(first, _ROWS).cast(schema).write_ipc(buffer, compression="zstd")
+            path = _piece(folder, name, place, len(pieces))
+            path.touch(mode=0o600)
+            path.write_bytes(seal(buffer.getvalue()))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of a kept roster is there, without opening any."""
+    return all(_piece(folder, name, place, found).is_file() for name, found in _pieces(folder) for place in range(found))
 
 
 def load(folder: Path, unseal: Callable[[bytes], bytes]) -> Roster:
@@ -266,16 +343,34 @@ def load(folder: Path, unseal: Callable[[bytes], bytes]) -> Roster:
         IntegrityError: A part is missing, does not open under the key, or is not what was written.
     """
     parts = {}
-    for name, schema in _PARTS.items():
-        path = folder / f"{name}.arrow.age"
-        try:
-            frame = pl.read_ipc(io.BytesIO(unseal(path.read_bytes())))
-        except (OSError, pl.exceptions.PolarsError):
-            frame = None
-        if frame is None or frame.schema != schema:
-            raise IntegrityError(
-                f"{path}: the roster is missing a part or is damaged",
-                hint="restore the private folder from its backup; without it deltas lose their patients",
-            )
-        parts[name] = frame
+    for name, found in _pieces(folder):
+        pieces = [_read(_piece(folder, name, place, found), _PARTS[name], unseal) for place in range(found)]
+        parts[name] = pl.concat([_held(name, piece) for piece in pieces])
     return Roster(**parts)
+
+
+def _pieces(folder: Path) -> list[tuple[str, int]]:
+    """Each part and in how many files it is kept."""
+    return [(name, len(list(folder.glob(f"{name}.*.arrow.age"))) or 1) for name in _PARTS]
+
+
+def _read(path: Path, schema: pl.Schema, unseal: Callable[[bytes], bytes]) -> pl.DataFrame:
+    try:
+        frame = pl.read_ipc(io.BytesIO(unseal(path.read_bytes())))
+    except (OSError, pl.exceptions.PolarsError):
+        frame = None
+    if frame is None or frame.schema != schema:
+        raise IntegrityError(
+            f"{path}: the roster is missing a part or is damaged",
+            hint="restore the private folder from its backup; without it deltas lose their patients",
+        )
+    return frame
+
+
+def _piece(folder: Path, name: str, place: int, pieces: int) -> Path:
+    """The file of a part, or of one of several pieces of it: each says how many there are, so none can be missing."""
+    return folder / (f"{name}.arrow.age" if pieces == 1 else f"{name}.{place + 1}-of-{pieces}.arrow.age")
+
+
+def _held(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    return kept(frame, frame.schema) if name in _LARGE else frame

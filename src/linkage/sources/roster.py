@@ -333,7 +333,9 @@ def save(roster: Roster, folder: Path, seal: Callable[[bytes], bytes]) -> None:
 
 def is_whole(folder: Path) -> bool:
     """Whether every file of a kept roster is there, without opening any."""
-    return all(_piece(folder, name, place, found).is_file() for name, found in _pieces(folder) for place in range(found))
+    return all(
+        _piece(folder, name, place, found).is_file() for name, found in _pieces(folder) for place in range(found)
+    )
 
 
 def load(folder: Path, unseal: Callable[[bytes], bytes]) -> Roster:

@@ -40,10 +40,20 @@ _ENTRY: dict[str, type[pl.DataType]] = {
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """A roster made ready for joining: numbers followed to the current ones, entries by namespace, in the roster's types."""
+    """A roster made ready for joining: numbers followed to the current ones.
 
-    by_namespace: dict[str, pl.DataFrame]
+    Attributes:
+        entries: By namespace, in the narrow types of the roster.
+        current: Every replaced number and the one that counts now.
+    """
+
+    entries: dict[str, pl.DataFrame]
     current: pl.DataFrame
+
+    @property
+    def by_namespace(self) -> dict[str, pl.DataFrame]:
+        """What is known of every namespace, words as text: a copy."""
+        return {name: self.known(name) for name in self.entries}
 
     def known(self, namespace: str | None) -> pl.DataFrame:
         """The entries of one namespace, words as text; none where the roster holds none of it."""
@@ -60,10 +70,10 @@ class People:
         return rows.join(self._entries(namespace).select("key", NUMBER, GIVEN), on="key", how="inner")
 
     def _entries(self, namespace: str | None) -> pl.DataFrame:
-        return self.by_namespace.get(namespace or "", pl.DataFrame(schema=_ENTRY))
+        return self.entries.get(namespace or "", pl.DataFrame(schema=_ENTRY))
 
     def __repr__(self) -> str:
-        return f"People({', '.join(sorted(self.by_namespace))})"
+        return f"People({', '.join(sorted(self.entries))})"
 
 
 def people(roster: Roster, *, allow_test: bool) -> People:

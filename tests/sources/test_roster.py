@@ -169,6 +169,21 @@ def test_a_roster_is_read_as_it_was_kept(tmp_path: Path) -> None:
     assert rosters.load(tmp_path / "roster", _same).entries.equals(_some().entries)
 
 
+def test_a_roster_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """It holds all its words as text."""
+    rosters.save(_some(), tmp_path / "roster", _same)
+    _some().entries.cast(ENTRIES).write_ipc(tmp_path / "roster" / "entries.arrow.age")
+    assert rosters.load(tmp_path / "roster", _same).entries.equals(_some().entries)
+
+
+def test_a_roster_of_other_columns_is_damaged(tmp_path: Path) -> None:
+    """Nothing is guessed of what is not there."""
+    rosters.save(_some(), tmp_path / "roster", _same)
+    _some().entries.drop("practice").write_ipc(tmp_path / "roster" / "entries.arrow.age")
+    with pytest.raises(IntegrityError, match="damaged"):
+        rosters.load(tmp_path / "roster", _same)
+
+
 @pytest.mark.usefixtures("small_pieces")
 def test_a_long_roster_is_kept_in_pieces(tmp_path: Path) -> None:
     """Each is sealed alone, and is read in its place."""

@@ -320,12 +320,12 @@ def save(roster: Roster, folder: Path, seal: Callable[[bytes], bytes]) -> None:
     """
     folder.parent.mkdir(exist_ok=True, mode=0o700)
     folder.mkdir(mode=0o700)
-    for name, schema in _PARTS.items():
+    for name in _PARTS:
         rows = getattr(roster, name)
         pieces = range(0, max(rows.height, 1), _ROWS)
         for place, first in enumerate(pieces):
             buffer = io.BytesIO()
-            rows.slice(first, _ROWS).cast(schema).write_ipc(buffer, compression="zstd")
+            rows.slice(first, _ROWS).write_ipc(buffer, compression="zstd")
             path = _piece(folder, name, place, len(pieces))
             path.touch(mode=0o600)
             path.write_bytes(seal(buffer.getvalue()))
@@ -346,8 +346,8 @@ def load(folder: Path, unseal: Callable[[bytes], bytes]) -> Roster:
     """
     parts = {}
     for name, found in _pieces(folder):
-        pieces = [_read(_piece(folder, name, place, found), _PARTS[name], unseal) for place in range(found)]
-        parts[name] = pl.concat([_held(name, piece) for piece in pieces])
+        pieces = [_read(_piece(folder, name, place, found), name, unseal) for place in range(found)]
+        parts[name] = pl.concat(pieces)
     return Roster(**parts)
 
 
@@ -356,12 +356,15 @@ def _pieces(folder: Path) -> list[tuple[str, int]]:
     return [(name, len(list(folder.glob(f"{name}.*.arrow.age"))) or 1) for name in _PARTS]
 
 
-def _read(path: Path, schema: pl.Schema, unseal: Callable[[bytes], bytes]) -> pl.DataFrame:
+def _read(path: Path, name: str, unseal: Callable[[bytes], bytes]) -> pl.DataFrame:
     try:
         frame = pl.read_ipc(io.BytesIO(unseal(path.read_bytes())))
     except (OSError, pl.exceptions.PolarsError):
         frame = None
-    if frame is None or frame.schema != schema:
+    # What an earlier version kept has all its words as text.
+    if frame is not None and frame.schema == _PARTS[name]:
+        frame = _held(name, frame)
+    if frame is None or frame.schema != _held(name, _PARTS[name].to_frame()).schema:
         raise IntegrityError(
             f"{path}: the roster is missing a part or is damaged",
             hint="restore the private folder from its backup; without it deltas lose their patients",

@@ -8,7 +8,7 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from linkage import authority, shown
+from linkage import authority, shown, space
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
@@ -129,6 +129,7 @@ def account(
         from_held=handed.from_held,
         taken=handed.taken,
     )
+    made = made.model_copy(update={"disk": space.use(work.peak, work.store.path, work.snapshot, made, last)})
     return _beside(last, made, counted)
 
 

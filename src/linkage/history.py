@@ -5,6 +5,7 @@ Operators read the exact accounts in the private folder; analysts the snapshots'
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -60,6 +61,8 @@ class Listed(BaseModel):
         goes_in: As in `Run`.
         goes_after: As in `Run`.
         from_held: The run whose held bundle was linked again, where no extract was read.
+        made_again: Extracts that the run before had, whose rows were made again all the same.
+        why: The most frequent reason for that.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,6 +78,8 @@ class Listed(BaseModel):
     goes_in: int | None = None
     goes_after: date | None = None
     from_held: str | None = None
+    made_again: int | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +209,9 @@ def _goes_in(name: str, there: Sequence[str], keep: int) -> int:
 
 def _line(run: Run, before: Run | None) -> Listed:
     balance = run.account.balance if run.account else run.snapshot.balance
+    again: Counter[str] = Counter()
+    for each in run.account.taken if run.account else ():
+        again.update(each.again)
     return Listed(
         run=run.name,
         started=f"{run.snapshot.started:%Y-%m-%dT%H:%M:%SZ}",
@@ -216,6 +224,8 @@ def _line(run: Run, before: Run | None) -> Listed:
         goes_in=run.goes_in,
         goes_after=run.goes_after,
         from_held=run.account.from_held if run.account else None,
+        made_again=again.total() if run.account else None,
+        why=again.most_common(1)[0][0] if again else None,
     )
 
 

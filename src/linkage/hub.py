@@ -29,6 +29,7 @@ from linkage.pseudonymise import Keyset
 from linkage.reasons import Reason
 from linkage.sources import roster as rosters
 from linkage.sources.roster import Roster
+from linkage.space import Peak
 from linkage.store import publish as switch
 from linkage.store.export import export, make_text_views
 from linkage.store.layout import Store, run_id
@@ -42,12 +43,13 @@ ACCOUNTS = 400  # accounts of runs whose snapshots are gone, the newest
 
 @dataclass(frozen=True, slots=True)
 class WorkFolder:
-    """The folder that a run works in, inside the store, owner-only."""
+    """The folder that a run works in, inside the store, owner-only, and the most that it held."""
 
     store: Store
     run_id: str
     folder: Path
     private: Path
+    peak: Peak
 
     @property
     def snapshot(self) -> Path:
@@ -95,8 +97,8 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
         folder = switch.begin(store, name)
         _forget_unpublished(store, private)
         try:
-            with stopping.clear(folder):
-                yield WorkFolder(store, name, folder, private)
+            with stopping.clear(folder), Peak(folder).watching() as peak:
+                yield WorkFolder(store, name, folder, private, peak)
         finally:
             with suppress(OSError):
                 switch.remove(folder)

@@ -36,6 +36,7 @@ from linkage import (
     rollback,
     rostering,
     site,
+    space,
     taken,
     telling,
     together,
@@ -56,7 +57,7 @@ from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import people
 from linkage.sources.roster import Roster
 from linkage.store.delta import Lake
-from linkage.store.manifest import RunManifest, TableTaken
+from linkage.store.manifest import DiskUse, RunManifest, TableTaken
 from linkage.taken import Memory, Taken
 from linkage.together import Together
 
@@ -80,6 +81,7 @@ class RunReport:
         findings: What stands out in the quality of the extracts, the largest share first. Exact as well.
         warnings: What an information-governance lead should know of, for example an agreement that ends soon.
         behind: Why the Delta tables could not follow the published snapshot; None where they did, or there are none.
+        disk: What it took of the disk.
         taken: What was made of the extracts of each table, and what stood of the last run.
     """
 
@@ -94,6 +96,7 @@ class RunReport:
     warnings: tuple[str, ...] = ()
     behind: TemporaryError | None = None
     taken: tuple[TableTaken, ...] = ()
+    disk: DiskUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +290,7 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
         warnings=(*begun.warnings, *_gone(handed.taken), *late),
         taken=handed.taken,
         behind=behind,
+        disk=account.disk,
     )
 
 
@@ -319,7 +323,7 @@ def site_halves(
     """The site half of every purpose; what they have in common is read once."""
     shared: dict[tuple[Path, str], Shared] | None = {} if len(begun) > 1 else None
     with progress.stage("looking at extracts"):
-        delivered = purposes.each(lambda path: _look(begun[path], now, shared))
+        delivered = purposes.each(lambda path: _look(begun[path], now, shared, progress))
     for path in purposes.paths:
         telling.files(progress, path, delivered[path], begun[path].last)
     with progress.stage("roster and opt-outs"):
@@ -339,11 +343,15 @@ def _jobs(
         yield parts.Job(delivery, begun.folder, begun.site, judged.work, plan)
 
 
-def _look(begun: Begun, now: datetime, shared: dict[tuple[Path, str], Shared] | None) -> tuple[Delivery, ...]:
+def _look(
+    begun: Begun, now: datetime, shared: dict[tuple[Path, str], Shared] | None, progress: Progress
+) -> tuple[Delivery, ...]:
     configuration = begun.configuration
     delivered = tuple(site.deliveries(configuration, now, shared=shared, memory=begun.memory))
     if begun.work is not None:
         rollback.check_taken(begun.work.private, begun.work.store.current(), delivered, begun.last)
+        scarce = space.check(begun.work, delivered, begun.last, full=begun.memory.why is not None)
+        telling.warn(progress, begun.path, scarce)
     gate.check_names(configuration.quality, [delivery.feed for delivery in delivered])
     for delivery in delivered:
         gate.check_rows(configuration.quality, delivery.feed, delivery.extracts, rows_of(begun.last))

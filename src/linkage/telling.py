@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from linkage.progress import Progress
 from linkage.site import Delivery
 from linkage.store.manifest import RunManifest
 
-__all__ = ["begun", "done", "files"]
+__all__ = ["begun", "done", "files", "warn"]
 
 
 def begun(progress: Progress, path: str | Path, run: str, purpose: str, warnings: Sequence[str] = ()) -> None:
@@ -17,6 +18,13 @@ def begun(progress: Progress, path: str | Path, run: str, purpose: str, warnings
     progress.tell("started", configuration=str(path), run=run, purpose=purpose)
     for warning in warnings:
         progress.tell("warning", configuration=str(path), message=warning)
+
+
+def warn(progress: Progress, path: str | Path, message: str | None) -> None:
+    """Something that an operator should know of, on the terminal as well; None: nothing."""
+    if message is not None:
+        progress.tell("warning", configuration=str(path), message=message)
+        sys.stderr.write(f"warning: {message}\n")
 
 
 def files(progress: Progress, path: str | Path, delivered: Sequence[Delivery], last: RunManifest | None) -> None:
@@ -48,4 +56,6 @@ def done(progress: Progress, path: str | Path, account: RunManifest, *, publishe
         read=account.read,
         kept=account.read - removed,
         removed=removed,
+        added_bytes=account.disk.added_bytes if account.disk else None,
+        free_bytes=account.disk.free_bytes if account.disk else None,
     )

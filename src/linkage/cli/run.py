@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from linkage import pipeline
+from linkage import pipeline, space
 from linkage.cli.told import telling
 from linkage.errors import TemporaryError
 from linkage.findings import Finding
 from linkage.pipeline import Outcome, RunReport
 from linkage.pseudonymise import kernel
 from linkage.relink import relink_all
-from linkage.store.manifest import TableTaken
+from linkage.store.manifest import DiskUse, TableTaken
 
 SHOWN = 12  # findings on the terminal
 ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]
@@ -147,6 +147,8 @@ def show(report: RunReport) -> None:
     for stage in report.stages:
         rate = f", {stage.rows / stage.seconds:,.0f} rows/s" if stage.rows else ""
         typer.echo(f"  {stage.seconds:>12,.1f} {stage.name}{rate}")
+    if report.disk is not None:
+        typer.echo(f"disk: {disk(report.disk)}")
     _findings(report.findings)
 
 
@@ -159,6 +161,14 @@ def _taken(tables: Sequence[TableTaken]) -> Iterator[str]:
     for each in tables:
         for why, files in each.again.items():
             yield f"made again: {each.feed} {each.table}, {files} {'file' if files == 1 else 'files'} ({why})"
+
+
+def disk(use: DiskUse) -> str:
+    """What a run took of the disk, in one line."""
+    work, snapshot, added, store, free = map(
+        space.readable, (use.work_bytes, use.snapshot_bytes, use.added_bytes, use.store_bytes, use.free_bytes)
+    )
+    return f"the run worked in {work}; snapshot {snapshot}, of which {added} are new; store {store}, {free} free"
 
 
 def _findings(findings: tuple[Finding, ...]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 
+from linkage.cli.run import disk
 from linkage.differences import Count, Differences
 from linkage.history import Listed, Run
 from linkage.store.manifest import Change, ExactBalance, RunManifest, ShownBalance
@@ -34,7 +35,9 @@ def _row(each: Listed) -> tuple[str, ...]:
         _number(each.published),
         "" if each.extracts is None else f"{each.extracts:,}",
         "" if each.new_extracts is None else f"{each.new_extracts:,}",
-        ", ".join(filter(None, (each.state, _goes(each.goes_in, each.goes_after), _from(each.from_held)))),
+        ", ".join(
+            filter(None, (each.state, _goes(each.goes_in, each.goes_after), _from(each.from_held), _again(each)))
+        ),
     )
 
 
@@ -50,6 +53,10 @@ def _goes(goes_in: int | None, after: date | None) -> str:
         return ""
     by_count = "goes with the next run" if goes_in == 1 else f"goes in {goes_in} runs"
     return by_count + (f" or after {after}" if after else "")
+
+
+def _again(each: Listed) -> str:
+    return f"{each.made_again:,} made again: {each.why}" if each.made_again else ""
 
 
 def _from(held: str | None) -> str:
@@ -99,6 +106,12 @@ def _exactly(account: RunManifest) -> Iterator[str]:
         yield f"  {register.numbers:>12,} {register.name} {register.file}, {_age(register.as_of, started)}"
     for exemption in account.exemptions:
         yield f"exempt from {exemption}"
+    for table in account.taken:
+        again = [f"{count:,} made again: {why}" for why, count in table.again.items()]
+        gone = [f"{len(table.gone):,} gone"] if table.gone else []
+        yield f"taken {table.feed} {table.table}: {', '.join([f'{table.new:,} new', f'{table.kept:,} stood', *again, *gone])}"
+    if account.disk:
+        yield f"disk: {disk(account.disk)}"
     yield "seconds in each stage:"
     for stage in account.stages:
         rate = f", {stage.rows / stage.seconds:,.0f} rows/s" if stage.rows and stage.seconds else ""

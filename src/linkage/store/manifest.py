@@ -265,6 +265,30 @@ class TableTaken(_Model):
     gone: tuple[str, ...] = ()
 
 
+class DiskUse(_Model):
+    """What a run took of the disk, in bytes; what is linked from an earlier snapshot counts as nothing.
+
+    Attributes:
+        work_bytes: The most that its working folder held, the new snapshot with it.
+        full: Whether it made everything anew.
+        full_work_bytes: `work_bytes` of the last run that did.
+        full_input_bytes: Bytes of the extracts that that one read.
+        snapshot_bytes: The snapshot, with what it shares with others.
+        added_bytes: What the snapshot added to the store.
+        store_bytes: All snapshots together, before retention.
+        free_bytes: Free on the store's volume just before publishing.
+    """
+
+    work_bytes: int
+    full: bool
+    full_work_bytes: int
+    full_input_bytes: int
+    snapshot_bytes: int
+    added_bytes: int
+    store_bytes: int
+    free_bytes: int
+
+
 class RunManifest(_Model):
     """Everything about a run, exactly: for the pipeline's operators, not for analysts."""
 
@@ -286,6 +310,7 @@ class RunManifest(_Model):
     from_held: str | None = None
     delta: tuple[DeltaVersion, ...] = ()
     taken: tuple[TableTaken, ...] = ()
+    disk: DiskUse | None = None
 
     @property
     def read(self) -> int:

@@ -63,7 +63,7 @@ def _flow(ics: SmallIcs, flow: str) -> None:
 def _published(report: RunReport) -> dict[str, list[tuple[Any, ...]]]:
     assert report.database is not None
     with duckdb.connect(str(report.database), read_only=True) as connection:
-        names = [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        names = [name for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
         return {name: sorted(connection.execute(f'FROM "{name}"').fetchall(), key=str) for name in names}
 
 

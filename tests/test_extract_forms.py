@@ -119,7 +119,7 @@ def _published(folder: Path) -> dict[str, object]:
     report = pipeline.run(folder / "linkage.toml")
     assert report.database is not None
     with duckdb.connect(str(report.database), read_only=True) as connection:
-        tables = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        tables = connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()
         return {
             table: connection.execute(f'SELECT count(*), sum(hash(t)::HUGEINT) FROM "{table}" t').fetchone()
             for (table,) in tables

@@ -318,11 +318,11 @@ def test_nothing_of_removed_people_is_handed_over(deliveries: list[Delivery]) ->
     seen: list[bytes] = []
     link = hub.link
 
-    def looking(configuration: Any, manifest: Any, feeds: Any, folder: Path, progress: Any) -> Any:
-        files = [path for path in (folder / "bundle").rglob("*") if path.is_file()]
+    def looking(configuration: Any, manifest: Any, feeds: Any, work: Any, *more: Any) -> Any:
+        files = [path for path in (work.folder / "bundle").rglob("*") if path.is_file()]
         assert {path.suffix for path in files} <= {".json", ".parquet"}
         seen.extend(_tokens(files))
-        return link(configuration, manifest, feeds, folder, progress)
+        return link(configuration, manifest, feeds, work, *more)
 
     with local_ics() as ics, pytest.MonkeyPatch.context() as patch:
         for place, delivery in enumerate(deliveries):

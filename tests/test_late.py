@@ -47,7 +47,7 @@ def _tokens(ics: SmallIcs) -> set[bytes]:
     """Every token that any table of the store names."""
     found: set[bytes] = set()
     with open_store(ics.store) as connection:
-        for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+        for (table,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall():
             for column, kind in connection.execute(
                 f"SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = '{table}'"
             ).fetchall():

@@ -22,7 +22,7 @@ from made_up import Search
 
 PEOPLE = 600
 pytestmark = pytest.mark.slow
-TABLES = "SELECT table_name FROM duckdb_tables() WHERE table_name NOT IN ('load', 'removed') ORDER BY ALL"
+TABLES = "SELECT name FROM (SHOW TABLES) WHERE name NOT IN ('load', 'removed') ORDER BY ALL"
 
 
 class Ics:

@@ -137,7 +137,7 @@ def test_nobody_is_a_person_and_no_pseudonym_comes_out(done: tuple[Path, RunRepo
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    return [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+    return [name for (name,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall()]
 
 
 def _assert_no_pseudonym(connection: duckdb.DuckDBPyConnection, sources: list[str]) -> None:

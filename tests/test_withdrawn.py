@@ -124,9 +124,9 @@ def test_nothing_about_removed_rows_is_left_in_the_bundle(ics: SmallIcs, monkeyp
     seen: list[set[str]] = []
     link = hub.link
 
-    def looking(configuration, manifest, feeds, folder, progress):  # type: ignore[no-untyped-def]
-        seen.append({path.name for path in (folder / "bundle").rglob("*") if path.is_file()})
-        return link(configuration, manifest, feeds, folder, progress)
+    def looking(configuration, manifest, feeds, work, *more):  # type: ignore[no-untyped-def]
+        seen.append({path.name for path in (work.folder / "bundle").rglob("*") if path.is_file()})
+        return link(configuration, manifest, feeds, work, *more)
 
     monkeypatch.setattr(hub, "link", looking)
     _write(ics, DAYS[0], [FATES["kept"].line(1)])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from linkage import held, operations, stopping
 from linkage import link as linking
@@ -31,7 +32,8 @@ from linkage.sources import roster as rosters
 from linkage.sources.roster import Roster
 from linkage.space import Peak
 from linkage.store import publish as switch
-from linkage.store.export import export, make_text_views
+from linkage.store import views
+from linkage.store.export import export
 from linkage.store.layout import Store, run_id
 from linkage.store.lock import hold
 from linkage.store.manifest import File, PublishedTable, RunManifest
@@ -143,13 +145,13 @@ def link(
     configuration: Configuration,
     manifest: BundleManifest,
     feeds: Mapping[str, Feed],
-    folder: Path,
+    work: WorkFolder,
     progress: Progress,
 ) -> Linked:
     """Verify the bundle, settle its records, link them and write the snapshot's tables."""
-    snapshot, spill, parts = folder / "snapshot", folder / "spill", folder / "bundle"
-    snapshot.mkdir()
-    connection = linking.connect(snapshot / "linked.duckdb", spill, configuration.memory)
+    snapshot, spill, parts = work.snapshot, work.folder / "spill", work.folder / "bundle"
+    snapshot.mkdir(mode=0o700)
+    connection = linking.connect(work.folder / "work.duckdb", spill, configuration.memory)
     try:
         with progress.stage("checking the bundle"):
             linking.check_tokens(connection, parts, manifest.tables)
@@ -177,12 +179,30 @@ def link(
         made = _tables(settled)
         rows = sum(_count(connection, f'"{table}"') for table in made)
         with progress.stage("writing Parquet", rows) as stage, linking.during("writing Parquet"):
-            make_text_views(connection)
             published = tuple(_write(connection, manifest, made, snapshot, stage))
-        linking.finish(connection)
+            columns = views.columns_of(connection)
     finally:
         connection.close()
+    (work.folder / "work.duckdb").unlink()
+    _make_database(configuration, work, published, columns)
     return Linked(published, tuple(balances), months, sources, common)
+
+
+def _make_database(
+    configuration: Configuration, work: WorkFolder, published: Sequence[PublishedTable], columns: views.Columns
+) -> None:
+    """Make the snapshot's database, and try it as its readers will."""
+    database = work.folder / "linked.duckdb"
+    with switch.in_place(work.snapshot, work.published):
+        connection = linking.connect(database, work.folder / "spill", configuration.memory)
+        try:
+            with linking.during("creating the database"):
+                views.make_tables(connection, work.published, published, columns)
+            linking.finish(connection)
+        finally:
+            connection.close()
+        switch.check(work.published, published, database)
+    database.rename(work.snapshot / "linked.duckdb")
 
 
 def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settled]) -> list[Load]:
@@ -234,7 +254,7 @@ def _published(connection: duckdb.DuckDBPyConnection, snapshot: Path, table: str
     files = tuple(
         File(
             path=path.relative_to(snapshot).as_posix(),
-            rows=_count(connection, f"read_parquet('{path}')"),
+            rows=pq.read_metadata(path).num_rows,
             bytes=path.stat().st_size,
             sha256=digest(path),
         )
@@ -297,7 +317,6 @@ def publish(
         held.keep(configuration, work.folder / "bundle", work.private, work.run_id, rules)
         switch.sync(work.private / "held")
     switch.sync(work.private)
-    switch.check(work.snapshot, account_.snapshot.tables)
     switch.publish(work.store, work.snapshot, work.run_id)
     try:
         _tidy(configuration, account_.snapshot.started, work)

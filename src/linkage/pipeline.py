@@ -267,7 +267,7 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
     configuration, work = begun.configuration, begun.work
     if work is None:
         raise ValueError("a site half alone has no store to finish in")
-    linked = hub_half(configuration, handed, work.folder, progress)
+    linked = hub_half(configuration, handed, work, progress)
     hub.check_people(configuration, linked)
     account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, begun.last)
     late: tuple[str, ...] = ()
@@ -393,8 +393,8 @@ def _hand_over(
     return SiteResult(manifest, delivered, judged.work.policy, judged.roster, quality, account, told)
 
 
-def hub_half(configuration: Configuration, handed: SiteResult, folder: Path, progress: Progress) -> hub.Linked:
+def hub_half(configuration: Configuration, handed: SiteResult, work: hub.WorkFolder, progress: Progress) -> hub.Linked:
     """From a bundle to linked tables: verify, settle, link, write."""
-    manifest = bundle.read(folder / "bundle")
+    manifest = bundle.read(work.folder / "bundle")
     feeds = {delivery.feed.name: delivery.feed for delivery in handed.delivered}
-    return hub.link(configuration, manifest, feeds, folder, progress)
+    return hub.link(configuration, manifest, feeds, work, progress)

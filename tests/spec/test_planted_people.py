@@ -106,7 +106,7 @@ def _texts(folder: Path) -> dict[Path, str]:
             text += _cells(duckdb.connect(), f"read_parquet('{path}', hive_partitioning = false)")
         elif path.suffix == ".duckdb":
             with duckdb.connect(str(path), read_only=True) as connection:
-                for (table,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+                for (table,) in connection.execute("SELECT name FROM (SHOW TABLES)").fetchall():
                     text += _cells(connection, f'"{table}"')
         found[path] = text
     return found

@@ -8,7 +8,8 @@ import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +20,8 @@ import pytest
 from linkage.bundle import digest
 from linkage.errors import ConfigurationError, InputError, IntegrityError, TemporaryError, told_of_the_machine
 from linkage.store import publish as switch
-from linkage.store.export import export, make_text_views
+from linkage.store import views
+from linkage.store.export import export
 from linkage.store.layout import Store, run_id
 from linkage.store.lock import hold
 from linkage.store.manifest import ExactBalance, File, PublishedTable, check_balance
@@ -31,6 +33,14 @@ EVENTS = """
         CASE WHEN n % 7 > 0 THEN TIMESTAMP '2026-01-31 23:59:59.999999' + INTERVAL (n % 3) DAY END AS start
     FROM range(1000) r(n) ORDER BY feed, date_trunc('month', start) NULLS FIRST, token
 """
+# Also of years that have fewer or more digits, as mistyped dates have, and of none.
+CODES = """
+    CREATE TABLE event_code AS SELECT feed, CAST(date_trunc('month', day) AS DATE) AS month, code FROM (
+        SELECT CASE WHEN n % 2 = 0 THEN 'a' ELSE 'b' END AS feed, CAST(n AS VARCHAR) AS code,
+            [NULL, DATE '2026-01-09', DATE '0026-01-09', DATE '12026-01-09', DATE '2025-12-31'][n // 2 % 5 + 1] AS day
+        FROM range(1000) r(n)
+    ) ORDER BY feed, month NULLS FIRST, code
+"""
 
 
 @pytest.fixture
@@ -40,14 +50,15 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def build(folder: Path, events: str = EVENTS) -> tuple[PublishedTable, ...]:
-    """A small snapshot with every kind of partition."""
-    connection = duckdb.connect(str(folder / "linked.duckdb"))
-    connection.execute(f"CREATE TABLE event AS {events}")
+def build(folder: Path, place: Path | None = None) -> tuple[PublishedTable, ...]:
+    """A small snapshot with every kind of partition, to be published at `place`."""
+    connection = duckdb.connect()
+    connection.execute(f"CREATE TABLE event AS {EVENTS}")
     connection.execute("CREATE TABLE person AS SELECT DISTINCT token, ['a', 'b'] AS sources FROM event ORDER BY token")
-    connection.execute("CREATE TABLE event_code AS SELECT feed, DATE '2026-01-01' AS month, 'x' AS code FROM event")
+    connection.execute(CODES)
     connection.execute("CREATE TABLE a_empty (token UUID, day DATE)")
-    months = {"event": "start", "person": None, "event_code": "month", "a_empty": "day"}
+    connection.execute("CREATE TABLE load (feed VARCHAR, suppressed BOOLEAN)")
+    months = {"event": "start", "person": None, "event_code": "month", "a_empty": "day", "load": None}
     tables = []
     for table, month in months.items():
         export(connection, folder, table, month, METADATA)
@@ -63,17 +74,28 @@ def build(folder: Path, events: str = EVENTS) -> tuple[PublishedTable, ...]:
         )
         rows = connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
         tables.append(PublishedTable(name=table, rows=rows[0], files=files))
-    make_text_views(connection)
-    connection.close()
+    made_for(connection, folder, place, tables)
     (folder / "manifest.json").write_text("{}")
     return tuple(tables)
+
+
+def made_for(
+    connection: duckdb.DuckDBPyConnection, folder: Path, place: Path | None, tables: Sequence[PublishedTable]
+) -> None:
+    """The database, made and checked where the snapshot will be."""
+    database = folder.parent / f"{folder.name}.duckdb"
+    with switch.in_place(folder, place) if place else nullcontext():
+        with duckdb.connect(str(database)) as made:
+            views.make_tables(made, place or folder, tables, views.columns_of(connection))
+        switch.check(place or folder, tables, database)
+    database.rename(folder / "linked.duckdb")
 
 
 def publish(store: Store, day: int = 1) -> str:
     name = run_id(datetime(2026, 11, day, tzinfo=UTC))
     built = switch.begin(store, name) / "snapshot"
     built.mkdir()
-    switch.check(built, build(built))
+    build(built, store.snapshots / name)
     switch.publish(store, built, name)
     return name
 
@@ -109,7 +131,41 @@ def test_duckdb_reads_the_folders_as_columns(tmp_path: Path) -> None:
     row = duckdb.connect().execute(
         f"SELECT count(*), count(DISTINCT feed), min(month) FROM read_parquet('{tmp_path}/event_code/**/*.parquet')"
     )
-    assert row.fetchone() == (1000, 2, "2026-01")
+    assert row.fetchone() == (1000, 2, "0026-01")
+
+
+@pytest.mark.parametrize("table", ["event", "event_code"])
+def test_a_view_gives_back_the_table(store: Store, table: str) -> None:
+    """Columns, their types, rows and their order, though the folders' names hold some of it."""
+    publish(store)
+    built = duckdb.connect()
+    built.execute(f"CREATE TABLE event AS {EVENTS}")
+    built.execute(CODES)
+    with open_store(store.path) as connection:
+        for statement in (f"DESCRIBE {table}", f"SELECT * FROM {table}"):
+            assert connection.execute(statement).fetchall() == built.execute(statement).fetchall()
+
+
+def test_asking_for_a_month_opens_its_files_alone(store: Store) -> None:
+    publish(store)
+    with open_store(store.path) as connection:
+        plan = connection.execute("EXPLAIN FROM event_code WHERE feed = 'a' AND month = DATE '2026-01-01'").fetchall()
+    assert "1/10" in plan[0][1]
+
+
+def test_small_tables_are_in_the_database_and_the_others_beside_it(store: Store) -> None:
+    publish(store)
+    with open_store(store.path) as connection:
+        kinds = connection.execute("SELECT table_name, table_type FROM information_schema.tables ORDER BY 1, 2")
+        assert {row for row in kinds.fetchall() if row[1] != "VIEW"} == {("load", "BASE TABLE")}
+
+
+@pytest.mark.parametrize("name", ["a*b", "a[1]", "feed=a", "month=2026-01"])
+def test_a_store_whose_path_would_be_misread_is_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name / "store"
+    folder.mkdir(parents=True)
+    with duckdb.connect() as connection, pytest.raises(ConfigurationError, match="cannot be below"):
+        views.make_tables(connection, folder, (), {})
 
 
 def test_a_table_without_rows_still_has_a_file_with_its_columns(tmp_path: Path) -> None:
@@ -138,9 +194,9 @@ def test_publishing_switches_and_sets_modes(store: Store) -> None:
     assert store.current() == second
     assert sorted(path.name for path in store.snapshots.iterdir()) == [first, second]
     place = store.snapshots / second
-    assert stat.S_IMODE(place.stat().st_mode) == 0o750
-    assert {stat.S_IMODE(path.stat().st_mode) for path in place.rglob("*") if path.is_file()} == {0o640}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in place.rglob("*") if path.is_dir()} == {0o750}
+    assert stat.S_IMODE(place.stat().st_mode) == 0o550
+    assert {stat.S_IMODE(path.stat().st_mode) for path in place.rglob("*") if path.is_file()} == {0o440}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in place.rglob("*") if path.is_dir()} == {0o550}
 
 
 def test_staging_is_for_its_owner_and_leftovers_go(store: Store) -> None:
@@ -187,7 +243,7 @@ def test_a_failed_step_leaves_the_last_good_snapshot(
     good = publish(store, 1)
     built = switch.begin(store, "20261102T000000Z-ffffff") / "snapshot"
     built.mkdir()
-    build(built)
+    build(built, store.snapshots / "20261102T000000Z-ffffff")
     with monkeypatch.context() as patched:
         broken(patched, error)
         with pytest.raises(raised):
@@ -211,7 +267,7 @@ KILLED = """
     store = Store(Path({store!r}))
     built = switch.begin(store, "20261102T000000Z-ffffff") / "snapshot"
     built.mkdir()
-    build(built)
+    build(built, store.snapshots / "20261102T000000Z-ffffff")
     steps = [0]
     def dying(real):
         def step(*args, **more):
@@ -244,6 +300,7 @@ def test_a_process_killed_at_any_step_leaves_a_good_snapshot(store: Store) -> No
             break
         for orphan in store.snapshots.iterdir():
             if orphan.name != good:
+                orphan.chmod(0o750)
                 orphan.rename(store.path / ".staging-orphan")
         at += 7
     assert ended.returncode in (0, 9), ended.stderr
@@ -259,7 +316,13 @@ def test_what_is_not_finished_is_not_published(store: Store, tmp_path: Path) -> 
 
 def lose_a_row(folder: Path) -> None:
     with duckdb.connect(str(folder / "linked.duckdb")) as connection:
-        connection.execute("DELETE FROM person WHERE token = (SELECT min(token) FROM person)")
+        connection.execute("INSERT INTO load VALUES ('a', TRUE)")
+
+
+def count_a_file_twice(folder: Path) -> None:
+    with duckdb.connect(str(folder / "linked.duckdb")) as connection:
+        (path,) = folder.glob("person/*.parquet")
+        connection.execute(f"CREATE OR REPLACE VIEW person AS FROM read_parquet(['{path}', '{path}'])")
 
 
 def lose_a_file(folder: Path) -> None:
@@ -276,13 +339,72 @@ def lose_the_database(folder: Path) -> None:
     (folder / "linked.duckdb").unlink()
 
 
-@pytest.mark.parametrize("damage", [lose_a_row, lose_a_file, cut_a_file, lose_the_database])
+@pytest.mark.parametrize("damage", [lose_a_row, count_a_file_twice, lose_a_file, cut_a_file, lose_the_database])
 def test_a_damaged_snapshot_fails_its_check(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    tables = build(tmp_path)
-    switch.check(tmp_path, tables)
-    damage(tmp_path)
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    tables = build(folder)
+    switch.check(folder, tables)
+    damage(folder)
     with pytest.raises(IntegrityError):
-        switch.check(tmp_path, tables)
+        switch.check(folder, tables)
+
+
+def test_a_snapshot_whose_views_lead_elsewhere_is_not_published(store: Store) -> None:
+    good = publish(store)
+    built = switch.begin(store, "20261102T000000Z-ffffff") / "snapshot"
+    built.mkdir()
+    build(built, store.snapshots / "20261102T000000Z-eeeeee")
+    with pytest.raises(IntegrityError, match="where it is to be published"):
+        switch.publish(store, built, "20261102T000000Z-ffffff")
+    assert store.current() == good
+    assert [path.name for path in store.snapshots.iterdir()] == [good]
+
+
+def test_a_place_that_a_dead_run_was_lent_is_cleared(store: Store) -> None:
+    """Its working folder is still there; nothing else of the store is touched."""
+    good, dead = publish(store), "20261102T000000Z-ffffff"
+    switch.begin(store, dead)
+    (store.snapshots / dead / "event").mkdir(parents=True, mode=0o700)
+    switch.begin(store, "next")
+    assert [path.name for path in store.snapshots.iterdir()] == [good]
+
+
+OVERWRITING = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, {tests!r})
+    import duckdb
+    from linkage.store import publish as switch
+    from linkage.store.layout import Store
+    from linkage.store.open import open_store
+    from test_snapshots import publish
+    store = Store(Path({store!r}))
+    store.make()
+    names = [publish(store, day) for day in (1, 2)]
+    parts = sorted(store.snapshots.glob("*/*/**/*.parquet"))
+    before = [path.read_bytes() for path in parts]
+    with open_store(store.path) as connection:
+        for path in [*parts, parts[-1].with_name("another.parquet")]:
+            try:
+                connection.execute(f"COPY (SELECT 1 AS one) TO '{{path}}'")
+                sys.exit(f"written: {{path}}")
+            except duckdb.Error:
+                pass
+    if [path.read_bytes() for path in parts] != before or not parts:
+        sys.exit("changed")
+    if switch.retain(store, 1) != names[1:] or list(store.path.glob(".staging-*.removed")):
+        sys.exit("an old snapshot stayed")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")
+def test_nobody_writes_into_what_is_published_and_old_snapshots_still_go(tmp_path: Path) -> None:
+    """The superuser could, as everywhere; so the test gives that power up."""
+    as_others = [] if os.geteuid() else ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"]
+    code = textwrap.dedent(OVERWRITING).format(tests=str(Path(__file__).parent), store=str(tmp_path / "store"))
+    ended = subprocess.run([*as_others, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_a_balance_that_does_not_add_up_is_refused() -> None:

@@ -11,6 +11,11 @@ from linkage.store.layout import UNDATED
 BY_FEED = ("event", "event_code")
 
 
+def in_folders(table: str) -> tuple[str, ...]:
+    """The columns that the names of the folders say, and the files do not: readers would have to choose between the two."""
+    return {"event": ("feed",), "event_code": ("feed", "month")}.get(table, ())
+
+
 def export(
     connection: duckdb.DuckDBPyConnection,
     folder: Path,
@@ -28,9 +33,8 @@ def export(
         metadata: Put into every file: domain, key id, run id, format.
     """
     by_feed = table in BY_FEED
-    # What the folders say is not said again in the files, or readers would have to choose between the two.
-    in_folders = [*(["feed"] if by_feed else []), *(["month"] if month == "month" else [])]
-    columns = f"* EXCLUDE ({', '.join(in_folders)})" if in_folders else "*"
+    told = in_folders(table)
+    columns = f"* EXCLUDE ({', '.join(told)})" if told else "*"
     for place, chosen in _partitions(connection, table, month, by_feed):
         target = folder / table / place
         target.mkdir(parents=True, exist_ok=True)
@@ -81,24 +85,3 @@ def _text(value: object) -> str:
 
 def _metadata(values: dict[str, str]) -> str:
     return ", ".join(f"'{_text(name)}': '{_text(value)}'" for name, value in values.items())
-
-
-def make_text_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the schema `text`: every table again with tokens as text and lists joined by commas."""
-    connection.execute("CREATE SCHEMA text")
-    rows = connection.execute(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns()"
-        " WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal"
-        " ORDER BY table_name, column_index"
-    ).fetchall()
-    tables: dict[str, list[str]] = {}
-    for table, column, type_ in rows:
-        tables.setdefault(table, []).append(_shown(f'"{column}"', type_))
-    for table, columns in tables.items():
-        connection.execute(f'CREATE VIEW text."{table}" AS SELECT {", ".join(columns)} FROM main."{table}"')
-
-
-def _shown(column: str, type_: str) -> str:
-    if type_ == "VARCHAR[]":
-        return f"array_to_string({column}, ',') AS {column}"
-    return f"CAST({column} AS VARCHAR) AS {column}" if type_ == "UUID" else column

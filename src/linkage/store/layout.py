@@ -2,7 +2,7 @@
 
 <store>/linkage-store                              says that this folder is a store
 <store>/current                                    the run id of the newest complete snapshot
-<store>/snapshots/<run id>/manifest.json, linked.duckdb
+<store>/snapshots/<run id>/manifest.json, linked.duckdb   read-only, as everything in it; the views name the files below
 <store>/snapshots/<run id>/<table>/[feed=<feed>/]month=<YYYY-MM or undated>/part-00000.parquet
 <store>/.staging-<run id>/                         being built, owner-only
 <store>/lock, lock.holder                          held while a run works

@@ -30,16 +30,34 @@ def open_store(path: str | Path, temporary: Path | None = None) -> duckdb.DuckDB
     current = store.current()
     if current is None:
         raise InputError(f"{path}: nothing has been published", hint="run the pipeline, or name its store")
+    return open_snapshot(store.snapshots / current, temporary)
+
+
+def open_snapshot(
+    folder: Path, temporary: Path | None = None, database: Path | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Open a snapshot's database: only its own files can be read, and nothing of it can be written.
+
+    Args:
+        folder: The snapshot.
+        temporary: As in `open_store`.
+        database: Its database, where it is not in the folder yet.
+
+    Raises:
+        IntegrityError: It is not there, or cannot be opened.
+    """
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "enable_external_access": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         "allow_community_extensions": "false",
         "temp_directory": str(temporary) if temporary else "",
     }
-    database = store.snapshots / current / "linked.duckdb"
+    database = database or folder / "linked.duckdb"
     try:
         connection = duckdb.connect(str(database), read_only=True, config=settings)
+        # The views read the snapshot's files; files and folders are read-only, so that COPY cannot replace one.
+        connection.execute("SET allowed_directories = [?]", [f"{folder.resolve().as_posix()}/"])
+        connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
     except duckdb.Error:
         raise IntegrityError(

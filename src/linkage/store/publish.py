@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from linkage.errors import IntegrityError, told_of_the_machine
 from linkage.store.layout import Store
 from linkage.store.manifest import File, PublishedTable
+from linkage.store.open import open_snapshot
 
 
 def begin(store: Store, run_id: str) -> Path:
@@ -32,7 +34,22 @@ def _forget_untold(store: Store) -> None:
     for left in store.path.glob(".staging-*"):
         name = left.name.removeprefix(".staging-")
         if name != store.current() and (store.snapshots / name).exists():
+            (store.snapshots / name).chmod(0o750)
             (store.snapshots / name).rename(store.staging(f"{name}.removed"))
+
+
+@contextmanager
+def in_place(built: Path, place: Path) -> Iterator[None]:
+    """Lend a folder that is being built the place where it will be published, for as long as nobody is told of it.
+
+    A view names its files by where they are when it is made, and is to be tried as its readers will use it. Should the
+    process die meanwhile, `begin` clears the place, since the run's working folder is still there as well.
+    """
+    built.rename(place)
+    try:
+        yield
+    finally:
+        place.rename(built)
 
 
 def publish(store: Store, built: Path, run_id: str) -> Path:
@@ -54,17 +71,23 @@ def publish(store: Store, built: Path, run_id: str) -> Path:
         raise IntegrityError("the snapshot has no manifest", hint="nothing was published; report this")
     place = store.snapshots / run_id
     with told_of_the_machine():
-        for path in [*sorted(built.rglob("*")), built]:
-            path.chmod(0o750 if path.is_dir() else 0o640)
+        for path in sorted(built.rglob("*")):
+            _chmod(path, 0o550 if path.is_dir() else 0o440)
             sync(path)
+        # A folder that may not be written into cannot be moved, so it is closed where it stays.
+        _chmod(built, 0o750)
+        sync(built)
         built.rename(place)
         try:
+            _chmod(place, 0o550)
             sync(store.snapshots)
+            _opens(place)
             switch(store, run_id)
         except BaseException as error:
             # A snapshot that nobody was told of goes back to where it is cleared away with the rest of the run.
             if store.current() != run_id:
                 with suppress(OSError):
+                    place.chmod(0o750)
                     place.rename(built)
                 raise
             # Readers see it already; whoever clears up after it asks the disk once more.
@@ -73,26 +96,27 @@ def publish(store: Store, built: Path, run_id: str) -> Path:
     return place
 
 
-def check(built: Path, tables: Iterable[PublishedTable]) -> None:
+def check(place: Path, tables: Iterable[PublishedTable], database: Path | None = None) -> None:
     """Open a finished snapshot as its readers will, and count every table in the database and in Parquet.
 
     Args:
-        built: The finished folder; its database is closed.
+        place: The finished folder, at the place that its views name; its database is closed.
         tables: What the manifest says is in it.
+        database: Its database where it is not in the folder yet.
 
     Raises:
         IntegrityError: A table or a file is missing, or does not hold what the manifest says; names the table.
     """
     hint = "nothing was published; run again, and report this if it stays"
     try:
-        connection = duckdb.connect(str(built / "linked.duckdb"), read_only=True)
-    except duckdb.Error:
+        connection = open_snapshot(place, database=database)
+    except IntegrityError:
         raise IntegrityError("the snapshot's database cannot be opened", hint=hint) from None
     with connection:
         for table in tables:
             try:
-                good = _count(connection, table.name) == table.rows
-                good &= all(_holds(built / file.path, file) for file in table.files)
+                good = _count(connection, "main", table.name) == _count(connection, "text", table.name) == table.rows
+                good &= all(_holds(place / file.path, file) for file in table.files)
             except (duckdb.Error, pa.ArrowInvalid, OSError):
                 good = False
             if not good or sum(file.rows for file in table.files) != table.rows:
@@ -163,7 +187,30 @@ def _holds(path: Path, file: File) -> bool:
     return path.stat().st_size == file.bytes and pq.read_metadata(path).num_rows == file.rows
 
 
-def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    quoted = '"' + table.replace('"', '""') + '"'
-    row = connection.execute(f"SELECT count(*) FROM {quoted}").fetchone()
+def _opens(place: Path) -> None:
+    """Make sure that every table can be read at the place that the views name."""
+    with open_snapshot(place) as connection:
+        try:
+            for schema, table in connection.execute(
+                "SELECT table_schema, table_name FROM information_schema.tables"
+            ).fetchall():
+                connection.execute(f"SELECT * FROM {_name(schema)}.{_name(table)} LIMIT 0")
+        except duckdb.Error:
+            raise IntegrityError(
+                "the snapshot cannot be read where it is to be published", hint="nothing was published; run again"
+            ) from None
+
+
+def _chmod(path: Path, mode: int) -> None:
+    # A file that another user linked here first is left as it is.
+    if stat.S_IMODE(path.stat().st_mode) != mode:
+        path.chmod(mode)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {_name(schema)}.{_name(table)}").fetchone()
     return int(row[0]) if row else 0
+
+
+def _name(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'

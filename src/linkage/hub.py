@@ -17,14 +17,15 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from linkage import held, operations, stopping
+from linkage import held, lastrun, operations, stopping
 from linkage import link as linking
 from linkage.account import Handed, account
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError, of_the_machine, told_of_the_machine
-from linkage.link import Coverage, FeedTable, Load, MonthRows, Settled, SourcesPersons
+from linkage.lastrun import LastRun
+from linkage.link import Coverage, FeedTable, Load, Made, MonthRows, Settled, SourcesPersons
 from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
 from linkage.reasons import Reason
@@ -38,7 +39,7 @@ from linkage.store.layout import Store, run_id
 from linkage.store.lock import hold
 from linkage.store.manifest import File, PublishedTable, RunManifest
 
-__all__ = ["Handed", "Linked", "WorkFolder", "account", "link", "load_roster", "publish", "working"]
+__all__ = ["Handed", "Linked", "WorkFolder", "account", "find_last", "link", "load_roster", "publish", "working"]
 
 ACCOUNTS = 400  # accounts of runs whose snapshots are gone, the newest
 
@@ -147,45 +148,50 @@ def link(
     feeds: Mapping[str, Feed],
     work: WorkFolder,
     progress: Progress,
+    last: LastRun | None = None,
 ) -> Linked:
-    """Verify the bundle, settle its records, link them and write the snapshot's tables."""
-    snapshot, spill, parts = work.snapshot, work.folder / "spill", work.folder / "bundle"
-    snapshot.mkdir(mode=0o700)
-    connection = linking.connect(work.folder / "work.duckdb", spill, configuration.memory)
+    """Verify the bundle, settle its records, link them and write the snapshot's tables.
+
+    Args:
+        configuration: The purpose.
+        manifest: The bundle's.
+        feeds: The contracts.
+        work: With the bundle.
+        progress: Where stages are shown.
+        last: From `find_last`, to do only what changed; the same is published without it.
+    """
+    work.snapshot.mkdir(mode=0o700)
+    connection = linking.connect(work.folder / "work.duckdb", work.folder / "spill", configuration.memory)
+    handed = [FeedTable(feeds[each.feed], feeds[each.feed].tables[each.table], each) for each in manifest.tables]
+    steps = linking.Steps(connection, work.folder / "bundle", handed, last.before if last else None)
     try:
         with progress.stage("checking the bundle"):
-            linking.check_tokens(connection, parts, manifest.tables)
-            linking.check_no_numbers(connection, parts, manifest.tables)
-        handed = [FeedTable(feeds[each.feed], feeds[each.feed].tables[each.table], each) for each in manifest.tables]
-        tables = [each for each in handed if each.table.kind == "records"]
+            steps.check()
         with progress.stage("settling", sum(part.kept for each in manifest.tables for part in each.parts)) as stage:
-            settled = {}
-            falls = linking.find_falls(connection, parts, handed)
-            for each in tables:
-                settled[each.parts.feed, each.parts.table] = linking.settle(
-                    connection, parts, each.parts, each.table, falls.get(each.name, ())
-                )
-                stage.advance(sum(part.kept for part in each.parts.parts))
+            steps.settle(stage.advance)
         with progress.stage("linking"):
-            events = linking.make_events(connection, tables)
-            linking.make_event_codes(connection, tables)
-            linking.make_persons(connection, tables)
-            linking.make_registrations(connection, tables)
-            balances = _balances(manifest, settled)
+            made = steps.link()
+            balances = _balances(manifest, steps.settled)
             linking.make_load(connection, balances)
             common = linking.make_coverage(connection)
-            months, sources = linking.count_months(connection, events), linking.count_sources(connection)
-            linking.make_dictionary(connection, tables)
-        made = _tables(settled)
-        rows = sum(_count(connection, f'"{table}"') for table in made)
+            months, sources = linking.count_months(connection, made["event"]), linking.count_sources(connection)
+            linking.make_dictionary(connection, steps.tables)
+        made |= {table: linking.table_made(connection, table) for table in views.TABLES}
+        rows = sum(each.rows for each in made.values())
         with progress.stage("writing Parquet", rows) as stage, linking.during("writing Parquet"):
-            published = tuple(_write(connection, manifest, made, snapshot, stage))
+            months_of = {each.name: each.month for each in steps.settled.values()} | _MONTHS
+            published = tuple(_write(connection, manifest, made, months_of, work, stage, last))
             columns = views.columns_of(connection)
     finally:
         connection.close()
     (work.folder / "work.duckdb").unlink()
     _make_database(configuration, work, published, columns)
     return Linked(published, tuple(balances), months, sources, common)
+
+
+def find_last(configuration: Configuration, manifest: BundleManifest, work: WorkFolder) -> tuple[LastRun | None, str]:
+    """The last run, where a run can go on from it; else None and why not."""
+    return lastrun.find(configuration, work.store, work.private, manifest.domain, manifest.key_id)
 
 
 def _make_database(
@@ -205,10 +211,10 @@ def _make_database(
     database.rename(work.snapshot / "linked.duckdb")
 
 
-def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settled]) -> list[Load]:
+def _balances(manifest: BundleManifest, settled: Mapping[str, Settled]) -> list[Load]:
     made = []
     for table in manifest.tables:
-        result = settled.get((table.feed, table.table))
+        result = settled.get(table.name)
         # What only names deleted records has done so, and nothing of it is published.
         gone = result.removed if result else {Reason.NOTICE: sum(part.kept for part in table.parts)}
         removed = {reason.value: rows for reason, rows in gone.items() if rows}
@@ -221,48 +227,48 @@ def _balances(manifest: BundleManifest, settled: Mapping[tuple[str, str], Settle
     return made
 
 
-def _tables(settled: Mapping[tuple[str, str], Settled]) -> dict[str, str | None]:
-    """Every table of the snapshot, and the column by whose month it is cut into files."""
-    months: dict[str, str | None] = {"event": "start", "event_code": "month"}
-    months |= dict.fromkeys(("person", "registration", "load", "removed", "coverage", "dictionary"))
-    months |= {each.name: each.month for each in settled.values()}
-    return dict(sorted(months.items()))
+# The columns by whose month the hub's own tables are cut into files.
+_MONTHS = {"event": "start", "event_code": "month"}
 
 
 def _write(
     connection: duckdb.DuckDBPyConnection,
     manifest: BundleManifest,
-    tables: Mapping[str, str | None],
-    snapshot: Path,
+    tables: Mapping[str, Made],
+    months: Mapping[str, str | None],
+    work: WorkFolder,
     stage: Stage,
+    last: LastRun | None,
 ) -> Iterator[PublishedTable]:
     metadata = {
         "linkage.domain": manifest.domain,
         "linkage.key_id": manifest.key_id,
         "linkage.format": "linkage-snapshot/1",
     }
-    for table, month in tables.items():
-        export(connection, snapshot, table, month, metadata)
-        published = _published(connection, snapshot, table)
+    for table, made in sorted(tables.items()):
+        if made.relation is not None and not (made.linked and not _count(connection, made.relation)):
+            export(connection, work.snapshot, table, months.get(table), metadata, made.relation)
+        files = list(_written(work.snapshot, table))
+        if last is not None:
+            last.carry(made.linked, work.snapshot, work.run_id)
+            files += last.files(made.linked)
+        published = PublishedTable(name=table, rows=made.rows, files=tuple(sorted(files, key=lambda file: file.path)))
+        if sum(file.rows for file in files) != made.rows:
+            raise IntegrityError(
+                f"{table}: the Parquet files do not hold the table's rows", hint="nothing was published"
+            )
         stage.advance(published.rows)
         yield published
 
 
-def _published(connection: duckdb.DuckDBPyConnection, snapshot: Path, table: str) -> PublishedTable:
-    rows = _count(connection, f'"{table}"')
-    paths = sorted((snapshot / table).rglob("*.parquet"))
-    files = tuple(
-        File(
+def _written(snapshot: Path, table: str) -> Iterator[File]:
+    for path in (snapshot / table).rglob("*.parquet"):
+        yield File(
             path=path.relative_to(snapshot).as_posix(),
             rows=pq.read_metadata(path).num_rows,
             bytes=path.stat().st_size,
             sha256=digest(path),
         )
-        for path in paths
-    )
-    if sum(file.rows for file in files) != rows:
-        raise IntegrityError(f"{table}: the Parquet files do not hold the table's rows", hint="nothing was published")
-    return PublishedTable(name=table, rows=rows, files=files)
 
 
 def _count(connection: duckdb.DuckDBPyConnection, source: str) -> int:

@@ -397,4 +397,5 @@ def hub_half(configuration: Configuration, handed: SiteResult, work: hub.WorkFol
     """From a bundle to linked tables: verify, settle, link, write."""
     manifest = bundle.read(work.folder / "bundle")
     feeds = {delivery.feed.name: delivery.feed for delivery in handed.delivered}
-    return hub.link(configuration, manifest, feeds, work, progress)
+    last, _ = hub.find_last(configuration, manifest, work)
+    return hub.link(configuration, manifest, feeds, work, progress, last)

@@ -57,7 +57,8 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         with progress.stage("withdrawing", sum(part.kept for table in manifest.tables for part in table.parts)):
             manifest = _logs(folder, withdraw(folder, manifest, feeds, lists), feeds)
             bundle.write(folder, manifest)
-        linked = hub.link(configuration, bundle.read(folder), feeds, work, progress)
+        before, _ = hub.find_last(configuration, manifest, work)
+        linked = hub.link(configuration, bundle.read(folder), feeds, work, progress, before)
         hub.check_people(configuration, linked)
         handed = hub.Handed(
             bundle=manifest,

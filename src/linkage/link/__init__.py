@@ -1,16 +1,18 @@
 """The hub half's core: bundles become linked data, by plain relational steps over Parquet in DuckDB.
 
-The steps in order: `connect`, `check_tokens`, `check_no_numbers`, `find_falls`, `settle` for every table, `make_events`,
-`make_event_codes`, `make_persons`, `make_registrations`, `make_load`, `make_coverage`, `make_dictionary`, `finish`.
-All take the one connection that `connect` made.
+`steps.Steps` is the whole of it: check, settle, link. What it does, in order: `check_tokens`, `check_no_numbers`, `find_falls`,
+for every table `settle` (or `resettle`, on top of the last run), `make_events`, `make_event_codes`, `find_touched`,
+`make_persons`, `make_registrations`; then `make_load`, `make_coverage`, `make_dictionary`, `finish`. All take the one connection that
+`connect` made.
 """
 
+from linkage.link.before import Before, damaged
 from linkage.link.checks import check_no_numbers, check_tokens
 from linkage.link.codes import make_event_codes
 from linkage.link.dictionary import make_dictionary
 from linkage.link.engine import connect, during, finish
 from linkage.link.events import make_events
-from linkage.link.increment import Increment, Kept, Made, changed_table
+from linkage.link.increment import Increment, Kept, Made, changed_table, table_made
 from linkage.link.persons import make_persons, make_registrations
 from linkage.link.quality import (
     Coverage,
@@ -25,13 +27,18 @@ from linkage.link.quality import (
     make_load,
     read_shown,
 )
+from linkage.link.reached import Change
+from linkage.link.resettle import keep_attributes, resettle
 from linkage.link.settle import Settled, settle
 from linkage.link.small_numbers import suppress, total
 from linkage.link.standing import Fall, find_falls
+from linkage.link.steps import Steps
 from linkage.link.tables import FeedTable
 from linkage.link.touched import find_touched
 
 __all__ = [
+    "Before",
+    "Change",
     "Coverage",
     "Fall",
     "FeedTable",
@@ -44,16 +51,19 @@ __all__ = [
     "RemovedRow",
     "Settled",
     "SourcesPersons",
+    "Steps",
     "changed_table",
     "check_no_numbers",
     "check_tokens",
     "connect",
     "count_months",
     "count_sources",
+    "damaged",
     "during",
     "find_falls",
     "find_touched",
     "finish",
+    "keep_attributes",
     "make_coverage",
     "make_dictionary",
     "make_event_codes",
@@ -62,7 +72,9 @@ __all__ = [
     "make_persons",
     "make_registrations",
     "read_shown",
+    "resettle",
     "settle",
     "suppress",
+    "table_made",
     "total",
 ]

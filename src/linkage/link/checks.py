@@ -55,19 +55,34 @@ def check_tokens(connection: duckdb.DuckDBPyConnection, folder: Path, table_part
                 )
 
 
-def check_no_numbers(connection: duckdb.DuckDBPyConnection, folder: Path, table_parts: Iterable[TableParts]) -> None:
+def check_no_numbers(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    table_parts: Iterable[TableParts],
+    beside: Iterable[TableParts] = (),
+) -> None:
     """Search every column that is not a token for NHS numbers.
 
     In texts one look-alike is enough. In columns of role `code` and in numbers, look-alikes occur by chance, so it
     takes more of them than chance explains.
 
+    Args:
+        connection: From `engine.connect`.
+        folder: The bundle.
+        table_parts: The tables.
+        beside: The same tables with parts that passed before. Where chance decides, it does so over all of them.
+
     Raises:
         IntegrityError: A column holds what looks like NHS numbers; names the feed, the table and the column.
     """
+    whole = {(parts.feed, parts.table): parts for parts, _ in _listed(beside)}
     for parts, _ in _listed(table_parts):
-        source = tables.scan(folder, parts)
+        source, step = tables.scan(folder, parts), f"searching {parts.name} for NHS numbers"
+        every = whole.get((parts.feed, parts.table), parts)
         for field in tables.kept_fields(parts):
-            like, distinct = _look_alikes(connection, source, field, f"searching {parts.name} for NHS numbers")
+            like, distinct = _look_alikes(connection, source, field, step)
+            if like and _by_chance(field) and every != parts:
+                like, distinct = _look_alikes(connection, tables.scan(folder, every), field, step)
             if _beyond_chance(like, distinct) if _by_chance(field) else like:
                 raise IntegrityError(
                     f"{parts.feed} {parts.table}: column {field.name!r} holds what looks like NHS numbers"

@@ -24,6 +24,7 @@ __all__ = [
     "Source",
     "changed_table",
     "in_months",
+    "plain",
     "published",
     "put_together",
     "read",
@@ -135,11 +136,12 @@ def read(files: Sequence[Kept], columns: Sequence[tuple[str, str]]) -> str:
     keyed = sorted(files, key=lambda file: (file.feed or "", file.month or ""))
     by_month = any(column == "month" for column, _ in columns)
     for (feed, month), group in groupby(keyed, key=lambda file: (file.feed, file.month if by_month else None)):
-        told = {"feed": text(feed or ""), "month": f"DATE {text(month + '-01')}" if month else "NULL"}
+        # A table that is not cut by feed has all its columns in its files, also ones of these names.
+        told = {} if feed is None else {"feed": text(feed), "month": f"DATE {text(month + '-01')}" if month else "NULL"}
         listed = ", ".join(
             f"CAST({told.get(column, name(column))} AS {type}) AS {name(column)}" for column, type in columns
         )
-        paths = ", ".join(text(_plain(file.path)) for file in group)
+        paths = ", ".join(text(plain(file.path)) for file in group)
         selected.append(f"SELECT {listed} FROM read_parquet([{paths}], hive_partitioning = false)")
     nothing = ", ".join(f"CAST(NULL AS {type}) AS {name(column)}" for column, type in columns)
     return " UNION ALL ".join(selected or [f"SELECT {nothing} WHERE FALSE"])
@@ -174,6 +176,6 @@ def _first(number: int) -> str:
     return f"'{number // 12:04d}-{number % 12 + 1:02d}-01'"
 
 
-def _plain(path: Path) -> str:
-    # DuckDB expands wildcards in paths; in brackets they stand for themselves.
+def plain(path: Path) -> str:
+    """The path as DuckDB has to be given it: it expands wildcards, which stand for themselves in brackets."""
     return re.sub(r"([*?\[])", r"[\1]", path.as_posix())

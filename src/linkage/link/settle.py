@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -19,10 +19,11 @@ from linkage.bundle import TableParts
 from linkage.errors import IntegrityError
 from linkage.link import tables
 from linkage.link.engine import name, run
+from linkage.link.increment import Made, table_made
 from linkage.link.standing import Fall
 from linkage.reasons import Reason
 
-__all__ = ["Settled", "attributes_table", "settle"]
+__all__ = ["Settled", "attributes_table", "check", "judge", "needs_delivery_order", "order_of", "settle"]
 
 LATEST = "_delivered DESC NULLS LAST, _file DESC, _row DESC"
 
@@ -36,12 +37,16 @@ class Settled:
         month: Its date column whose month decides the partition, or None.
         kept: Rows in it.
         removed: Rows taken out, by reason of `reasons.HUB`; reasons without rows are left out.
+        made: Its rows, and the files of the last snapshot that stay.
+        why: Why it was settled from everything although there was a last run; None where it was not, or there was none.
     """
 
     name: str
     month: str | None
     kept: int
-    removed: Mapping[Reason, int] = field(default_factory=dict)
+    removed: Mapping[Reason, int]
+    made: Made
+    why: str | None = None
 
 
 def settle(
@@ -69,21 +74,43 @@ def settle(
         TemporaryError: Memory or disk ran out.
     """
     step = f"settling {parts.name}"
-    source = _standing(tables.rows(folder, parts), falls)
-    keys = tables.key_columns(parts, table)
     month = tables.month_column(parts, table)
-    winners = _winners(connection, source, keys, _order(parts, table), step)
-    chosen = _chosen(source, keys, winners)
-    _create(connection, chosen, parts, keys, month, step)
-    if _needs_delivery_order(table, month):
+    chosen, removed = judge(connection, tables.rows(folder, parts), parts, table, falls)
+    _create(connection, chosen, parts, tables.key_columns(parts, table), month, step)
+    if needs_delivery_order(table, month):
         _keep_attributes(connection, chosen, parts, step)
+    run(connection, "DROP TABLE IF EXISTS temp._winners", step)
+    made = table_made(connection, name(parts.name))
+    check(parts, made.rows, removed)
+    return Settled(parts.name, month, made.rows, dict(sorted(removed.items())), made)
+
+
+def judge(
+    connection: duckdb.DuckDBPyConnection,
+    rows: str,
+    parts: TableParts,
+    table: contract.Table,
+    falls: Sequence[Fall],
+) -> tuple[str, Counter[Reason]]:
+    """Find which rows count.
+
+    Args:
+        connection: As in `settle`.
+        rows: A query for all rows of some records of the table, as `tables.rows` gives them.
+        parts: The table in the bundle.
+        table: Its contract.
+        falls: Why rows no longer stand.
+
+    Returns:
+        A query for the rows that are published, which is good until this is called again, and the others by reason.
+    """
+    step, keys = f"settling {parts.name}", tables.key_columns(parts, table)
+    source = _standing(rows, falls)
+    winners = _winners(connection, source, keys, _order(parts, table), step)
     removed = _removed(connection, source, parts, keys, step) if winners else Counter[Reason]()
     removed += _lost_deletions(connection, source, keys, step)
     removed += _fallen(connection, source, keys, step) if falls else Counter[Reason]()
-    kept = int(run(connection, f"SELECT count(*) FROM {name(parts.name)}", step)[0][0])
-    run(connection, "DROP TABLE IF EXISTS temp._winners", step)
-    _check(parts, kept, removed)
-    return Settled(parts.name, month, kept, dict(sorted(removed.items())))
+    return _chosen(source, keys, winners), removed
 
 
 def attributes_table(published: str) -> str:
@@ -151,15 +178,21 @@ def _create(
     fields = tables.kept_fields(parts)
     columns = ", ".join(["token", *(name(field.name) for field in fields)])
     typed = ", ".join(["token UUID", *(f"{name(field.name)} {field.type}" for field in fields)])
-    # The file and row come last, so that even rows without a key have one order.
-    order = [f"date_trunc('month', {name(month)})"] if month else []
-    order += ["token", *(name(key) for key in keys if key != "token"), "_file", "_row"]
     run(connection, f"CREATE TABLE {name(parts.name)} ({typed})", step)
-    ordered = ", ".join(f"{part} NULLS FIRST" for part in order)
+    # The file and row come last, so that even rows without a key have one order.
+    ordered = order_of(keys, month, "_file", "_row")
     run(connection, f"INSERT INTO {name(parts.name)} SELECT {columns} FROM {chosen} ORDER BY {ordered}", step)
 
 
-def _needs_delivery_order(table: contract.Table, month: str | None) -> bool:
+def order_of(keys: Sequence[str], month: str | None, *last: str) -> str:
+    """The order of a settled table: by month, token and key, then by what is given."""
+    order = [f"date_trunc('month', {name(month)})"] if month else []
+    order += ["token", *(name(key) for key in keys if key != "token"), *last]
+    return ", ".join(f"{part} NULLS FIRST" for part in order)
+
+
+def needs_delivery_order(table: contract.Table, month: str | None) -> bool:
+    """Whether only the order of delivery tells which of a person's rows of the table is the latest."""
     return month is None and table.event is None and any(column.attribute for column in table.columns.values())
 
 
@@ -215,7 +248,12 @@ def _fallen(connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str,
     return Counter({Reason(reason): int(count) for reason, count in counted})
 
 
-def _check(parts: TableParts, kept: int, removed: Mapping[Reason, int]) -> None:
+def check(parts: TableParts, kept: int, removed: Mapping[Reason, int]) -> None:
+    """Refuse where rows were lost or made up.
+
+    Raises:
+        IntegrityError: Kept and removed rows are not those of the bundle.
+    """
     delivered = sum(part.kept for part in parts.parts)
     if kept + sum(removed.values()) != delivered:
         raise IntegrityError(

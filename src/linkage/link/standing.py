@@ -30,18 +30,24 @@ class Fall:
     """A reason for which rows of one table fall, in SQL over its rows `r`.
 
     Attributes:
+        name: The same for the same reason in another run.
+        table: The temporary table that tells what falls.
+        on: By which columns: the row's, and that table's.
         join: A left join that finds at most one row for each row of the table.
         condition: True, after the join, for a row that falls.
         reason: What such a row is counted under.
     """
 
+    name: str
+    table: str
+    on: tuple[tuple[str, str], ...]
     join: str
     condition: str
     reason: Reason
 
 
 def find_falls(
-    connection: duckdb.DuckDBPyConnection, folder: Path, feed_tables: Sequence[FeedTable]
+    connection: duckdb.DuckDBPyConnection, folder: Path, feed_tables: Sequence[FeedTable], prefix: str = ""
 ) -> dict[str, tuple[Fall, ...]]:
     """Find for every table, by its published name, for what its rows fall; tables that nothing reaches are left out.
 
@@ -49,35 +55,42 @@ def find_falls(
         connection: From `engine.connect`; the falls name temporary tables that are made on it.
         folder: The bundle.
         feed_tables: All tables of the bundle, with those that only name deleted records.
+        prefix: Begins the names of the temporary tables, where there are those of two bundles.
 
     Raises:
         IntegrityError: A column that settles is not in the bundle.
         TemporaryError: Memory or disk ran out.
     """
     found: dict[str, tuple[Fall, ...]] = {}
-    for table, fall in [*_deletions(connection, folder, feed_tables), *_submissions(connection, folder, feed_tables)]:
+    reached = [
+        *_deletions(connection, folder, feed_tables, prefix),
+        *_submissions(connection, folder, feed_tables, prefix),
+    ]
+    for table, fall in reached:
         found[table.name] = (*found.get(table.name, ()), fall)
     return found
 
 
 def _deletions(
-    connection: duckdb.DuckDBPyConnection, folder: Path, feed_tables: Sequence[FeedTable]
+    connection: duckdb.DuckDBPyConnection, folder: Path, feed_tables: Sequence[FeedTable], prefix: str
 ) -> Iterator[tuple[FeedTable, Fall]]:
     for log in feed_tables:
         if log.table.kind != "deletions" or not log.parts.parts:
             continue
-        deleted = f"temp.{name(_last_deletions(connection, folder, log))}"
+        deleted = f"temp.{name(_last_deletions(connection, folder, log, prefix))}"
         for table in feed_tables:
             column = table.feed.deletable(table.table).get(log.parts.table) if table.feed == log.feed else None
             if column and table.parts.parts:
                 alias = name(f"deleted by {log.parts.table}")
-                join = f"LEFT JOIN {deleted} {alias} ON r.{name(_kept(table, column).name)} = {alias}.key"
-                yield table, Fall(join, f"r._delivered <= {alias}.until", Reason.DELETED)
+                own = _kept(table, column).name
+                join = f"LEFT JOIN {deleted} {alias} ON r.{name(own)} = {alias}.key"
+                condition = f"r._delivered <= {alias}.until"
+                yield table, Fall(log.name, deleted, ((own, "key"),), join, condition, Reason.DELETED)
 
 
-def _last_deletions(connection: duckdb.DuckDBPyConnection, folder: Path, log: FeedTable) -> str:
+def _last_deletions(connection: duckdb.DuckDBPyConnection, folder: Path, log: FeedTable, prefix: str) -> str:
     """The last delivery in which each key was deleted; within one delivery the log's last word counts."""
-    made, key = f"_deletions_{log.name}", name(_kept(log, log.table.with_role(Role.RECORD)[0]).name)
+    made, key = f"{prefix}_deletions_{log.name}", name(_kept(log, log.table.with_role(Role.RECORD)[0]).name)
     run(
         connection,
         f"CREATE OR REPLACE TEMP TABLE {name(made)} AS SELECT key, max(_delivered) AS until FROM"
@@ -90,17 +103,23 @@ def _last_deletions(connection: duckdb.DuckDBPyConnection, folder: Path, log: Fe
 
 
 def _submissions(
-    connection: duckdb.DuckDBPyConnection, folder: Path, feed_tables: Sequence[FeedTable]
+    connection: duckdb.DuckDBPyConnection, folder: Path, feed_tables: Sequence[FeedTable], prefix: str
 ) -> Iterator[tuple[FeedTable, Fall]]:
     """Tables of one feed with one rule have their submissions in common: a submission replaces all tables' rows."""
     ruled = [(_rule(table), table) for table in feed_tables if _rule(table) is not None]
     ruled.sort(key=lambda pair: (pair[1].feed.name, repr(pair[0])))
-    for place, ((_, rule), pairs) in enumerate(groupby(ruled, key=lambda pair: (pair[1].feed.name, pair[0]))):
+    for (_, rule), pairs in groupby(ruled, key=lambda pair: (pair[1].feed.name, pair[0])):
         members = [table for _, table in pairs]
         if rule is not None and any(table.parts.submissions for table in members):
-            made = f"_replaced_{place}"
-            _replaced(connection, folder, rule, members, made)
-            yield from ((table, _fall(table, rule, made)) for table in members if table.parts.parts)
+            said = f"replaced_{members[0].feed.name}_{_place(members[0], rule)}"
+            _replaced(connection, folder, rule, members, f"{prefix}_{said}")
+            yield from ((table, _fall(table, rule, f"{prefix}_{said}", said)) for table in members if table.parts.parts)
+
+
+def _place(table: FeedTable, rule: Submission) -> int:
+    """The rule's place among those of its feed, which the contract alone decides."""
+    rules = {repr(each.submission) for each in table.feed.tables.values() if each.submission}
+    return sorted(rules).index(repr(rule))
 
 
 def _rule(table: FeedTable) -> Submission | None:
@@ -131,12 +150,13 @@ def _replaced(
     replaced = f"SELECT {listed}, id FROM ranked WHERE age > 1"
     if rule.covers:
         replaced = (
-            f"SELECT {', '.join(f'e.{each}' for each in by)}, e.id, list(l.period) AS later"
+            f"SELECT {', '.join(f'e.{each}' for each in by)}, e.id,"
+            " list({'from': l.period.\"from\", 'to': l.period.\"to\"} ORDER BY l.age) AS later"
             f" FROM ranked e JOIN ranked l ON {same} AND l.age < e.age WHERE l.period IS NOT NULL GROUP BY ALL"
         )
     run(
         connection,
-        f"CREATE OR REPLACE TEMP TABLE {made} AS WITH ranked AS ({ranked}) {replaced}",
+        f"CREATE OR REPLACE TEMP TABLE {name(made)} AS WITH ranked AS ({ranked}) {replaced}",
         f"ordering the submissions of {members[0].feed.name}",
     )
 
@@ -159,15 +179,16 @@ def _said(folder: Path, rule: Submission, table: FeedTable) -> str:
     )
 
 
-def _fall(table: FeedTable, rule: Submission, made: str) -> Fall:
-    by = [f"r.{name(_kept(table, column).name)} = replaced.by_{place}" for place, column in enumerate(rule.replaces)]
-    own = f"r.{name(_kept(table, rule.id).name)}" if rule.id else "r._delivered"
-    join = f"LEFT JOIN temp.{made} replaced ON {' AND '.join(by)} AND {own} = replaced.id"
+def _fall(table: FeedTable, rule: Submission, made: str, said: str) -> Fall:
+    on = [(_kept(table, column).name, f"by_{place}") for place, column in enumerate(rule.replaces)]
+    on.append((_kept(table, rule.id).name if rule.id else "_delivered", "id"))
+    matched = " AND ".join(f"r.{name(own)} = replaced.{column}" for own, column in on)
+    join, reason = f"LEFT JOIN temp.{name(made)} replaced ON {matched}", Reason.SUPERSEDED
     if rule.covers is None:
-        return Fall(join, "replaced.id IS NOT NULL", Reason.SUPERSEDED)
+        return Fall(said, f"temp.{name(made)}", tuple(on), join, "replaced.id IS NOT NULL", reason)
     begins, ends = _event_days(table, rule.covers.start)
     covering = f'list_filter(replaced.later, lambda p: p."from" <= {ends} AND p."to" >= {begins})'
-    return Fall(join, f"len({covering}) > 0", Reason.SUPERSEDED)
+    return Fall(said, f"temp.{name(made)}", tuple(on), join, f"len({covering}) > 0", reason)
 
 
 def _event_days(table: FeedTable, reporting_start: str) -> tuple[str, str]:

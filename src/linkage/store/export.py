@@ -22,6 +22,7 @@ def export(
     table: str,
     month: str | None,
     metadata: dict[str, str],
+    relation: str | None = None,
 ) -> None:
     """Write one table.
 
@@ -30,22 +31,23 @@ def export(
         folder: The snapshot's folder.
         table: The table's name.
         month: The date column that decides the partition, or None.
-        metadata: Put into every file: domain, key id, run id, format.
+        metadata: Put into every file: domain, key id, format.
+        relation: Where the rows are, in their order, when not in the table of that name.
     """
-    by_feed = table in BY_FEED
+    by_feed, relation = table in BY_FEED, relation or _name(table)
     told = in_folders(table)
     columns = f"* EXCLUDE ({', '.join(told)})" if told else "*"
-    for place, chosen in _partitions(connection, table, month, by_feed):
+    for place, chosen in _partitions(connection, relation, month, by_feed):
         target = folder / table / place
         target.mkdir(parents=True, exist_ok=True)
         connection.execute(
-            f"COPY (SELECT {columns} FROM {_name(table)} WHERE {chosen}) TO '{_text(target / 'part-00000.parquet')}'"
+            f"COPY (SELECT {columns} FROM {relation} WHERE {chosen}) TO '{_text(target / 'part-00000.parquet')}'"
             f" (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_metadata(metadata)}}})"
         )
 
 
 def _partitions(
-    connection: duckdb.DuckDBPyConnection, table: str, month: str | None, by_feed: bool
+    connection: duckdb.DuckDBPyConnection, relation: str, month: str | None, by_feed: bool
 ) -> list[tuple[Path, str]]:
     """The folder of each file to be written, and a condition for its rows; a table without rows still has one.
 
@@ -56,7 +58,7 @@ def _partitions(
     start = f"date_trunc('month', {_name(month)})" if month else "CAST(NULL AS DATE)"
     found = connection.execute(
         f"SELECT DISTINCT {feed} AS feed, CAST({start} AS VARCHAR) AS start, strftime({start}, '%Y-%m') AS label"
-        f" FROM {_name(table)} ORDER BY feed NULLS FIRST, start NULLS FIRST"
+        f" FROM {relation} ORDER BY feed NULLS FIRST, start NULLS FIRST"
     ).fetchall()
     made = []
     for each, first, label in found or ([] if by_feed else [(None, None, None)]):

@@ -1,0 +1,175 @@
+"""Settling what changed: the records that a change reaches, from all their rows, and the partitions that differ by it.
+
+Gives the rows, and the order of rows, that settling everything gives. A partition that is written again is the last
+one without the records that differ, and with what those are now, in the order of the table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from linkage.errors import IntegrityError
+from linkage.link import tables
+from linkage.link.engine import name, run, text
+from linkage.link.increment import Kept, Made, changed_table, plain, put_together
+from linkage.link.reached import REACHED, Change, find_reached, matches
+from linkage.link.settle import Settled, attributes_table, check, judge, needs_delivery_order, order_of, settle
+from linkage.reasons import Reason
+
+__all__ = ["keep_attributes", "resettle"]
+
+# Beyond this share of a table, settling all of it costs less; a table of fewer rows than this costs nothing either way.
+SHARE, FEW = 0.4, 50_000
+_ANEW = "anew"
+
+
+def resettle(change: Change) -> Settled:
+    """Settle one table on top of what the last run published, or from everything where that is in doubt.
+
+    Raises:
+        IntegrityError: As `settle.settle`; or the last snapshot's files are not what was published.
+        TemporaryError: Memory or disk ran out.
+    """
+    why = change.before.why_not(change.table) or _doubt(change)
+    if why:
+        whole = settle(change.connection, change.folder, change.table.parts, change.table.table, change.falls)
+        return replace(whole, why=why)
+    removed = Counter(change.before.removed.get(change.table.name, {}))
+    _collect(change)
+    removed.subtract(_side(change, -1, "_won_before"))
+    removed.update(_side(change, 1, "_won_after"))
+    _find_changed(change)
+    made = _put_together(change)
+    for each in ("_hit", "_won_before", "_won_after", "_differ", "_reached", "_winners"):
+        change.run(f"DROP TABLE IF EXISTS temp.{each}")
+    left = {reason: rows for reason, rows in sorted(removed.items()) if rows}
+    check(change.table.parts, made.rows, left)
+    month = tables.month_column(change.table.parts, change.table.table)
+    return Settled(change.table.name, month, made.rows, left, made)
+
+
+def keep_attributes(change: Change, tokens: str | None) -> None:
+    """Keep the delivery order of a person table that was not settled from everything, for choosing among its rows.
+
+    Args:
+        change: The table.
+        tokens: A relation with the tokens that are asked about; None for all.
+    """
+    table = change.table
+    if not needs_delivery_order(table.table, tables.month_column(table.parts, table.table)):
+        return
+    rows, whose = tables.rows(change.folder, table.parts), "token IS NOT NULL"
+    if tokens is not None:
+        keys = ", ".join(name(key) for key in change.keys)
+        change.run(
+            f"CREATE OR REPLACE TEMP TABLE _reached AS SELECT DISTINCT {keys} FROM {rows} SEMI JOIN {tokens} USING (token)"
+        )
+        rows = _reached_rows(change, rows)
+        whose = f"token IN (SELECT token FROM {tokens})"
+    chosen, _ = judge(change.connection, rows, table.parts, table.table, change.falls)
+    change.run(
+        f"CREATE OR REPLACE TEMP TABLE {name(attributes_table(table.name))} AS"
+        f" SELECT * EXCLUDE (_deleted, _gone) FROM {chosen} WHERE {whose}"
+    )
+
+
+def _doubt(change: Change) -> str | None:
+    """Find what the change reaches, and say why the table is to be settled from everything all the same."""
+    if not change.before.check_parts(change.compared.gone):
+        return "a held part of it was changed or is missing"
+    rows = sum(file.rows for file in change.before.files[change.table.name])
+    if find_reached(change) > max(FEW, SHARE * rows):
+        return "most of its records changed"
+    return None
+
+
+def _reached_rows(change: Change, rows: str) -> str:
+    return f"(SELECT r.* FROM {rows} r SEMI JOIN {REACHED} k ON {matches(change, 'r', 'k')})"
+
+
+def _collect(change: Change) -> None:
+    """All rows of the reached records: of parts that both runs have (0), of those that came (1) and that went (-1)."""
+    same, came, gone = change.compared.same, change.compared.came, change.compared.gone
+    if not change.count(REACHED):
+        same, came, gone = (parts.model_copy(update={"parts": ()}) for parts in (same, came, gone))
+    # Their keys are looked for first, so that whole rows are read only of files that hold some.
+    hit = f"SELECT DISTINCT _file FROM {_reached_rows(change, tables.rows(change.folder, same))}"
+    places = {place for (place,) in change.run(hit)}
+    same = same.model_copy(update={"parts": tuple(each for each in same.parts if each.place in places)})
+    found = " UNION ALL ".join(
+        f"SELECT *, {of} AS _of FROM {_reached_rows(change, tables.rows(folder, parts))}"
+        for of, folder, parts in ((0, change.folder, same), (1, change.folder, came), (-1, change.before.folder, gone))
+    )
+    change.run(f"CREATE OR REPLACE TEMP TABLE _hit AS {found}")
+
+
+def _side(change: Change, of: int, target: str) -> Counter[Reason]:
+    """Settle the collected rows as they were or as they are, and count what was removed of them."""
+    rows = f"(SELECT * EXCLUDE (_of) FROM temp._hit WHERE _of IN (0, {of}))"
+    falls = change.falls if of > 0 else change.earlier
+    chosen, removed = judge(change.connection, rows, change.table.parts, change.table.table, falls)
+    columns = ", ".join(name(column) for column, _ in change.columns)
+    keys = ", ".join(name(key) for key in change.keys)
+    change.run(
+        f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT {columns},"
+        f" row_number() OVER (PARTITION BY {keys} ORDER BY _file, _row) AS _n FROM {chosen}"
+    )
+    return removed
+
+
+def _find_changed(change: Change) -> None:
+    """The records that are published otherwise than they were, and their rows before and after."""
+    keys = ", ".join(name(key) for key in change.keys)
+    columns = ", ".join(f"r.{name(column)}" for column, _ in change.columns)
+    before, after = "SELECT * FROM temp._won_before", "SELECT * FROM temp._won_after"
+    change.run(
+        f"CREATE OR REPLACE TEMP TABLE _differ AS SELECT DISTINCT {keys} FROM"
+        f" (({before} EXCEPT {after}) UNION ALL ({after} EXCEPT {before}))"
+    )
+    same = matches(change, "r", "k")
+    sides = " UNION ALL ".join(
+        f"SELECT {columns}, '{side}' AS _side FROM temp._won_{side} r SEMI JOIN temp._differ k ON {same}"
+        for side in ("before", "after")
+    )
+    change.run(f"CREATE OR REPLACE TEMP TABLE {changed_table(change.table.name).removeprefix('temp.')} AS {sides}")
+
+
+def _put_together(change: Change) -> Made:
+    """The table of the partitions that stay and of those that are written again."""
+    parts, changed = change.table.parts, changed_table(change.table.name)
+    month = tables.month_column(parts, change.table.table)
+    label = f"strftime({name(month)}, '%Y-%m')" if month else "NULL"
+    months = {label for (label,) in change.run(f"SELECT DISTINCT {label} FROM {changed}")}
+    files = change.before.files[parts.name]
+    touched = [file for file in files if file.month in months]
+    kept = [file for file in files if file.month not in months and (file.rows or not months)]
+    relation = None
+    if months:
+        change.before.check_files(touched)
+        relation = _write_anew(change, touched, month)
+        sides = dict(run(change.connection, f"SELECT _side, count(*) FROM {changed} GROUP BY _side", change.step))
+        expected = sum(file.rows for file in touched) - sides.get("before", 0) + sides.get("after", 0)
+        if change.count(relation) != expected:
+            raise IntegrityError(
+                f"{parts.feed} {parts.table}: the last snapshot does not hold what its bundle says",
+                hint="nothing was published; run `linkage run --full`",
+            )
+    return put_together(change.connection, name(parts.name), change.columns, relation, kept)
+
+
+def _write_anew(change: Change, touched: list[Kept], month: str | None) -> str:
+    relation = f"{_ANEW}.{name(change.table.name)}"
+    typed = ", ".join(f"{name(column)} {type}" for column, type in change.columns)
+    columns = ", ".join(name(column) for column, _ in change.columns)
+    same = matches(change, "r", "k")
+    # Rows that tie but for their delivery have one key, and so are all from the last snapshot or all settled anew.
+    paths = ", ".join(text(plain(file.path)) for file in touched)
+    last = f"read_parquet([{paths}], hive_partitioning = false, file_row_number = true)"
+    rows = f"SELECT {columns}, _n FROM temp._won_after r SEMI JOIN temp._differ k ON {same}"
+    if touched:
+        rows += f" UNION ALL SELECT {columns}, file_row_number AS _n FROM {last} r ANTI JOIN temp._differ k ON {same}"
+    change.run(f"CREATE SCHEMA IF NOT EXISTS {_ANEW}")
+    change.run(f"CREATE TABLE {relation} ({typed})")
+    change.run(f"INSERT INTO {relation} SELECT {columns} FROM ({rows}) ORDER BY {order_of(change.keys, month, '_n')}")
+    return relation

@@ -136,6 +136,7 @@ class Begun:
     last: RunManifest | None = None
     lake: Lake | None = None
     path: Path = Path()
+    full: bool = False
 
 
 def run(
@@ -243,7 +244,9 @@ def _begin(
         memory = Memory.nothing("a full run was asked for")
     tables = lake.of(configuration)
     bundle_folder, site_folder = work.folder / "bundle", work.folder / "site"
-    return Begun(configuration, warnings, keyset, known, bundle_folder, site_folder, memory, work, last, tables, path)
+    return Begun(
+        configuration, warnings, keyset, known, bundle_folder, site_folder, memory, work, last, tables, path, full
+    )
 
 
 def _take(configuration: Configuration, taken: set[Path | str]) -> None:
@@ -267,7 +270,7 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
     configuration, work = begun.configuration, begun.work
     if work is None:
         raise ValueError("a site half alone has no store to finish in")
-    linked = hub_half(configuration, handed, work, progress)
+    linked = hub_half(configuration, handed, work, progress, full=begun.full)
     hub.check_people(configuration, linked)
     account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, begun.last)
     late: tuple[str, ...] = ()
@@ -393,9 +396,11 @@ def _hand_over(
     return SiteResult(manifest, delivered, judged.work.policy, judged.roster, quality, account, told)
 
 
-def hub_half(configuration: Configuration, handed: SiteResult, work: hub.WorkFolder, progress: Progress) -> hub.Linked:
-    """From a bundle to linked tables: verify, settle, link, write."""
+def hub_half(
+    configuration: Configuration, handed: SiteResult, work: hub.WorkFolder, progress: Progress, *, full: bool = False
+) -> hub.Linked:
+    """From a bundle to linked tables: verify, settle, link, write; on top of the last run, or `full`."""
     manifest = bundle.read(work.folder / "bundle")
     feeds = {delivery.feed.name: delivery.feed for delivery in handed.delivered}
-    last, _ = hub.find_last(configuration, manifest, work)
+    last = None if full else hub.find_last(configuration, manifest, work)[0]
     return hub.link(configuration, manifest, feeds, work, progress, last)

@@ -19,7 +19,7 @@ from linkage.taken import TakenFile
 if TYPE_CHECKING:
     from linkage.site import Delivery
 
-__all__ = ["Files", "contract_digest", "files"]
+__all__ = ["Files", "contract_digest", "files", "source", "unknown_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +80,15 @@ def contract_digest(feed: Feed, name: str) -> str:
         sorted(feed.deletable(table).items()) if table.kind == "records" else [],
     ]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def unknown_name(delivery: Delivery, table: str) -> str:
+    """Under which name the keys are kept that no table of codes translated in the files of a table."""
+    return f"{delivery.feed.name} untranslated {table}"
+
+
+def source(delivery: Delivery, extract: Extract) -> str:
+    """A file's place in the flow's folder; empty for a table of a database."""
+    if extract.seen is None or delivery.folder is None:
+        return ""
+    return extract.path.relative_to(delivery.folder).as_posix()

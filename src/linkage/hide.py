@@ -23,10 +23,11 @@ _SOURCE = "_source"
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """Keys of hidden records: `keys` has the columns `by`, as delivered."""
+    """Keys of hidden records: `keys` has the columns `by`, as delivered; `before` those of the last run, None if not known."""
 
     by: tuple[str, ...]
     keys: pl.DataFrame
+    before: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
         return f"Hidden(by {', '.join(self.by)})"
@@ -58,7 +59,7 @@ def _own(delivery: Delivery, name: str) -> Iterator[tuple[str, Hidden]]:
     table = delivery.feed.tables[name]
     flags = [flag for flag in _marking(table) if table.columns[flag].hides is None]
     if flags and not table.roster:
-        yield name, Hidden(table.primary_key, _marked(delivery, name, flags, table.primary_key))
+        yield name, Hidden(table.primary_key, *_marked(delivery, name, flags, table.primary_key))
 
 
 def _others(delivery: Delivery, name: str) -> Iterator[tuple[str, Hidden]]:
@@ -66,11 +67,13 @@ def _others(delivery: Delivery, name: str) -> Iterator[tuple[str, Hidden]]:
     table = delivery.feed.tables[name]
     for key in dict.fromkeys(table.columns[flag].hides for flag in _marking(table)):
         if key is not None:
-            keys = _marked(delivery, name, [f for f in _marking(table) if table.columns[f].hides == key], (key,))
+            flags = [each for each in _marking(table) if table.columns[each].hides == key]
+            keys, before = _marked(delivery, name, flags, (key,))
             for other, its in delivery.feed.records().items():
                 for column in its.with_role(Role.RECORD, Role.PERSON_KEY):
                     if its.columns[column].namespace == table.columns[key].namespace:
-                        yield other, Hidden((column,), keys.rename({key: column}))
+                        was = None if before is None else before.rename({key: column})
+                        yield other, Hidden((column,), keys.rename({key: column}), was)
 
 
 def _marking(table: Table) -> list[str]:
@@ -78,14 +81,21 @@ def _marking(table: Table) -> list[str]:
     return [name for name in flags if table.columns[name].removes == Reason.SENSITIVE.value]
 
 
-def _marked(delivery: Delivery, name: str, flags: Sequence[str], keys: tuple[str, ...]) -> pl.DataFrame:
-    """The keys that rows of a table mark; of files that the last run took, what it found."""
+def by(hidden: Sequence[Hidden]) -> set[str]:
+    """The columns by whose keys records of a table are hidden."""
+    return {column for each in hidden for column in each.by}
+
+
+def _marked(
+    delivery: Delivery, name: str, flags: Sequence[str], keys: tuple[str, ...]
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The keys that rows of a table mark, of files that the last run took by what it found; and those of that run."""
     part = narrow(delivery.feed.tables[name], [*keys, *flags])
     files, memory = compare.files(delivery, name), delivery.memory
     what = f"{delivery.feed.name} marks {name} {' '.join((*flags, *keys))}"
     plain = not any(column.lookup for column in part.columns.values())
     before = memory.frame(what) if memory and files.same_contract and plain else None
-    found = [pl.DataFrame(schema={_SOURCE: pl.String, **dict.fromkeys(keys, pl.String)})]
+    found = []
     if before is not None:
         found.append(before.filter(pl.col(_SOURCE).is_in([each.path for each in files.known.values()])))
 
@@ -98,7 +108,8 @@ def _marked(delivery: Delivery, name: str, flags: Sequence[str], keys: tuple[str
         marked = once(delivery.shared, partial(find_keys, extract), "marked", name, tuple(flags), keys, extract.path)
         source = extract.path.relative_to(delivery.folder).as_posix() if extract.seen and delivery.folder else ""
         found.append(marked.select(pl.lit(source).alias(_SOURCE), *keys))
-    made = pl.concat(found)
+    nothing = pl.DataFrame(schema={_SOURCE: pl.String, **dict.fromkeys(keys, pl.String)})
+    made = pl.concat(found) if found else nothing
     if memory:
         memory.frames[what] = made
-    return made.select(keys).unique()
+    return made.select(keys).unique(), None if before is None else before.select(keys).unique()

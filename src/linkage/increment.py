@@ -9,95 +9,68 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from linkage import compare, hide
+from linkage import compare, hide, translations
 from linkage.compare import Files
 from linkage.contract import Role, Table
 from linkage.hide import Hidden
-from linkage.optouts.policy import Policy
 from linkage.optouts.type1_codes import Codes
-from linkage.reasons import Reason
+from linkage.plans import FeedPlan, TablePlan
+from linkage.reach import Between, Reach
 from linkage.site import Delivery, is_pseudonymised
 from linkage.sources.resolve import People
+from linkage.standing_parts import Standing
 from linkage.store.manifest import TableTaken
 from linkage.taken import Taken, TakenFile, TakenTable, versions
 from linkage.untold import codes_digest
 
 if TYPE_CHECKING:
-    from linkage.parts import Made, Work
+    from linkage.jobs import Made
+    from linkage.parts import Work
 
-__all__ = ["FeedPlan", "TablePlan", "account", "plan", "told"]
+__all__ = ["account", "plan", "told"]
 
-_WITHDRAWN = Reason.WITHDRAWN.value
 EARLIER = "a file that was delivered before it came"
-MAY_STAND_AGAIN = "rows that a later delivery had taken out may stand again"
 
 
-@dataclass(frozen=True, slots=True)
-class TablePlan:
-    """What is made of the files of one table.
+def plan(delivery: Delivery, work: Work, between: Between | None) -> FeedPlan:
+    """Decide for every file of a feed whether its part of the last bundle stands.
 
-    Attributes:
-        files: The files.
-        places: The place of each among the table's parts, by position; of two files the later one's is higher.
-        kept: By position, those whose parts of the last bundle stand.
-        why: By position, why the part of a file that the last run took is made again.
-        rests_on: What the parts are made by, by what it is: digests.
+    Args:
+        delivery: The feed's files.
+        work: What rows are held against.
+        between: What differs from what the last run decided by; None where that is not known.
     """
-
-    files: Files
-    places: tuple[int, ...]
-    kept: Mapping[int, TakenFile] = field(default_factory=dict)
-    why: Mapping[int, str] = field(default_factory=dict)
-    rests_on: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> int:
-        """Rows of the files that are read."""
-        return sum(each.rows for position, each in enumerate(self.files.extracts) if position not in self.kept)
-
-
-@dataclass(frozen=True, slots=True)
-class FeedPlan:
-    """What is made of the files of one feed.
-
-    Attributes:
-        tables: By name, for those that are handed over.
-        hidden: The records marked sensitive, by the table whose rows they hide.
-    """
-
-    tables: Mapping[str, TablePlan]
-    hidden: Mapping[str, Sequence[Hidden]] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> int:
-        """Rows that are read."""
-        return sum(each.rows for each in self.tables.values())
-
-
-def plan(delivery: Delivery, work: Work) -> FeedPlan:
-    """Decide for every file of a feed whether its part of the last bundle stands."""
     hidden = hide.find(delivery)
-    common = _common(delivery, work)
-    tables = {}
-    for name, table in delivery.feed.handed_over().items():
-        rests_on = {**common, **dict(_own(delivery, table, hidden.get(name, ()), work))}
-        tables[name] = _table(delivery, name, rests_on)
+    tables = {name: _table(delivery, name, work, hidden.get(name, ()), between) for name in delivery.feed.handed_over()}
     return FeedPlan(tables, hidden)
 
 
-def _table(delivery: Delivery, name: str, rests_on: Mapping[str, str]) -> TablePlan:
+def _table(delivery: Delivery, name: str, work: Work, hidden: Sequence[Hidden], between: Between | None) -> TablePlan:
     files = compare.files(delivery, name)
-    reason = _everything(delivery, name, files, rests_on)
+    rests_on = {**_common(delivery, work), **dict(_own(delivery, delivery.feed.tables[name], hidden, work))}
+    reason = _everything(delivery, name, files, rests_on) or _words_changed(delivery, name)
+    reach = _reach(delivery, name, between)
+    reason = reason or reach.everything
     if reason is not None:
         return TablePlan(
             files, tuple(range(len(files.extracts))), why=dict.fromkeys(files.known, reason), rests_on=rests_on
         )
+    places, kept, why = _in_order(files)
+    stands = Standing(delivery, name, work, kept)
+    why |= stands.translated() | stands.hidden(hidden)
+    people, changed, tokens = stands.people(reach)
+    why |= {position: each for position, each in people.items() if position not in why}
+    kept = {position: before for position, before in kept.items() if position not in why}
+    return TablePlan(files, places, kept, why, rests_on, reach, tokens, changed)
+
+
+def _in_order(files: Files) -> tuple[tuple[int, ...], dict[int, TakenFile], dict[int, str]]:
+    """A place for every file, those that keep theirs, and why others do not."""
     places: list[int] = []
     kept: dict[int, TakenFile] = {}
     why: dict[int, str] = {}
@@ -111,11 +84,22 @@ def _table(delivery: Delivery, name: str, rests_on: Mapping[str, str]) -> TableP
                 continue
             why[position] = EARLIER
         places.append(least)
-    if files.gone or why:
-        for position in [each for each, before in kept.items() if before.part and _WITHDRAWN in before.part.removed]:
-            why[position] = MAY_STAND_AGAIN
-            del kept[position]
-    return TablePlan(files, tuple(places), kept, why, rests_on)
+    return tuple(places), kept, why
+
+
+def _reach(delivery: Delivery, name: str, between: Between | None) -> Reach:
+    table = delivery.feed.tables[name]
+    if table.kind != "records" or is_pseudonymised(delivery.feed):
+        return Reach()
+    if between is None:
+        return Reach(everything="what the last run decided by is not known")
+    return between.reach(delivery.feed, table)
+
+
+def _words_changed(delivery: Delivery, name: str) -> str | None:
+    """Whether something is translated otherwise than it was; what was not translated at all is another matter."""
+    changed = any(words.changed for words in translations.of(delivery, delivery.feed.tables[name]).values())
+    return "its table of codes changed" if changed else None
 
 
 def account(delivered: Sequence[Delivery], plans: Sequence[FeedPlan], made: Sequence[Made], codes: Codes) -> Taken:
@@ -144,19 +128,21 @@ def account(delivered: Sequence[Delivery], plans: Sequence[FeedPlan], made: Sequ
     return Taken(versions=versions(), contracts=contracts, type1=codes_digest(codes), tables=tables)
 
 
-def told(delivered: Sequence[Delivery], plans: Sequence[FeedPlan]) -> tuple[TableTaken, ...]:
+def told(delivered: Sequence[Delivery], plans: Sequence[FeedPlan], made: Sequence[Made]) -> tuple[TableTaken, ...]:
     """For the account of the run: of every table that is handed over, what was made, what stood, and why."""
+    made_again = {(each.parts.feed, each.parts.table): each.again for each in made}
     return tuple(
         TableTaken(
             feed=delivery.feed.name,
             table=name,
             new=len(each.files.extracts) - len(each.files.known),
-            kept=len(each.kept),
-            again=dict(sorted(Counter(each.why.values()).items())),
+            kept=len(each.files.known) - len(again),
+            again=dict(sorted(Counter(again.values()).items())),
             gone=tuple(sorted(Path(file.path).name for file in each.files.gone)),
         )
         for delivery, plan in zip(delivered, plans, strict=True)
         for name, each in plan.tables.items()
+        for again in [made_again[delivery.feed.name, name]]
     )
 
 
@@ -182,24 +168,19 @@ def _common(delivery: Delivery, work: Work) -> dict[str, str]:
         ],
         "how far people are described": [work.minimiser.birth, _digest(work.minimiser.areas)],
         "what counts as late": work.quality.late_after_days,
-        "the restricted codes": [sorted(work.policy.restricted.codes), work.policy.restricted.beginnings],
     }
-    made = {what: _hash(each) for what, each in said.items()}
-    if not is_pseudonymised(delivery.feed):
-        made["people"] = _people(work.who, work.policy.allow_test_numbers)
-        made["opt-outs or practices"] = _policy(work.policy, delivery.feed.name)
-    return made
+    return {what: _hash(each) for what, each in said.items()}
 
 
 def _own(delivery: Delivery, table: Table, hidden: Sequence[Hidden], work: Work) -> Iterator[tuple[str, str]]:
     """What the parts of one table rest on besides."""
-    if lookups := sorted({column.lookup for column in table.columns.values() if column.lookup}):
-        yield "its table of codes", _hash([_digest(delivery.lookups[name]) for name in lookups])
     active = delivery.active.get(table.submission.active or "") if table.submission else None
     if active is not None:
         yield "its active submissions", _digest(active.to_frame())
+    if table.with_role(Role.CODE):
+        yield "the restricted codes", work.policy.restricted.digest
     if hidden:
-        yield "records marked sensitive", _hash([[each.by, _digest(each.keys)] for each in hidden])
+        yield "what marks records sensitive", _hash([each.by for each in hidden])
     if is_pseudonymised(delivery.feed) and table.with_role(Role.PERSON_KEY):
         yield "people", _people(work.who, work.policy.allow_test_numbers)
 
@@ -207,18 +188,6 @@ def _own(delivery: Delivery, table: Table, hidden: Sequence[Hidden], work: Work)
 def _people(who: People, allow_test: bool) -> str:
     entries = {name: _digest(frame) for name, frame in sorted(who.by_namespace.items())}
     return _hash([entries, _digest(who.current), allow_test])
-
-
-def _policy(policy: Policy, feed: str) -> str:
-    standing, sharing = policy.standings[feed], policy.sharing
-    listed = [hashlib.sha256(each.tobytes()).hexdigest() for each in (standing.numbers, standing.verdicts)]
-    practices = sharing and [
-        {name: sorted(codes) for name, codes in sharing.agreed.items()},
-        sorted(sharing.listed),
-        [[str(each.starts), str(each.ends), sorted(each.practices)] for each in sharing.periods],
-        _digest(sharing.leavers),
-    ]
-    return _hash([listed, standing.otherwise, standing.otherwise_abroad, practices])
 
 
 def _hash(said: object) -> str:

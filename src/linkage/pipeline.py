@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -41,15 +41,18 @@ from linkage import (
     telling,
     together,
 )  # fmt: skip
+from linkage import judged as decided
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
 from linkage.errors import ConfigurationError, LinkageError, TemporaryError
 from linkage.findings import Finding, findings_of, last_account, rows_of
-from linkage.increment import FeedPlan
-from linkage.optouts.policy import Policy
-from linkage.parts import Made, Work
+from linkage.jobs import Job, Made
+from linkage.judged import Judged
+from linkage.parts import Work
+from linkage.plans import FeedPlan
 from linkage.progress import Progress, StageTime
 from linkage.pseudonymise import Keyset
+from linkage.reach import Between
 from linkage.site import Delivery, Shared
 from linkage.sources import gate
 from linkage.sources import roster as rosters
@@ -105,7 +108,7 @@ class SiteResult:
 
     bundle: BundleManifest
     delivered: tuple[Delivery, ...]
-    policy: Policy
+    judged: Judged
     roster: Roster
     quality: tuple[FileQuality, ...]
     account: Taken
@@ -275,9 +278,10 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
     account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, begun.last)
     late: tuple[str, ...] = ()
     if publish:
+        decided.save(handed.judged, begun.site / "judged", begun.keyset.seal)
         taken.save(handed.account, begun.memory.frames, begun.site, begun.keyset.seal)
         keep_roster = partial(rosters.save, handed.roster, seal=begun.keyset.seal)
-        late = hub.publish(configuration, keep_roster, account, work, held.RowRules.of(handed.policy))
+        late = hub.publish(configuration, keep_roster, account, work, held.RowRules.of(handed.judged.policy))
     behind = lake.follow(begun.lake, work.store, work.private) if publish else None
     where = work.published if publish else None
     telling.done(progress, begun.path, account, published=publish)
@@ -331,19 +335,17 @@ def site_halves(
         telling.files(progress, path, delivered[path], begun[path].last)
     with progress.stage("roster and opt-outs"):
         judged = purposes.each(lambda path: _judge(begun[path], delivered[path], now))
-        plans = purposes.each(lambda path: [increment.plan(each, judged[path].work) for each in delivered[path]])
+        plans = purposes.each(lambda path: _plan(begun[path], judged[path], delivered[path]))
     jobs = {path: list(_jobs(begun[path], judged[path], delivered[path], plans[path])) for path in purposes.paths}
     with progress.stage("preparing", together.rows(jobs)) as stage:
         made = together.make(purposes, jobs, stage)
     return purposes.each(lambda path: _hand_over(begun[path], judged[path], delivered[path], plans[path], made[path]))
 
 
-def _jobs(
-    begun: Begun, judged: _Judged, delivered: Sequence[Delivery], plans: Sequence[FeedPlan]
-) -> Iterator[parts.Job]:
+def _jobs(begun: Begun, judged: _Judged, delivered: Sequence[Delivery], plans: Sequence[FeedPlan]) -> Iterator[Job]:
     begun.site.mkdir(exist_ok=True, mode=0o700)
     for delivery, plan in zip(delivered, plans, strict=True):
-        yield parts.Job(delivery, begun.folder, begun.site, judged.work, plan)
+        yield Job(delivery, begun.folder, begun.site, judged.work, plan, begun.keyset.seal)
 
 
 def _look(
@@ -376,6 +378,18 @@ def _judge(begun: Begun, delivered: Sequence[Delivery], now: datetime) -> _Judge
     return _Judged(roster, Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality))
 
 
+def _plan(begun: Begun, judged: _Judged, delivered: Sequence[Delivery]) -> list[FeedPlan]:
+    """Which parts of the last bundle stand, beside what it was decided by."""
+    between, last = None, begun.memory.folder
+    if last is not None:
+        who = people(begun.known, allow_test=begun.configuration.allow_test_numbers)
+        # What is damaged is not relied on: then all is made again, and the run says so.
+        with suppress(LinkageError):
+            before = decided.load(last / "site" / "judged", who, begun.keyset.unseal)
+            between = Between(before, Judged.of(judged.work))
+    return [increment.plan(each, judged.work, between) for each in delivered]
+
+
 def _hand_over(
     begun: Begun,
     judged: _Judged,
@@ -392,8 +406,8 @@ def _hand_over(
     quality = tuple(each for table in made for each in table.quality)
     account = increment.account(delivered, plans, made, binding.type1_codes(begun.configuration))
     account = account.model_copy(update={"bundle_digest": bundle.digest(begun.folder / "manifest.json")})
-    told = increment.told(delivered, plans)
-    return SiteResult(manifest, delivered, judged.work.policy, judged.roster, quality, account, told)
+    told = increment.told(delivered, plans, made)
+    return SiteResult(manifest, delivered, Judged.of(judged.work), judged.roster, quality, account, told)
 
 
 def hub_half(

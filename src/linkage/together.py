@@ -16,7 +16,8 @@ import polars as pl
 
 from linkage.contract import Column, Role, Table
 from linkage.errors import ConfigurationError, LinkageError, told_of_the_machine
-from linkage.parts import Job, Made, Waiting, make_all
+from linkage.jobs import Job, Made, Waiting
+from linkage.making import make_all
 from linkage.progress import Stage
 from linkage.site import TABLES, Delivery, cleaned, reading
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from linkage import compare
+from linkage import compare, translations
 from linkage.compare import Files
 from linkage.contract import Table
 from linkage.optouts.type1_codes import Codes
@@ -55,8 +55,8 @@ class Untold:
 
     def _unlike(self, delivery: Delivery, name: str) -> bool:
         """Whether files that the last run took are gone, come after others now, or would say something else."""
-        only_added = self._files[delivery.feed.name, name].only_added
-        return not only_added or not _same_words(delivery, delivery.feed.tables[name])
+        files = self._files[delivery.feed.name, name]
+        return not files.only_added or not _same_words(delivery, name, files)
 
     def _at_odds(self, tables: Sequence[_Told]) -> bool:
         """Whether a new file was delivered no later than one that was heard.
@@ -86,17 +86,18 @@ def _namespace(kind: str, table: Table) -> str:
     return table.columns[table.person_keys[0]].namespace or "" if by_key else ""
 
 
-def _same_words(delivery: Delivery, table: Table) -> bool:
-    """Whether codes are translated, and submissions active, as they were for the last run."""
+def _same_words(delivery: Delivery, name: str, files: Files) -> bool:
+    """Whether codes are translated, and submissions active, in files that the last run took as they were for it."""
+    table = delivery.feed.tables[name]
     memory, feed = delivery.memory, delivery.feed.name
-    names = [f"{feed} translations {column.lookup}" for column in table.columns.values() if column.lookup]
-    if table.submission and table.submission.active in delivery.active:
-        names.append(f"{feed} active {table.submission.active}")
-    for name in names:
-        before, now = (memory.frame(name), memory.frames.get(name)) if memory else (None, None)
-        if before is None or now is None or not before.equals(now):
-            return False
-    return True
+    met, taken = translations.met(delivery, name), {each.path for each in files.known.values()}
+    if met is None or met & taken:
+        return False
+    if table.submission is None or table.submission.active not in delivery.active:
+        return True
+    active = f"{feed} active {table.submission.active}"
+    before, now = (memory.frame(active), memory.frames.get(active)) if memory else (None, None)
+    return before is not None and now is not None and before.equals(now)
 
 
 def _stamps(found: Sequence[Files], *, known: bool) -> Iterator[datetime]:

@@ -6,6 +6,7 @@ would stay published under the wrong person. Decided at the site, so that nothin
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,42 +31,74 @@ class Withdrawals:
         keys: The outputs that identify a record, as they are in the parts; none for a log of deletions, whose lines
             are no records and withdraw nothing.
         latest: The output that says which version is the latest; the order of delivery alone where it is None.
+        marks: Further outputs by whose keys records may be marked sensitive later: kept with the others.
     """
 
     folder: Path
     site: Path
     keys: tuple[Output, ...]
     latest: Output | None
+    marks: tuple[Output, ...] = ()
 
     @classmethod
-    def of(cls, table: Table, outputs: list[Output], folder: Path, site: Path) -> Withdrawals:
-        """For one table; `outputs` are all that it hands on."""
+    def of(
+        cls, table: Table, outputs: list[Output], folder: Path, site: Path, marks: Collection[str] = ()
+    ) -> Withdrawals:
+        """For one table; `outputs` are all that it hands on, `marks` columns that records may be marked sensitive by."""
         named = {each.field.name: each for each in outputs}
         latest = named.get(table.submission.latest or "") if table.submission else None
-        return cls(
-            folder,
-            site,
-            tuple(named[each.field.name] for each in outputs if each.field.name in table.primary_key),
-            latest,
-        )
+        keys = tuple(named[each.field.name] for each in outputs if each.field.name in table.primary_key)
+        others = {each for each in marks if each in named} - {*table.primary_key}
+        return cls(folder, site, keys, latest, tuple(named[each] for each in sorted(others)))
 
     @staticmethod
     def beside(site: Path, part: str) -> Path:
         """Where the keys of the removed rows of the file of one part are."""
         return (site / part).with_suffix(".removed")
 
+    @staticmethod
+    def taken_out(site: Path, part: str) -> Path:
+        """Where the tokens and keys of rows are that were taken out of a part."""
+        return (site / part).with_suffix(".withdrawn")
+
     def sink(self, decided: pl.LazyFrame, removed: str, place: int, part: Path) -> pl.LazyFrame:
         """Write the keys of the rows of one file that were removed; `removed` is the column of reasons."""
         rows = decided.filter(pl.col(removed).is_not_null() & ~pl.col(removed).is_in(SAYS_NOTHING))
         keys = rows.select(
-            *(each.value.alias(each.field.name) for each in self.keys),
+            *(each.value.alias(each.field.name) for each in (*self.keys, *self.marks)),
             (self.latest.value if self.latest else pl.lit(None, pl.Date)).alias(_VERSION),
             (pl.lit(place, pl.Int64) * 2**32 + pl.col("_row").cast(pl.Int64)).alias(_ORDER),
         )
-        named = pl.all_horizontal(
+        return keys.filter(self._named()).sink_parquet(self.beside(self.site, part.as_posix()), lazy=True)
+
+    def _named(self) -> pl.Expr:
+        return pl.all_horizontal(
             [pl.lit(bool(self.keys)), *(pl.col(each.field.name).is_not_null() for each in self.keys)]
         )
-        return keys.filter(named).sink_parquet(self.beside(self.site, part.as_posix()), lazy=True)
+
+    def of_a_part(self) -> list[pl.Expr]:
+        """The same keys, of rows of a part."""
+        return [
+            *(pl.col(each.field.name) for each in (*self.keys, *self.marks)),
+            (pl.col(self.latest.field.name) if self.latest else pl.lit(None, pl.Date)).alias(_VERSION),
+            (pl.col("_file").cast(pl.Int64) * 2**32 + pl.col("_row")).alias(_ORDER),
+        ]
+
+    def add(self, before: Path, part: str, went: pl.DataFrame) -> None:
+        """Write the keys that a file had removed `before`, and those of rows that went since."""
+        more = went.lazy().filter(self._named())
+        pl.concat([pl.scan_parquet(before), more], how="vertical").sink_parquet(self.beside(self.site, part))
+
+    def count(self, site: Path, part: str) -> int:
+        """How many keys the file of a part had removed."""
+        return int(pl.scan_parquet(self.beside(site, part)).select(pl.len()).collect().item()) if self.keys else 0
+
+    def lost(self, before: Path, part: str) -> bool:
+        """Whether the file of a part had some row removed that it has not removed now."""
+        names = [*(each.field.name for each in self.keys), _VERSION, _ORDER]
+        was, now = (pl.scan_parquet(self.beside(site, part)) for site in (before, self.site))
+        left = was.join(now, on=names, how="anti", nulls_equal=True)
+        return bool(left.select(pl.len()).collect(engine="streaming").item())
 
     def apply(self, parts: list[Part]) -> list[Part]:
         """Take out of the parts every row whose record was removed in a later row, and account for it."""
@@ -76,7 +109,7 @@ class Withdrawals:
         latest = _latest(pl.scan_parquet(files), names)
         version = pl.col(self.latest.field.name) if self.latest else pl.lit(None, pl.Date)
         kept = pl.scan_parquet([self.folder / part.path for part in parts]).select(
-            *names,
+            *self._told(),
             "_file",
             "_row",
             version.alias("_own_version"),
@@ -85,20 +118,21 @@ class Withdrawals:
         found = (
             kept.join(latest, on=names, how="inner")
             .filter(_EARLIER)
-            .select("_file", "_row")
+            .select("_file", "_row", *self._told())
             .collect(engine="streaming")
         )
-        rows = {place: group["_row"] for (place,), group in found.group_by("_file")}
+        rows = {place: group for (place,), group in found.group_by("_file")}
         return [self._without(part, rows[part.place]) if part.place in rows else part for part in parts]
 
-    def _without(self, part: Part, rows: pl.Series) -> Part:
+    def _without(self, part: Part, rows: pl.DataFrame) -> Part:
         path, gone = self.folder / part.path, Reason.WITHDRAWN.value
         replacement = path.with_suffix(".replacement")
-        taken = pl.LazyFrame({"_row": rows})
+        taken = rows.lazy().select("_row")
         pl.scan_parquet(path).join(taken, on="_row", how="anti", maintain_order="left").sink_parquet(
             replacement, compression="zstd", compression_level=LEVEL
         )
         replacement.replace(path)
+        self._tell(part, rows.select(self._told()).unique())
         return part.model_copy(
             update={
                 "kept": part.kept - len(rows),
@@ -106,6 +140,17 @@ class Withdrawals:
                 "digest": digest(path),
             }
         )
+
+    def _told(self) -> list[str]:
+        return list(dict.fromkeys(["token", *(each.field.name for each in (*self.keys, *self.marks))]))
+
+    def _tell(self, part: Part, rows: pl.DataFrame) -> None:
+        """Keep which rows were taken out: the reason that they count under may change with what is said of them."""
+        path = self.taken_out(self.site, part.path)
+        before = pl.read_parquet(path) if path.is_file() else rows.clear()
+        aside = path.with_suffix(".replacement")
+        pl.concat([before, rows]).unique().write_parquet(aside)
+        aside.replace(path)
 
 
 # A version that is not told is earlier than any that is, as it is when rows are settled.

@@ -16,6 +16,7 @@ from linkage.sources import typed, values
 
 INVALID = "?invalid"
 REFUSED = "?refused"
+UNTRANSLATED = "?untranslated"
 _VALUE = "?value"
 # Ten digits in up to three groups (people write 3 3 4, but also 4 3 3 or 5 5), in pairs, or each on its own, with up to
 # two blanks, dots or dashes of any kind between the groups. A date and an hour are ten digits in four groups, and pass.
@@ -44,7 +45,8 @@ def clean(frame: pl.LazyFrame, feed: Feed, table: Table, lookups: Lookups) -> pl
 
     Returns:
         The same rows with typed columns: String, Int64, Float64, Date, Datetime[us], Time or Boolean; for columns that
-        can be unreadable also `<name>?invalid` (Boolean), and for dates and numbers `<name>?refused` (Boolean): invalid
+        can be unreadable also `<name>?invalid` (Boolean), for those that are looked up `<name>?untranslated` (String, the key
+        that no lookup has), and for dates and numbers `<name>?refused` (Boolean): invalid
         though it can be read, because no such date or number is plausible. Persons and identifiers stay text.
     """
     kept = {name: column for name, column in table.columns.items() if column.role not in DROPPED}
@@ -127,8 +129,12 @@ def _translate(frame: pl.LazyFrame, name: str, lookup: pl.DataFrame) -> pl.LazyF
     # The underscore keeps clear of the contract's own names, which cannot start with one.
     table = lookup.lazy().rename({"value": "_translated"}).with_columns(_listed=pl.lit(value=True))
     joined = frame.join(table, left_on=name, right_on="key", how="left", maintain_order="left")
-    unknown = (pl.col(name).is_not_null() & pl.col("_listed").is_null()).alias(name + INVALID)
-    return joined.with_columns(unknown, pl.col("_translated").alias(name)).drop("_translated", "_listed")
+    unknown = pl.col(name).is_not_null() & pl.col("_listed").is_null()
+    return joined.with_columns(
+        unknown.alias(name + INVALID),
+        pl.when(unknown).then(name).alias(name + UNTRANSLATED),
+        pl.col("_translated").alias(name),
+    ).drop("_translated", "_listed")
 
 
 def _value(name: str, column: Column, feed: Feed, dtype: pl.DataType) -> pl.Expr:

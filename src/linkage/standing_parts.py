@@ -1,0 +1,154 @@
+"""Of files that are as they were: whose parts do not stand all the same, because something that they hold is judged otherwise now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from linkage import absent, translations
+from linkage.bundle import Part, TableParts
+from linkage.carried import Tokens, holding
+from linkage.errors import LinkageError
+from linkage.hide import Hidden
+from linkage.jobs import lacking
+from linkage.pseudonymise.minimise import Output, outputs
+from linkage.reach import Reach
+from linkage.reasons import Reason
+from linkage.site import Delivery
+from linkage.taken import Memory, TakenFile
+from linkage.withdrawn_records import Withdrawals
+
+if TYPE_CHECKING:
+    from linkage.parts import Work
+
+__all__ = ["Standing"]
+
+CODES = "codes in it are translated now"
+PEOPLE = "somebody in it may be used now, or is somebody else"
+SENSITIVE = "records in it were marked sensitive"
+NOT_SENSITIVE = "records are no longer marked sensitive"
+NOT_KNOWN = "what it was made by is missing or damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The parts of one table that may stand.
+
+    Attributes:
+        delivery: The feed's files.
+        name: The table.
+        work: What rows are held against now.
+        kept: By position, the files.
+    """
+
+    delivery: Delivery
+    name: str
+    work: Work
+    kept: Mapping[int, TakenFile]
+
+    def translated(self) -> dict[int, str]:
+        """Files that met a code which nothing translated, and something does now."""
+        met = translations.met(self.delivery, self.name)
+        return {at: CODES for at, before in self.kept.items() if met is None or before.path in met}
+
+    def hidden(self, hidden: Sequence[Hidden]) -> dict[int, str]:
+        """Files with a record that is marked sensitive and was not, or with one that was and is not."""
+        found: dict[int, str] = {}
+        for each in hidden:
+            before = each.before if each.before is not None else each.keys.clear()
+            added = each.keys.join(before, on=list(each.by), how="anti", nulls_equal=True)
+            if each.before is None or before.join(each.keys, on=list(each.by), how="anti", nulls_equal=True).height:
+                sensitive = Reason.SENSITIVE.value
+                found |= {at: NOT_SENSITIVE for at, part in self._parts() if part.removed.get(sensitive)}
+            if added.height:
+                places = self._holding(each.by, added)
+                found |= {at: SENSITIVE for at, part in self._parts() if places is None or part.place in places}
+        return found
+
+    def people(self, reach: Reach) -> tuple[dict[int, str], frozenset[int], Tokens | None]:
+        """Files that must be made again for what changed about people; places of parts whose rows change; and how."""
+        memory = self.delivery.memory
+        if reach.nothing or memory is None or memory.unseal is None or not self.kept:
+            return {}, frozenset(), None
+        table = self.delivery.feed.tables[self.name]
+        subject = [*table.person_keys, *table.subjects][:1]
+        fields = tuple(each.field for each in self._outputs())
+        parts = TableParts(feed=self.delivery.feed.name, table=self.name, contract_digest="", fields=fields, parts=())
+        tokens = Tokens.of(reach, parts, self.work.pseudonymiser, subject[0] if subject else None)
+        held = holding([self._held("bundle") / part.path for _, part in self._parts()], tokens)
+        again = held.again | self._taken_out(tokens)
+        found = {at: PEOPLE for at, part in self._parts() if part.place in again}
+        for at, part in self._parts():
+            if at not in found:
+                found |= self._lacks(at, part, reach, memory)
+        return found, held.changed, tokens
+
+    def _lacks(self, at: int, part: Part, reach: Reach, memory: Memory) -> dict[int, str]:
+        if memory.unseal is None:
+            return {}
+        try:
+            lacks = absent.load(lacking(self._held("site"), part.path), memory.unseal)
+        except LinkageError:
+            return {at: NOT_KNOWN}
+        return {at: PEOPLE} if reach.absent(lacks).again else {}
+
+    def _taken_out(self, tokens: Tokens) -> frozenset[int]:
+        """Places of parts of which rows of somebody who is spoken of were taken out."""
+        subject = tokens.subject
+        if subject is None or subject not in tokens.changes:
+            return frozenset()
+        spoken = pl.concat([tokens.changes[subject]["token"], tokens.doubtful[subject]]).implode()
+        return frozenset(self._with(pl.col("token").is_in(spoken)))
+
+    def _with(self, test: pl.Expr) -> Iterator[int]:
+        """Places of parts of which such rows were taken out."""
+        for _, part in self._parts():
+            path = Withdrawals.taken_out(self._held("site"), part.path)
+            if path.is_file() and pl.scan_parquet(path).select(test.any()).collect().item():
+                yield part.place
+
+    def _holding(self, by: tuple[str, ...], keys: pl.DataFrame) -> set[int] | None:
+        """Places of parts that hold some of these keys, or lack a row that does; None where it cannot be told."""
+        table, out = self.delivery.feed.tables[self.name], {each.field.name: each for each in self._outputs()}
+        told = all(each in out and table.columns[each].within in (None, *by) for each in by)
+        if not told:
+            return None
+        tokens = keys.lazy().select(out[each].value.alias(each) for each in by).collect()
+        found = set()
+        withdrawals = Withdrawals.of(table, [*out.values()], Path(), Path(), by)
+        for _, part in self._parts():
+            site = self._held("site")
+            paths = (
+                self._held("bundle") / part.path,
+                withdrawals.beside(site, part.path),
+                withdrawals.taken_out(site, part.path),
+            )
+            if any(_holds(path, tokens) for path in paths):
+                found.add(part.place)
+        return found
+
+    def _outputs(self) -> list[Output]:
+        feed, work = self.delivery.feed, self.work
+        return outputs(feed, feed.tables[self.name], work.minimiser, work.pseudonymiser)
+
+    def _parts(self) -> Iterable[tuple[int, Part]]:
+        return [(at, before.part) for at, before in self.kept.items() if before.part is not None]
+
+    def _held(self, what: str) -> Path:
+        memory = self.delivery.memory
+        if memory is None or memory.folder is None:
+            raise ValueError("only what a last run took can stand")
+        return memory.folder / what
+
+
+def _holds(path: Path, tokens: pl.DataFrame) -> bool:
+    if not path.is_file():
+        return False
+    rows = pl.scan_parquet(path)
+    return bool(
+        rows.join(tokens.lazy(), on=tokens.columns, how="semi").select(pl.len()).collect(engine="streaming").item()
+    )

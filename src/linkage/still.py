@@ -1,0 +1,119 @@
+"""A part of the last bundle that stands: under its name in the new one, with what people and registers say of its rows today."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from linkage import absent
+from linkage.bundle import Part
+from linkage.carried import carry
+from linkage.compare import source, unknown_name
+from linkage.errors import IntegrityError
+from linkage.handover import lines
+from linkage.jobs import UNKNOWN, Done, Making, lacking, unfiltered
+from linkage.reasons import Reason
+from linkage.sources import gate
+from linkage.taken import Memory, link
+
+__all__ = ["may_stand_again", "still"]
+
+
+def still(making: Making, position: int) -> Done:
+    """The part of a file that the last run took, and what was said of the file.
+
+    Raises:
+        IntegrityError: Something of it is missing.
+        InputError: The file is worse than the limits of today allow.
+    """
+    before, (memory, held) = making.plan.kept[position], _memory(making)
+    if before.part is None or before.quality is None:
+        raise ValueError("only what was handed over can stand")
+    gate.check_file(making.job.work.quality, making.table, making.extracts[position], before.quality)
+    try:
+        make = _log if making.table.kind == "deletions" else _records
+        part = make(making, memory, held, before.part)
+        told = [making.submissions.of_part(held / "bundle", before.part)] if making.submissions else []
+    except FileNotFoundError:
+        raise IntegrityError(
+            f"{before.part.path}: not all of it is in what is held of the last run", hint="run with --full"
+        ) from None
+    return Done(part, before.quality, told, _unknown(making, memory, position))
+
+
+def _memory(making: Making) -> tuple[Memory, Path]:
+    memory = making.job.delivery.memory
+    if memory is None or memory.folder is None:
+        raise ValueError("only what a last run took can stand")
+    return memory, memory.folder
+
+
+def _log(making: Making, _: Memory, held: Path, part: Part) -> Part:
+    link(lines(held / "site", part.path), making.job.folder / part.path)
+    for place in (making.withdrawals.beside, lacking):
+        link(place(held / "site", part.path), place(making.job.site, part.path))
+    return unfiltered(part)
+
+
+def _records(making: Making, memory: Memory, held: Path, part: Part) -> Part:
+    job, plan, withdrawals = making.job, making.plan, making.withdrawals
+    removed, lacks = (place(held / "site", part.path) for place in (withdrawals.beside, lacking))
+    withdrawn = withdrawals.taken_out(held / "site", part.path)
+    if withdrawn.is_file():
+        link(withdrawn, withdrawals.taken_out(job.site, part.path))
+    if plan.reach is None or plan.reach.nothing or memory.unseal is None:
+        link(held / "bundle" / part.path, job.folder / part.path)
+        link(removed, withdrawals.beside(job.site, part.path))
+        link(lacks, lacking(job.site, part.path))
+        return part
+    found = plan.reach.absent(absent.load(lacks, memory.unseal))
+    left = found.absent
+    if plan.tokens is not None and part.place in plan.changed:
+        (job.site / part.path).parent.mkdir(parents=True, exist_ok=True)
+        (job.folder / part.path).parent.mkdir(parents=True, exist_ok=True)
+        carried = carry(held / "bundle" / part.path, job.folder / part.path, part, plan.tokens, withdrawals.of_a_part())
+        withdrawals.add(removed, part.path, carried.removed)
+        part, left = carried.part, pl.concat([left, carried.absent])
+    else:
+        link(held / "bundle" / part.path, job.folder / part.path)
+        link(removed, withdrawals.beside(job.site, part.path))
+    absent.save(left, lacking(job.site, part.path), job.seal)
+    return found.recounted(part)
+
+
+def _unknown(making: Making, memory: Memory, position: int) -> pl.DataFrame:
+    """The keys of a file that nothing translated, and nothing does."""
+    kept = memory.frame(unknown_name(making.job.delivery, making.name))
+    if kept is None:
+        return UNKNOWN.to_frame()
+    return kept.filter(pl.col("_source") == source(making.job.delivery, making.extracts[position]))
+
+
+def may_stand_again(making: Making) -> Iterator[int]:
+    """Positions of parts that stand, and lack rows that a later delivery took out which does not take them out any more."""
+    if making.job.delivery.memory is None:
+        return
+    candidates = [
+        position
+        for position, before in making.plan.kept.items()
+        if before.part and before.part.removed.get(Reason.WITHDRAWN.value)
+    ]
+    if candidates and _takes_less_out(making):
+        yield from candidates
+
+
+def _takes_less_out(making: Making) -> bool:
+    """Whether some row that a file had removed when it was taken last is not removed now."""
+    _, held = _memory(making)
+    files, withdrawals = making.plan.files, making.withdrawals
+    if any(withdrawals.count(held / "site", each.part.path) for each in files.gone if each.part):
+        return True
+    for position in making.plan.why:
+        before = files.known[position].part
+        if before is None or not withdrawals.count(held / "site", before.path):
+            continue
+        if before.place != making.plan.places[position] or withdrawals.lost(held / "site", before.path):
+            return True
+    return False

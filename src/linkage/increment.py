@@ -9,32 +9,60 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from linkage import compare, hide, translations
+from linkage import compare, hide, judged, translations
 from linkage.compare import Files
 from linkage.contract import Role, Table
+from linkage.errors import LinkageError
 from linkage.hide import Hidden
+from linkage.judged import Judged
 from linkage.optouts.type1_codes import Codes
 from linkage.plans import FeedPlan, TablePlan
 from linkage.reach import Between, Reach
 from linkage.site import Delivery, is_pseudonymised
-from linkage.sources.resolve import People
+from linkage.sources.resolve import People, people
+from linkage.sources.roster import Roster
 from linkage.standing_parts import Standing
 from linkage.store.manifest import TableTaken
-from linkage.taken import Taken, TakenFile, TakenTable, versions
+from linkage.taken import Memory, Taken, TakenFile, TakenTable, versions
 from linkage.untold import codes_digest
 
 if TYPE_CHECKING:
     from linkage.jobs import Made
     from linkage.parts import Work
 
-__all__ = ["account", "plan", "told"]
+__all__ = ["account", "between", "gone", "plan", "told"]
 
 EARLIER = "a file that was delivered before it came"
+
+
+def between(memory: Memory, known: Roster, now: Judged) -> Between | None:
+    """What differs from what the last run decided by; None where that is not known.
+
+    Args:
+        memory: What the last run took.
+        known: The roster that it left.
+        now: What this run decides by.
+    """
+    if memory.folder is None or memory.unseal is None:
+        return None
+    who = people(known, allow_test=now.policy.allow_test_numbers)
+    # What is damaged is not relied on: then all is made again, and the run says so.
+    with suppress(LinkageError):
+        return Between(judged.load(memory.folder / "site" / "judged", who, memory.unseal), now)
+    return None
+
+
+def gone(found: Sequence[TableTaken]) -> Iterator[str]:
+    """What a run says where the rows of an extract went with it."""
+    for each in found:
+        for name in each.gone:
+            yield f"{each.feed} {each.table}: {name} is not there as the last run took it, and its rows are gone with it"
 
 
 def plan(delivery: Delivery, work: Work, between: Between | None) -> FeedPlan:

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -52,7 +52,6 @@ from linkage.parts import Work
 from linkage.plans import FeedPlan
 from linkage.progress import Progress, StageTime
 from linkage.pseudonymise import Keyset
-from linkage.reach import Between
 from linkage.site import Delivery, Shared
 from linkage.sources import gate
 from linkage.sources import roster as rosters
@@ -294,18 +293,11 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
         removed=account.removed,
         stages=tuple(progress.times),
         findings=tuple(findings_of(account)),
-        warnings=(*begun.warnings, *_gone(handed.taken), *late),
+        warnings=(*begun.warnings, *increment.gone(handed.taken), *late),
         taken=handed.taken,
         behind=behind,
         disk=account.disk,
     )
-
-
-def _gone(found: Sequence[TableTaken]) -> Iterator[str]:
-    """What a run says where the rows of an extract went with it."""
-    for each in found:
-        for name in each.gone:
-            yield f"{each.feed} {each.table}: {name} is not there as the last run took it, and its rows are gone with it"
 
 
 def site_half(
@@ -380,13 +372,7 @@ def _judge(begun: Begun, delivered: Sequence[Delivery], now: datetime) -> _Judge
 
 def _plan(begun: Begun, judged: _Judged, delivered: Sequence[Delivery]) -> list[FeedPlan]:
     """Which parts of the last bundle stand, beside what it was decided by."""
-    between, last = None, begun.memory.folder
-    if last is not None:
-        who = people(begun.known, allow_test=begun.configuration.allow_test_numbers)
-        # What is damaged is not relied on: then all is made again, and the run says so.
-        with suppress(LinkageError):
-            before = decided.load(last / "site" / "judged", who, begun.keyset.unseal)
-            between = Between(before, Judged.of(judged.work))
+    between = increment.between(begun.memory, begun.known, Judged.of(judged.work))
     return [increment.plan(each, judged.work, between) for each in delivered]
 
 

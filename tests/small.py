@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from linkage import pipeline
@@ -77,6 +77,13 @@ class SmallIcs:
             file.write(f'[[flows]]\nfeed = "{feed}"\npath = "{name}"\n')
         (self.folder / name).mkdir()
         return self.folder / name
+
+    def answered(self, days_ago: int = 0) -> None:
+        """The national service answered so long ago by the clock, for command lines, which go by it."""
+        at = datetime.now(UTC) - timedelta(days=days_ago)
+        self.answer.with_suffix(".ctl").write_text(
+            f"<DTSControl><StatusRecord><DateTime>{at:%Y%m%d}000000</DateTime></StatusRecord></DTSControl>"
+        )
 
     def current(self) -> str | None:
         path = self.store / "current"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,8 @@ Line = dict[str, Any]
 @pytest.fixture
 def today(small_ics: SmallIcs) -> SmallIcs:
     """An ICS whose register is fresh enough for the clock of a command line."""
-    now = datetime.now(UTC)
-    small_ics.answer.with_suffix(".ctl").write_text(
-        f"<DTSControl><StatusRecord><DateTime>{now:%Y%m%d}000000</DateTime></StatusRecord></DTSControl>"
-    )
+    small_ics.answered()
     return small_ics
-
-
-def answer_long_ago(ics: SmallIcs) -> None:
-    then = datetime.now(UTC) - timedelta(days=30)
-    ics.answer.with_suffix(".ctl").write_text(
-        f"<DTSControl><StatusRecord><DateTime>{then:%Y%m%d}000000</DateTime></StatusRecord></DTSControl>"
-    )
 
 
 def told(ics: SmallIcs, *words: str, code: int = 0, command: str = "run") -> list[Line]:
@@ -81,7 +71,7 @@ def test_a_check_is_told_as_one(today: SmallIcs) -> None:
 
 
 def test_a_refusal_is_told_with_its_exit_code(small_ics: SmallIcs) -> None:
-    answer_long_ago(small_ics)
+    small_ics.answered(days_ago=30)
     lines = told(small_ics, code=4)
     refused, finished = lines[-2:]
     assert (refused["event"], refused["class"], refused["exit_code"]) == ("refused", "PolicyError", 4)
@@ -236,7 +226,7 @@ def test_a_run_is_lineage_from_extracts_to_tables(today: SmallIcs) -> None:
 
 
 def test_a_refusal_is_lineage_too(small_ics: SmallIcs) -> None:
-    answer_long_ago(small_ics)
+    small_ics.answered(days_ago=30)
     start, failed = lineage(small_ics)
     assert (start["eventType"], failed["eventType"]) == ("START", "FAIL")
     assert start["run"]["runId"] == failed["run"]["runId"]

@@ -35,7 +35,7 @@ from linkage.sources.roster import ENTRIES, SUPERSEDED, Roster
 from linkage.sources.select import Selection
 
 # Four of England, one of Scotland, one of the test range.
-ANN, BOB, CAT, DAN, SCOT, TEST = 9434765919, 9876543210, 4010232137, 4000000632, 101201230, 9000000009
+ANN, BOB, CAT, DAN, SCOT, TEST = 4010232145, 6123456784, 4010232137, 4000000632, 101201230, 9000000009
 SELECTION = Selection(earliest=date(2026, 1, 1))
 DELIVERED = datetime(2026, 11, 20, tzinfo=UTC)
 STAMP = datetime(2026, 11, 20)
@@ -99,6 +99,7 @@ midwife = { source = "d", role = "person_key", namespace = "gp.patient", other =
 on = { source = "e", role = "date" }
 secret = { source = "f", role = "flag", removes = "sensitive" }
 deleted = { source = "g", role = "flag", removes = "deleted" }
+code = { source = "h", role = "code" }
 """
 KEEPS = """
 name = "keeps"
@@ -219,18 +220,17 @@ def made(folder: Path, name: str, rows: list[dict[str, Any]], judged: Judged) ->
     kept = release(decided, feed, table, work(judged)).with_columns(
         pl.lit(STAMP, pl.Datetime("us")).alias("_delivered"), pl.lit(0, pl.Int32).alias("_file")
     )
+    lacks = absent(decided, feed, table, judged.policy, REMOVED)
+    cells = decided.select(quality.counts(table, DELIVERED, 30))
+    reasons = decided.group_by(REMOVED).len().filter(pl.col(REMOVED).is_not_null())
+    left, lacking, counts, removed = pl.collect_all([kept, lacks, cells, reasons])
     path = folder / "made.parquet"
-    kept.collect().write_parquet(path)
-    lacks = absent(decided, feed, table, judged.policy, REMOVED).collect()
-    counts = decided.select(quality.counts(table, DELIVERED, 30)).collect().row(0, named=True)
-    reasons = decided.group_by(REMOVED).len().filter(pl.col(REMOVED).is_not_null()).collect()
-    removed = dict(reasons.iter_rows())
-    read, left = len(rows), pl.read_parquet(path).height
+    left.write_parquet(path)
     part = Part(
-        path="made.parquet", place=0, source="s", source_digest="", delivered=DELIVERED, read=read, kept=left, removed=removed,
-        digest=digest(path),
+        path="made.parquet", place=0, source="s", source_digest="", delivered=DELIVERED, read=len(rows),
+        kept=left.height, removed=dict(removed.iter_rows()), digest=digest(path),
     )  # fmt: skip
-    return State(path, part, lacks, counts)
+    return State(path, part, lacking, counts.row(0, named=True))
 
 
 def night(state: State, name: str, rows: list[dict[str, Any]], between: Between) -> State:

@@ -10,12 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linkage.optouts.policy import MAY_BE_USED
+from linkage.optouts.policy import MAY_BE_USED, VERDICTS
 from linkage.optouts.practices import Period, Sharing
 from linkage.reach import Between
+from linkage.reasons import Reason
 from reached import ANN, BOB, CAT, DAN, SCOT, TABLES, TEST, Entry, World, compare, made, night
 
 PEOPLE = (ANN, BOB, CAT, DAN, SCOT, TEST)
@@ -35,14 +37,14 @@ NUMBERED = st.builds(
 )
 NAMELESS = st.builds(Entry, number=st.none(), reason=st.sampled_from(["person_ambiguous", "number_missing"]))
 ENTRIES = st.integers(0, 7).flatmap(lambda place: NUMBERED if place else NAMELESS)
-VERDICTS = st.sampled_from([MAY_BE_USED] * 3 + [0, 1, 3, 4, 5, 6])
+SAID = st.sampled_from([MAY_BE_USED] * 3 + [0, 1, 3, 4, 5, 6])
 PAIRS = st.tuples(st.sampled_from(PEOPLE), st.sampled_from(PEOPLE)).filter(lambda pair: pair[0] != pair[1])
 LAST_DAYS = st.sampled_from([None, *DAYS])
 WORLDS = st.builds(
     World,
     entries=st.fixed_dictionaries(dict.fromkeys(KEYS[:3], NUMBERED), optional=dict.fromkeys(KEYS[3:], ENTRIES)),
     replaced=st.frozensets(PAIRS, max_size=1),
-    verdicts=st.dictionaries(st.sampled_from(PEOPLE), VERDICTS, max_size=2),
+    verdicts=st.dictionaries(st.sampled_from(PEOPLE), SAID, max_size=2),
     otherwise=st.sampled_from([MAY_BE_USED, MAY_BE_USED, MAY_BE_USED, 5]),
     sharing=st.sampled_from([None, LISTED, AGREED]),
     leavers=st.dictionaries(st.sampled_from(PEOPLE), LAST_DAYS, max_size=1),
@@ -78,7 +80,7 @@ def _corrected(draw: st.DrawFn, world: World) -> World:
 
 
 def _verdict(draw: st.DrawFn, world: World) -> World:
-    return replace(world, verdicts={**world.verdicts, draw(st.sampled_from(PEOPLE)): draw(VERDICTS)})
+    return replace(world, verdicts={**world.verdicts, draw(st.sampled_from(PEOPLE)): draw(SAID)})
 
 
 def _merge(draw: st.DrawFn, world: World) -> World:
@@ -146,3 +148,271 @@ def test_a_part_that_is_carried_over_is_the_part_that_a_run_makes(
         for before, after in pairwise(worlds):
             state = night(state, name, rows, Between(before.judged(), after.judged()))
             compare(state, made(other, name, rows, after.judged()))
+
+
+NATIONAL, NOT_ASKED = VERDICTS.index(Reason.NATIONAL_OPT_OUT), VERDICTS.index(Reason.NATIONAL_NOT_ASKED)
+TYPE1, LEFT = VERDICTS.index(Reason.TYPE1_OPT_OUT), VERDICTS.index(Reason.PRACTICE_NOT_SHARING)
+BORN = date(1950, 5, 2)
+FREE = World(entries={"k1": Entry(ANN, born=BORN, practice="A1"), "k2": Entry(BOB, practice="A1")})
+ASKED = replace(FREE, otherwise=NOT_ASKED, verdicts={ANN: MAY_BE_USED, BOB: MAY_BE_USED, CAT: MAY_BE_USED})
+
+
+def _world(world: World = FREE, **changed: Any) -> World:
+    return replace(world, **changed)
+
+
+def _with(world: World = FREE, **entries: Entry) -> World:
+    return replace(world, entries={**world.entries, **entries})
+
+
+def _stay(number: int | None = ANN, **more: Any) -> dict[str, Any]:
+    return {"nhs_number": number and f"{number:010d}", "on": "2026-02-01", **more}
+
+
+def _by_key(key: str = "k1", **more: Any) -> dict[str, Any]:
+    return {"patient": key, "on": "2026-06-01", **more}
+
+
+OUT = _world(verdicts={ANN: NATIONAL})
+BOTH = _world(verdicts={ANN: TYPE1})
+MERGED = _world(replaced=frozenset({(ANN, BOB)}))
+CIRCLE = _world(replaced=frozenset({(ANN, BOB), (BOB, ANN)}))
+DISAGREEING = _world(replaced=frozenset({(ANN, BOB), (ANN, CAT)}))
+LINKED = _with(k3=Entry(ANN, born=BORN, practice="A1"))
+SHARES, ALL_SHARE = _world(sharing=AGREED), Sharing({}, frozenset())
+AT_C3 = _with(SHARES, k1=Entry(ANN, born=BORN, practice="C3"))
+EXEMPT = _world(sharing=AGREED, leavers={ANN: date(2026, 6, 1)})
+OTHER = _world(otherwise=NATIONAL)
+B_OUT = _world(verdicts={BOB: NATIONAL})
+DELETED = _with(k1=Entry(ANN, born=BORN, practice="A1", removes="deleted"))
+
+# What happens: the table, its rows, what they were and are decided by, and whether the part stays as it is, is only
+# counted otherwise (recounted), is changed without the extract (carried), or is made of the extract again.
+CASES: dict[str, tuple[str, list[dict[str, Any]], World, World, str]] = {
+    "nothing": ("acute stay", [_stay()], FREE, FREE, "stays"),
+    "opt-out": ("acute stay", [_stay(), _stay(BOB)], FREE, OUT, "carried"),
+    "opt-out, by key": ("gp letter", [_by_key(), _by_key("k2")], FREE, OUT, "carried"),
+    "opt-out of somebody else": ("acute stay", [_stay(BOB)], FREE, OUT, "stays"),
+    "opt-out withdrawn": ("acute stay", [_stay(), _stay(BOB)], OUT, FREE, "again"),
+    "opt-out of somebody else withdrawn": ("acute stay", [_stay(BOB)], OUT, FREE, "stays"),
+    "opt-out withdrawn, of a row not asked for": ("acute stay", [_stay(on="2025-12-31")], OUT, FREE, "again"),
+    "another opt-out": ("acute stay", [_stay(), _stay(BOB)], OUT, BOTH, "recounted"),
+    "opt-out, of a row not asked for": ("acute stay", [_stay(on="2025-12-31")], FREE, OUT, "recounted"),
+    "opt-out, of a secret row": ("acute stay", [_stay(secret="1")], FREE, OUT, "stays"),
+    "opt-out, of a broken row": ("acute stay", [_stay(broken=True)], FREE, OUT, "stays"),
+    "opt-out under an old number": ("acute stay", [_stay()], MERGED, _world(MERGED, verdicts={ANN: NATIONAL}), "again"),
+    "opt-out under the current number": (
+        "acute stay",
+        [_stay()],
+        MERGED,
+        _world(MERGED, verdicts={BOB: NATIONAL}),
+        "carried",
+    ),
+    "never asked, then asked": (
+        "acute stay",
+        [_stay(), _stay(DAN)],
+        ASKED,
+        _world(ASKED, verdicts={**ASKED.verdicts, DAN: MAY_BE_USED}),
+        "again",
+    ),
+    "asked, and answered no": (
+        "acute stay",
+        [_stay(), _stay(DAN)],
+        ASKED,
+        _world(ASKED, verdicts={**ASKED.verdicts, DAN: NATIONAL}),
+        "recounted",
+    ),
+    "no longer asked about": (
+        "acute stay",
+        [_stay(), _stay(BOB)],
+        ASKED,
+        _world(ASKED, verdicts={ANN: MAY_BE_USED}),
+        "carried",
+    ),
+    "test numbers": ("acute stay", [_stay(TEST)], FREE, _world(verdicts={TEST: NATIONAL}), "stays"),
+    "merged": ("acute stay", [_stay(), _stay(CAT)], FREE, MERGED, "carried"),
+    "merged, by key": ("gp visit", [_by_key(), _by_key("k2")], FREE, MERGED, "carried"),
+    "merged into one who is out": (
+        "acute stay",
+        [_stay()],
+        _world(verdicts={BOB: NATIONAL}),
+        _world(MERGED, verdicts={BOB: NATIONAL}),
+        "carried",
+    ),
+    "merged on": ("acute stay", [_stay()], MERGED, _world(replaced=frozenset({(ANN, BOB), (BOB, CAT)})), "carried"),
+    "merge undone": ("acute stay", [_stay(), _stay(BOB)], MERGED, FREE, "again"),
+    "merge undone, of others": ("acute stay", [_stay(CAT)], MERGED, FREE, "stays"),
+    "merges that disagree": ("acute stay", [_stay()], FREE, DISAGREEING, "again"),
+    "merges that agree again": ("acute stay", [_stay()], DISAGREEING, MERGED, "again"),
+    "merges in a circle": ("acute stay", [_stay(), _stay(CAT)], FREE, CIRCLE, "again"),
+    "merges in a circle, kept": ("keeps ride", [_stay()], FREE, CIRCLE, "again"),
+    "merges out of a circle, kept": ("keeps ride", [_stay()], CIRCLE, MERGED, "again"),
+    "key corrected": (
+        "gp letter",
+        [_by_key(), _by_key("k2")],
+        FREE,
+        _with(k1=Entry(CAT, born=BORN, practice="A1")),
+        "carried",
+    ),
+    "key corrected to Scotland": (
+        "gp letter",
+        [_by_key()],
+        FREE,
+        _with(k1=Entry(SCOT, born=BORN, practice="A1")),
+        "again",
+    ),
+    "key corrected to one who is out": (
+        "gp letter",
+        [_by_key()],
+        _world(verdicts={CAT: TYPE1}),
+        _with(_world(verdicts={CAT: TYPE1}), k1=Entry(CAT)),
+        "carried",
+    ),
+    "key now known": ("gp letter", [_by_key("k4")], FREE, _with(k4=Entry(CAT)), "again"),
+    "key now known, of others": ("gp letter", [_by_key()], FREE, _with(k4=Entry(CAT)), "stays"),
+    "key now known, kept": ("keeps bed", [_by_key("k1", ward="R1")], FREE, _with(**{"R1\x1fk1": Entry(CAT)}), "again"),
+    "key now known, of another ward": (
+        "keeps bed",
+        [_by_key("k1", ward="R1")],
+        FREE,
+        _with(**{"R2\x1fk1": Entry(CAT)}),
+        "stays",
+    ),
+    "key no longer ambiguous": (
+        "gp letter",
+        [_by_key("k4")],
+        _with(k4=Entry(None, reason="person_ambiguous")),
+        _with(k4=Entry(CAT)),
+        "again",
+    ),
+    "key deleted": (
+        "gp letter",
+        [_by_key()],
+        FREE,
+        _with(k1=Entry(ANN, practice="A1", born=BORN, removes="deleted")),
+        "again",
+    ),
+    "key deleted, on the register": (
+        "gp patient",
+        [_by_key()],
+        FREE,
+        _with(k1=Entry(ANN, born=BORN, practice="A1", removes="deleted")),
+        "stays",
+    ),
+    "key sensitive": ("gp letter", [_by_key()], FREE, _with(k1=Entry(ANN, removes="sensitive")), "carried"),
+    "key sensitive, where rows may be deletions": (
+        "gp visit",
+        [_by_key(), _by_key(deleted="1")],
+        FREE,
+        _with(k1=Entry(ANN, born=BORN, removes="sensitive")),
+        "again",
+    ),
+    "key a test patient": ("gp letter", [_by_key()], FREE, _with(k1=Entry(ANN, removes="test_patient")), "carried"),
+    "key no longer sensitive": ("gp letter", [_by_key()], _with(k1=Entry(ANN, removes="sensitive")), FREE, "again"),
+    "one of two keys deleted": (
+        "gp letter",
+        [_by_key(), _by_key("k3")],
+        LINKED,
+        _with(LINKED, k3=Entry(ANN, removes="sensitive")),
+        "again",
+    ),
+    "one of two keys corrected": (
+        "gp letter",
+        [_by_key(), _by_key("k3")],
+        LINKED,
+        _with(LINKED, k3=Entry(CAT)),
+        "again",
+    ),
+    "both of two keys corrected": (
+        "gp letter",
+        [_by_key(), _by_key("k3")],
+        LINKED,
+        _with(LINKED, k1=Entry(CAT), k3=Entry(CAT)),
+        "carried",
+    ),
+    "birth date corrected": (
+        "gp visit",
+        [_by_key()],
+        FREE,
+        _with(k1=Entry(ANN, born=date(1961, 8, 20), practice="A1")),
+        "again",
+    ),
+    "birth date corrected, no ages": ("gp letter", [_by_key()], FREE, _with(k1=Entry(ANN, practice="A1")), "stays"),
+    "birth date corrected, others": ("gp visit", [_by_key("k2")], FREE, _with(k1=Entry(ANN, practice="A1")), "stays"),
+    "birth date corrected of one who goes": (
+        "gp visit",
+        [_by_key()],
+        FREE,
+        _with(OUT, k1=Entry(ANN, born=date(1961, 8, 20), practice="A1")),
+        "carried",
+    ),
+    "moved practice": ("gp letter", [_by_key()], SHARES, _with(SHARES, k1=Entry(ANN, practice="B2")), "stays"),
+    "moved practice, of no account": ("gp letter", [_by_key()], FREE, _with(k1=Entry(ANN, practice="C3")), "stays"),
+    "moved to a practice that does not share": ("gp letter", [_by_key()], SHARES, AT_C3, "again"),
+    "moved back": ("gp letter", [_by_key()], AT_C3, SHARES, "again"),
+    "moved away": ("gp letter", [_by_key()], SHARES, _world(AT_C3, verdicts={ANN: LEFT}), "carried"),
+    "left a practice, exempt": ("gp letter", [_by_key()], SHARES, EXEMPT, "again"),
+    "left a practice, exempt, of others": ("gp letter", [_by_key("k2")], SHARES, EXEMPT, "stays"),
+    "moved to one who left": (
+        "gp call",
+        [_stay(CAT, practice="A1")],
+        EXEMPT,
+        _world(EXEMPT, replaced=frozenset({(CAT, ANN)})),
+        "again",
+    ),
+    "practices of a period": (
+        "gp letter",
+        [_by_key(on="2026-02-01")],
+        _with(_world(sharing=LISTED), k1=Entry(ANN, practice="A1")),
+        _with(_world(sharing=LISTED), k1=Entry(ANN, practice="B2")),
+        "again",
+    ),
+    "an agreement ended": (
+        "gp letter",
+        [_by_key()],
+        SHARES,
+        _world(sharing=Sharing({"gp": frozenset()}, frozenset())),
+        "everything",
+    ),
+    "practices bind now": ("gp letter", [_by_key()], FREE, _world(sharing=ALL_SHARE), "everything"),
+    "practices of another setting": ("acute stay", [_stay()], FREE, SHARES, "stays"),
+    "another default": ("acute stay", [_stay()], FREE, OTHER, "everything"),
+    "restricted codes": ("acute stay", [_stay()], FREE, _world(restricted="x"), "everything"),
+    "restricted codes, no codes": ("gp letter", [_by_key()], FREE, _world(restricted="x"), "stays"),
+    "other out": ("acute stay", [_stay(BOB, mother=f"{ANN}")], FREE, OUT, "carried"),
+    "other out and back": ("acute stay", [_stay(BOB, mother=f"{ANN}")], OUT, FREE, "again"),
+    "other merged": ("acute stay", [_stay(CAT, mother=f"{ANN}")], FREE, MERGED, "carried"),
+    "other by key out": ("gp visit", [_by_key("k2", carer="k1")], FREE, OUT, "carried"),
+    "other by key back": ("acute stay", [_stay(BOB, midwife="k1")], OUT, FREE, "again"),
+    "other by key known": ("acute stay", [_stay(BOB, midwife="k4")], FREE, _with(k4=Entry(CAT)), "again"),
+    "other by key sensitive": (
+        "acute stay",
+        [_stay(BOB, midwife="k1")],
+        FREE,
+        _with(k1=Entry(ANN, removes="sensitive")),
+        "carried",
+    ),
+    "other, of a row that is not there": ("acute stay", [_stay(BOB, mother=f"{ANN}", secret="1")], OUT, FREE, "stays"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_change_does_to_a_part(case: str, tmp_path: Path) -> None:
+    """It is the part of a run over the extract, and the extract is not read without need."""
+    name, rows, before, after, happens = CASES[case]
+    key = TABLES[name][1].primary_key[0]
+    rows = [row if key == "patient" else {**row, key: f"r{place}"} for place, row in enumerate(rows)]
+    (tmp_path / "again").mkdir()
+    old = made(tmp_path, name, rows, before.judged())
+    between = Between(before.judged(), after.judged())
+    new = night(old, name, rows, between)
+    compare(new, made(tmp_path / "again", name, rows, after.judged()))
+    if between.reach(*TABLES[name]).everything:
+        found = "everything"
+    elif new.again:
+        found = "again"
+    elif new.path != old.path:
+        found = "carried"
+    else:
+        found = "stays" if new.part == old.part else "recounted"
+    assert found == happens

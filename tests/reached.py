@@ -31,7 +31,7 @@ from linkage.site import HIDDEN, INACTIVE
 from linkage.sources import quality
 from linkage.sources.clean import clean
 from linkage.sources.resolve import people
-from linkage.sources.roster import ENTRIES, SUPERSEDED, Roster
+from linkage.sources.roster import ENTRIES, SUPERSEDED, Roster, kept
 from linkage.sources.select import Selection
 
 # Four of England, one of Scotland, one of the test range.
@@ -163,7 +163,7 @@ class World:
         replaced = [(old, new, STAMP) for old, new in sorted(self.replaced)]
         roster = Roster.empty()
         known = Roster(
-            pl.DataFrame(entries, schema=ENTRIES, orient="row"),
+            kept(pl.DataFrame(entries, schema=ENTRIES, orient="row"), ENTRIES),
             roster.type1,
             pl.DataFrame(replaced, schema=SUPERSEDED, orient="row"),
             roster.flags,
@@ -217,13 +217,13 @@ def made(folder: Path, name: str, rows: list[dict[str, Any]], judged: Judged) ->
     )
     unwanted = SELECTION.unwanted("", table)
     decided = decide(cleaned, feed, table, work(judged)).with_columns(pl.coalesce(REMOVED, unwanted).alias(REMOVED))
-    kept = release(decided, feed, table, work(judged)).with_columns(
+    released = release(decided, feed, table, work(judged)).with_columns(
         pl.lit(STAMP, pl.Datetime("us")).alias("_delivered"), pl.lit(0, pl.Int32).alias("_file")
     )
     lacks = absent(decided, feed, table, judged.policy, REMOVED)
     cells = decided.select(quality.counts(table, DELIVERED, 30))
     reasons = decided.group_by(REMOVED).len().filter(pl.col(REMOVED).is_not_null())
-    left, lacking, counts, removed = pl.collect_all([kept, lacks, cells, reasons])
+    left, lacking, counts, removed = pl.collect_all([released, lacks, cells, reasons])
     path = folder / "made.parquet"
     left.write_parquet(path)
     part = Part(

@@ -37,7 +37,7 @@ MAY_SEE_NUMBERS = (
     "reidentify",
     "rostering.py",
     "parts.py",
-    "reach.py",
+    "asking.py",
     "inquiry.py",
     "nhs_number.py",
 )

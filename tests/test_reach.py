@@ -14,8 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from linkage.errors import IntegrityError
+from linkage.judged import load, save
 from linkage.optouts.policy import MAY_BE_USED, VERDICTS
 from linkage.optouts.practices import Period, Sharing
+from linkage.pseudonymise import Keyset
 from linkage.reach import Between
 from linkage.reasons import Reason
 from reached import ANN, BOB, CAT, DAN, SCOT, TABLES, TEST, Entry, World, compare, made, night
@@ -396,6 +399,39 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], World, World, str]] = {
 }
 
 
+def test_what_was_decided_by_is_kept_sealed(tmp_path: Path) -> None:
+    """Nobody but its owner may read it, no number stands in it, and what is not whole is refused."""
+    Keyset.create(tmp_path / "keys.age")
+    keyset = Keyset.open("age://keys.age", base=tmp_path)
+    judged, folder = _world(EXEMPT, verdicts={ANN: NATIONAL}).judged(), tmp_path / "judged"
+    save(judged, folder, keyset.seal)
+    files = list(folder.iterdir())
+    written = b"".join(path.read_bytes() for path in files)
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in files)
+    assert str(ANN).encode() not in written
+    assert ANN.to_bytes(8, "little") not in written
+    back = load(folder, judged.who, keyset.unseal)
+    assert back.policy.sharing is not None
+    assert judged.policy.sharing is not None
+    assert back.policy.sharing.agreed == judged.policy.sharing.agreed
+    assert back.policy.sharing.leavers.equals(judged.policy.sharing.leavers)
+    assert back.policy.standings["gp"].numbers.tolist() == [ANN]
+    assert back.policy.standings["gp"] is back.policy.standings["acute"]
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1])
+        with pytest.raises(IntegrityError):
+            load(folder, judged.who, keyset.unseal)
+        path.write_bytes(content)
+
+
+def test_what_is_said_shows_no_number() -> None:
+    """Neither who is out nor whose number is whose."""
+    between = Between(FREE.judged(), OUT.judged())
+    said = [between, between.before, reach := between.reach(*TABLES["acute stay"]), *reach.columns.values()]
+    assert not any(str(number) in repr(each) for each in said for number in PEOPLE)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_what_a_change_does_to_a_part(case: str, tmp_path: Path) -> None:
     """It is the part of a run over the extract, and the extract is not read without need."""
@@ -404,7 +440,8 @@ def test_what_a_change_does_to_a_part(case: str, tmp_path: Path) -> None:
     rows = [row if key == "patient" else {**row, key: f"r{place}"} for place, row in enumerate(rows)]
     (tmp_path / "again").mkdir()
     old = made(tmp_path, name, rows, before.judged())
-    between = Between(before.judged(), after.judged())
+    save(before.judged(), tmp_path / "judged", bytes)
+    between = Between(load(tmp_path / "judged", before.judged().who, bytes), after.judged())
     new = night(old, name, rows, between)
     compare(new, made(tmp_path / "again", name, rows, after.judged()))
     if between.reach(*TABLES[name]).everything:

@@ -12,41 +12,25 @@ of those change alike is the token spoken of as one; else the files that hold it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import polars as pl
 
-from linkage import nhs_number
-from linkage.absent import ABSENT
-from linkage.bundle import Part
-from linkage.contract import Column, Feed, Role, Table
+from linkage.asking import ASKED, DELETED, UNIT, Asked, decided, entries
+from linkage.contract import Feed, Role, Table
 from linkage.judged import Judged
 from linkage.optouts.policy import Policy, Standing
-from linkage.optouts.practices import Sharing
 from linkage.optouts.registers import distinct
-from linkage.parts import REMOVED, decide
-from linkage.reasons import Reason
-from linkage.site import HIDDEN, INACTIVE, is_pseudonymised
-from linkage.sources.clean import INVALID
-from linkage.sources.resolve import BIRTH, GIVEN, HOME_PRACTICE, NUMBER, PERSON_REASON, People
+from linkage.recounting import Recounted
+from linkage.site import is_pseudonymised
+from linkage.sources.resolve import GIVEN, NUMBER
 
-__all__ = ["MOVED", "OUT", "Between", "Changes", "Reach", "Recounted"]
+__all__ = ["MOVED", "OUT", "Between", "Changes", "Reach"]
 
 OUT = pl.Schema({"number": pl.Int64(), "reason": pl.String()})
 MOVED = pl.Schema({"number": pl.Int64(), "current": pl.Int64()})
-_UNIT = ["number", "key"]
-_UNITS = pl.Schema({"number": pl.Int64(), "key": pl.String()})
-_ASKED = [*_UNIT, "marked", "by_practice"]
-_TEST, _DELETED, _SENSITIVE = (each.value for each in (Reason.TEST_PATIENT, Reason.DELETED, Reason.SENSITIVE))
-_NOT_ASKED_FOR = (Reason.BEFORE_EARLIEST.value, Reason.CODE_NOT_KEPT.value)
-_BROKEN = (
-    Reason.ROW_MALFORMED.value,
-    Reason.INACTIVE_SUBMISSION.value,
-    Reason.REQUIRED_MISSING.value,
-    Reason.REQUIRED_INVALID.value,
-)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -72,29 +56,6 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Recounted:
-    """What becomes of the rows that a part does not have.
-
-    Attributes:
-        again: Whether the file must be made again: somebody may be used now who could not, or what was counted changed.
-        reasons: Rows whose reason is another one now: `was`, `reason` (String) and `rows` (Int64).
-        absent: Whose rows the part lacks, under the reasons of today (`ABSENT`).
-    """
-
-    again: bool
-    reasons: pl.DataFrame
-    absent: pl.DataFrame
-
-    def recounted(self, part: Part) -> Part:
-        """A part that lacks the same rows, some for another reason."""
-        removed = dict(part.removed)
-        for was, reason, rows in self.reasons.iter_rows():
-            removed[was] = removed.get(was, 0) - rows
-            removed[reason] = removed.get(reason, 0) + rows
-        return part.model_copy(update={"removed": {reason: rows for reason, rows in removed.items() if rows}})
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class Reach:
     """What a change means for the parts of one table.
 
@@ -115,40 +76,7 @@ class Reach:
 
     def absent(self, absent: pl.DataFrame) -> Recounted:
         """What becomes of the rows that a part does not have (`ABSENT`)."""
-        again, left, changed = False, [ABSENT.to_frame()], []
-        for (column,), rows in absent.group_by("column", maintain_order=True):
-            judged = self.judged.get(str(column))
-            if judged is None or not judged.height:
-                left.append(rows)
-                continue
-            found = _recounted(rows, judged)
-            again |= bool(found["again"].any())
-            left.append(found.select(ABSENT.names()))
-            moved = found.filter(pl.col("was").ne_missing(pl.col("reason")) & ~pl.col("again"))
-            changed.append(moved.select("was", "reason", "rows"))
-        schema = {"was": pl.String, "reason": pl.String, "rows": pl.Int64}
-        counts = pl.concat([pl.DataFrame(schema=schema), *changed]).group_by("was", "reason", maintain_order=True)
-        return Recounted(again, counts.agg(pl.col("rows").sum()), pl.concat(left))
-
-
-def _recounted(rows: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
-    """Rows that a part lacks, each with the reason of today, `was` and `again`."""
-    found = rows.join(judged, on=_ASKED, how="left", nulls_equal=True, maintain_order="left")
-    known, went_on = pl.col("told").is_not_null(), pl.col("reason").is_null()
-    broken = pl.col("reason").is_in(_BROKEN).fill_null(value=False)
-    as_decided = pl.col("reason") == pl.col("before")
-    not_asked_for = pl.col("reason").is_in(_NOT_ASKED_FOR) & pl.col("before").is_null()
-    differs = pl.col("before").ne_missing(pl.col("after")) & ~broken
-    clear = pl.col("after").is_not_null() & pl.col("rows").is_not_null() & (as_decided | not_asked_for)
-    # A row that went on without a token, or named nobody, stands in the part: it cannot be counted elsewhere.
-    stands = went_on & (pl.col("after").is_not_null() | pl.col("person_after").is_not_null() | pl.col("born"))
-    removed = ~went_on & differs & ~clear.fill_null(value=False)
-    again = known & (pl.col("told") | (~broken & (stands | removed | (pl.col("unsure") & pl.col("at_home")))))
-    return found.with_columns(
-        pl.col("reason").alias("was"),
-        again.fill_null(value=False).alias("again"),
-        pl.when(known & ~went_on & differs).then("after").otherwise("reason").alias("reason"),
-    )
+        return Recounted.of(absent, self.judged)
 
 
 @dataclass(frozen=True)
@@ -173,7 +101,7 @@ class Between:
         found: dict[str, Changes] = {}
         judged: dict[str, pl.DataFrame] = {}
         for name in [*[*table.person_keys, *table.subjects][:1], *table.others]:
-            asked = _Asked.of(feed, table, name)
+            asked = Asked.of(feed, table, name)
             judged[name] = self._judged(asked)
             found[name] = _changes(asked, judged[name])
         return Reach(None, found, judged)
@@ -191,7 +119,7 @@ class Between:
             return "the practices that share changed"
         return None
 
-    def _judged(self, asked: _Asked) -> pl.DataFrame:
+    def _judged(self, asked: Asked) -> pl.DataFrame:
         """Every number or key of a column on which something may be decided differently, with what was and is decided.
 
         Returns:
@@ -200,11 +128,11 @@ class Between:
             whether ages may; `unsure`, whether the practice that the roster knows may keep out what it did not, or not.
         """
         units = self._units(asked)
-        was, now = (_decided(asked, units, judged) for judged in (self.before, self.after))
-        both = was.join(now, on=_ASKED, suffix="_after", nulls_equal=True, maintain_order="left")
+        was, now = (decided(asked, units, judged) for judged in (self.before, self.after))
+        both = was.join(now, on=ASKED, suffix="_after", nulls_equal=True, maintain_order="left")
         unsure = self._unsure(asked) if asked.by_practice(self.after.policy) else pl.lit(value=False)
         return both.select(
-            *_ASKED,
+            *ASKED,
             pl.col("reason").alias("before"),
             pl.col("reason_after").alias("after"),
             pl.col("person").alias("person_before"),
@@ -216,7 +144,7 @@ class Between:
             unsure.alias("unsure"),
         )
 
-    def _unsure(self, asked: _Asked) -> pl.Expr:
+    def _unsure(self, asked: Asked) -> pl.Expr:
         was, now = self.before.policy.sharing, self.after.policy.sharing
         if was is None or now is None:
             return pl.lit(value=False)
@@ -236,8 +164,8 @@ class Between:
         )
         return (then != today) | (dated & home.ne_missing(home_after)) | (leaving & moved) | changed
 
-    def _units(self, asked: _Asked) -> pl.DataFrame:
-        """Numbers or keys (`_UNITS`) on which something may differ, with all others whose tokens were theirs."""
+    def _units(self, asked: Asked) -> pl.DataFrame:
+        """Numbers or keys (`number` or `key`) on which something may differ, with all others whose tokens were theirs."""
         spoken = pl.concat([self._verdicts(asked.feed), self._leavers]).unique()
         if asked.namespace is None:
             return self._numbers(spoken).select("number", pl.lit(None, pl.String).alias("key"))
@@ -254,7 +182,7 @@ class Between:
         return pl.concat([numbers, tokens, like]).unique().sort().alias("number").to_frame()
 
     def _keys(self, namespace: str, spoken: pl.Series) -> pl.DataFrame:
-        was, now = self.before.who.known(namespace), self.after.who.known(namespace)
+        was, now = (entries(each.who, namespace) for each in (self.before, self.after))
         speaks = pl.col(GIVEN).is_in(spoken.implode()) | pl.col(NUMBER).is_in(spoken.implode())
         changed = [self._changed_keys(namespace), *(each.filter(speaks).select("key") for each in (was, now))]
         keys = pl.concat(changed).unique()
@@ -264,8 +192,8 @@ class Between:
 
     def _changed_keys(self, namespace: str) -> pl.DataFrame:
         if namespace not in self._cached:
-            was, now = self.before.who.known(namespace), self.after.who.known(namespace)
-            self._cached[namespace] = _differing(was, now, ["key"]).select("key")
+            was, now = (entries(each.who, namespace) for each in (self.before, self.after))
+            self._cached[namespace] = _changed(was, now)
         return self._cached[namespace]
 
     def _verdicts(self, feed: Feed) -> pl.Series:
@@ -292,103 +220,14 @@ class Between:
         return _differing(was.leavers, now.leavers, ["number"])["number"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One column of a table that names a person, as a table of its own that rows are made up for."""
-
-    feed: Feed
-    table: Table
-    name: str
-    namespace: str | None
-    other: bool
-    ages: bool
-    deletes: bool
-    practices: bool
-
-    @classmethod
-    def of(cls, feed: Feed, table: Table, name: str) -> _Asked:
-        """For a column of a feed's table."""
-        column = table.columns[name]
-        by_key = column.role is Role.PERSON_KEY
-        columns = {name: column.model_copy(update={"within": None, "required": False, "type": None})}
-        for reason in (_TEST, _DELETED):
-            columns[f"_{reason}"] = Column(source=("-",), role=Role.FLAG, removes=reason)  # type: ignore[arg-type]
-        bare = table.model_copy(update={"columns": columns, "event": None, "month": None, "submission": None})
-        other = column.other
-        return cls(
-            feed,
-            bare,
-            name,
-            (column.namespace or "") if by_key else None,
-            other,
-            ages=table.event is not None and not other,
-            deletes=any(each.removes == _DELETED for each in table.columns.values()),
-            practices=feed.setting == "primary_care" and not other,
-        )
-
-    def by_practice(self, policy: Policy) -> bool:
-        """Whether practices keep rows out."""
-        return self.practices and policy.sharing is not None
-
-    def rows(self, units: pl.DataFrame) -> pl.LazyFrame:
-        """A clean row for each number or key and each reason that a row's own flags may give."""
-        marks = [None] if self.other else [None, _TEST, _SENSITIVE, _DELETED]
-        named = pl.col("key") if self.namespace is not None else pl.col("number").cast(pl.String).str.zfill(10)
-        flags = [
-            (pl.col("marked") == reason).fill_null(value=False).alias(f"_{reason}") for reason in (_TEST, _DELETED)
-        ]
-        return (
-            units.lazy()
-            .join(pl.LazyFrame({"marked": marks}, schema={"marked": pl.String}), how="cross")
-            .with_columns(
-                named.alias(self.name),
-                *flags,
-                *(pl.lit(value=False).alias(f"_{reason}{INVALID}") for reason in (_TEST, _DELETED)),
-                (pl.col("marked") == _SENSITIVE).fill_null(value=False).alias(HIDDEN),
-                pl.lit(value=False).alias(INACTIVE),
-                pl.lit(value=False).alias("_malformed"),
-            )
-        )
-
-
-def _decided(asked: _Asked, units: pl.DataFrame, judged: Judged) -> pl.DataFrame:
-    """What is decided about made-up rows of some numbers or keys, whether their practice keeps them out or not."""
-    who = judged.who
-    if asked.namespace is not None:
-        entries = who.known(asked.namespace).join(units.select("key"), on="key", how="semi")
-        who = People({asked.namespace: entries}, who.current)
-    answers: list[tuple[bool, Sharing | None]] = [(False, None)]
-    if asked.by_practice(judged.policy):
-        answers.append((True, Sharing({asked.feed.name: frozenset({""})}, frozenset())))
-    person = pl.col(asked.name) if asked.other else pl.col(NUMBER)
-    found = []
-    for out, sharing in answers:
-        by = Judged(who, replace(judged.policy, sharing=sharing))
-        rows = decide(asked.rows(units), asked.feed, asked.table, by)
-        found.append(
-            rows.select(
-                *_UNIT,
-                "marked",
-                pl.lit(out).alias("by_practice"),
-                pl.col(REMOVED).alias("reason"),
-                person.alias("person"),
-                pl.col(PERSON_REASON).alias("told"),
-                nhs_number.range_expr(GIVEN).cast(pl.String).alias("range"),
-                pl.col(BIRTH).alias("born"),
-                pl.col(HOME_PRACTICE).alias("home"),
-            )
-        )
-    return pl.concat(pl.collect_all(found))
-
-
-def _changes(asked: _Asked, judged: pl.DataFrame) -> Changes:
+def _changes(asked: Asked, judged: pl.DataFrame) -> Changes:
     """What happens to tokens: of all rows that may stand under one, the same, or nobody knows what."""
-    marks = [None, _DELETED] if asked.deletes else [None]
+    marks = [None, DELETED] if asked.deletes else [None]
     may_stand = pl.col("marked").is_in(marks, nulls_equal=True) & ~pl.col("by_practice")
     kept = judged.filter(may_stand & pl.col("before").is_null() & pl.col("person_before").is_not_null())
     # Where the practice may count differently now, rows that it let in may be kept out.
-    out = judged.filter("by_practice").select(*_UNIT, "marked", pl.col("after").alias("_after"))
-    turned = kept.filter("unsure").join(out, on=[*_UNIT, "marked"], nulls_equal=True)
+    out = judged.filter("by_practice").select(*UNIT, "marked", pl.col("after").alias("_after"))
+    turned = kept.filter("unsure").join(out, on=[*UNIT, "marked"], nulls_equal=True)
     possible = pl.concat([kept, turned.with_columns(pl.col("_after").alias("after")).select(kept.columns)])
     leaves = pl.col("person_after").is_null() if asked.other else pl.col("after").is_not_null()
     again = pl.col("told") | (~leaves & (pl.col("born") | pl.col("person_after").is_null()))
@@ -419,13 +258,13 @@ def _changes(asked: _Asked, judged: pl.DataFrame) -> Changes:
     )
 
 
-def _gone(asked: _Asked, possible: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+def _gone(asked: Asked, possible: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
     """Under which numbers and keys people who go may have been delivered; how many rows each had is not known."""
-    units = possible.select(*_UNIT, "marked", pl.col("person_before").alias("token_of")).unique(maintain_order=True)
+    units = possible.select(*UNIT, "marked", pl.col("person_before").alias("token_of")).unique(maintain_order=True)
     named = units.join(gone, left_on="token_of", right_on="number", maintain_order="left")
     return named.select(
         pl.lit(asked.name).alias("column"),
-        *_UNIT,
+        *UNIT,
         "marked",
         pl.lit(asked.practices).alias("at_home"),
         pl.lit(value=False).alias("by_practice"),
@@ -433,6 +272,31 @@ def _gone(asked: _Asked, possible: pl.DataFrame, gone: pl.DataFrame) -> pl.DataF
         pl.lit(None, pl.Int64).alias("rows"),
         "token_of",
     )
+
+
+def _changed(was: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """Keys of which something else is known now, or nothing any more (`key`)."""
+    if was.is_empty() or now.is_empty():
+        return pl.concat([was.select("key"), now.select("key")])
+    there = pl.lit(value=True)
+    both = (
+        was.lazy()
+        .with_columns(there.alias("_was"))
+        .join(
+            now.lazy().select(was.columns).with_columns(there.alias("_is")),
+            on="key",
+            how="full",
+            coalesce=True,
+            suffix="_now",
+        )
+    )
+    values = [name for name in was.columns if name != "key"]
+    differs = pl.any_horizontal(
+        pl.col("_was").is_null(),
+        pl.col("_is").is_null(),
+        *(pl.col(name).ne_missing(pl.col(f"{name}_now")) for name in values),
+    )
+    return both.filter(differs).select("key").collect(engine="streaming")
 
 
 def _differing(was: pl.DataFrame, now: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:

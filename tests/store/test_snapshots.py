@@ -173,6 +173,34 @@ def test_a_table_without_rows_still_has_a_file_with_its_columns(tmp_path: Path) 
     assert pq.read_table(tmp_path / "a_empty" / "month=undated" / "part-00000.parquet").num_rows == 0
 
 
+@pytest.mark.parametrize("table", ["event", "event_code", "plain", "own_month"])
+def test_many_small_partitions_are_as_if_written_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    """The same files with the same rows in the same order."""
+    connection = duckdb.connect(config={"threads": 2})
+    connection.execute(f"CREATE TABLE event AS {EVENTS}")
+    connection.execute(CODES)
+    connection.execute(
+        "CREATE TABLE plain AS SELECT token, start AS day FROM event ORDER BY date_trunc('month', day), token"
+    )
+    connection.execute("CREATE TABLE own_month AS SELECT token, CAST(start AS DATE) AS month FROM event ORDER BY month")
+    month = {"event": "start", "plain": "day"}.get(table, "month")
+    export(connection, tmp_path / "at once", table, month, METADATA)
+    monkeypatch.setattr(sys.modules[export.__module__], "FEW_ROWS", 0)
+    export(connection, tmp_path / "one by one", table, month, METADATA)
+    found = [
+        {
+            path.relative_to(folder).as_posix(): pq.ParquetFile(path).read().to_pylist()
+            for path in sorted(folder.rglob("*.parquet"))
+        }
+        for folder in (tmp_path / "at once", tmp_path / "one by one")
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]) > 2
+    assert connection.execute("SELECT current_setting('threads')").fetchone() == (2,)
+
+
 def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
     found = []
     for name in ("one", "two"):

@@ -9,6 +9,8 @@ import duckdb
 from linkage.store.layout import UNDATED
 
 BY_FEED = ("event", "event_code")
+# Fewer rows than DuckDB keeps until it writes partitions out in pieces, and of so many columns that they find memory.
+FEW_ROWS, FEW_CELLS = 500_000, 5_000_000
 
 
 def in_folders(table: str) -> tuple[str, ...]:
@@ -37,13 +39,43 @@ def export(
     by_feed, relation = table in BY_FEED, relation or _name(table)
     told = in_folders(table)
     columns = f"* EXCLUDE ({', '.join(told)})" if told else "*"
+    form = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_metadata(metadata)}}}"
+    if month and _few(connection, relation, by_feed):
+        by = ["feed", "month"] if by_feed else ["month"]
+        cut = ", ".join([*by[:-1], f"coalesce(strftime({_name(month)}, '%Y-%m'), '{UNDATED}') AS month"])
+        form = f"{form}, PARTITION_BY ({', '.join(by)}), FILENAME_PATTERN 'part-0000{{i}}'"
+        _copy_on_one_thread(connection, f"(SELECT {columns}, {cut} FROM {relation})", folder / table, form)
+        return
     for place, chosen in _partitions(connection, relation, month, by_feed):
         target = folder / table / place
         target.mkdir(parents=True, exist_ok=True)
         connection.execute(
             f"COPY (SELECT {columns} FROM {relation} WHERE {chosen}) TO '{_text(target / 'part-00000.parquet')}'"
-            f" (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_metadata(metadata)}}})"
+            f" ({form})"
         )
+
+
+def _few(connection: duckdb.DuckDBPyConnection, relation: str, by_feed: bool) -> bool:
+    """Whether all rows can wait in memory until each partition is written whole, and none is mistaken for a partition."""
+    described = connection.execute(f"SELECT * FROM {relation} LIMIT 0").description or ()
+    if not by_feed and {"feed", "month"} & {str(column[0]) for column in described}:
+        return False
+    found = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
+    return bool(found and 0 < found[0] <= min(FEW_ROWS, FEW_CELLS // len(described)))
+
+
+def _copy_on_one_thread(connection: duckdb.DuckDBPyConnection, query: str, folder: Path, form: str) -> None:
+    """Write all partitions in one statement, where one for each would read the same rows again and again.
+
+    One thread hands the rows of a partition on in their order; several would not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (threads,) = connection.execute("SELECT current_setting('threads')").fetchall()[0]
+    connection.execute("SET threads = 1")
+    try:
+        connection.execute(f"COPY {query} TO '{_text(folder)}' ({form})")
+    finally:
+        connection.execute(f"SET threads = {int(threads)}")
 
 
 def _partitions(

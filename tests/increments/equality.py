@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,12 @@ from rich.console import Console
 
 from linkage import pipeline
 from linkage.errors import LinkageError
+from linkage.late import tokens
 from linkage.progress import Progress
 from linkage.pseudonymise import Keyset
+from linkage.relink import relink
+from linkage.rollback import rollback
+from linkage.store.layout import Store
 from linkage.store.open import open_store
 
 # Of a row that more than one of these explains, an increment may say another than a full run.
@@ -40,11 +44,7 @@ def quiet() -> Progress:
 def run(ics: Evolving, *, whole: bool) -> str:
     """Run one of the two purposes; what was refused, or nothing."""
     path = ics.configurations[whole]
-    try:
-        pipeline.run(path, now=ics.now, progress=quiet(), **(_FULL if whole else {}))
-    except LinkageError as error:
-        return f"{type(error).__name__}: {error.message}".replace(path.stem, "")
-    return ""
+    return _refusal(path, lambda: pipeline.run(path, now=ics.now, progress=quiet(), **(_FULL if whole else {})))
 
 
 def run_both(ics: Evolving) -> str:
@@ -58,12 +58,41 @@ def run_both(ics: Evolving) -> str:
     return refused
 
 
-def compare(ics: Evolving) -> None:
+def _refusal(path: Path, step: Callable[[], object]) -> str:
+    try:
+        step()
+    except LinkageError as error:
+        return f"{type(error).__name__}: {error.message}".replace(path.stem, "")
+    return ""
+
+
+def go_back(ics: Evolving, *, whole: bool) -> str:
+    """Make the snapshot before the current one current; what was refused, or nothing."""
+    path = ics.configurations[whole]
+    store = Store(ics.folder / path.stem / "store")
+    before = max(each.name for each in store.snapshots.iterdir() if each.name < (store.current() or ""))
+    said = _refusal(path, lambda: rollback(path, before, reference="DOC-3", now=ics.now))
+    return re.sub(r"\w+Z-\w+", "", said)
+
+
+def relink_held(ics: Evolving, *, whole: bool) -> str:
+    """Make token lists of late opt-outs and link the held bundle again; what was refused, or nothing."""
+    path = ics.configurations[whole]
+
+    def step() -> None:
+        tokens(path, ics.now)
+        relink(path, now=ics.now, progress=quiet())
+
+    return re.sub(r"\w+Z-\w+", "", _refusal(path, step))
+
+
+def compare(ics: Evolving, *, extracts: bool = True) -> None:
     """Hold the current snapshots and exact accounts of both against each other, and look for those who are out."""
     adding, whole = (ics.folder / path.stem for path in ics.configurations)
     _same_tables(adding, whole)
     _same_account(_account(adding), _account(whole))
-    _nobody_who_is_out(ics, adding)
+    if extracts:
+        _nobody_who_is_out(ics, adding)
 
 
 def tables(purpose: Path) -> dict[str, tuple[list[Any], list[tuple[Any, ...]]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from linkage.optouts.type1_codes import codes
@@ -18,7 +18,8 @@ from linkage.pseudonymise import Keyset
 CONTRACTS = Path(__file__).parent / "contracts"
 FEEDS = ("gp", "acute", "community", "care", "pds", "deaths")
 START = datetime(2026, 11, 28, 6, tzinfo=UTC)
-DAYS = 27  # extracts are stamped from the first to this day of the month
+FIRST = date(2026, 11, 1)  # the day that the first extracts are stamped with
+DAYS = 27  # and from then there are so many until the first run
 HEADERS = {
     "gp": {
         "agreement": "Practice,Active",
@@ -67,6 +68,18 @@ DISSENT, WITHDRAWAL = (
 )
 
 
+def day_of(path: str) -> int:
+    """The day that an extract is stamped with, from 1."""
+    stamp = path.rpartition("_")[2][:8]
+    return (date.fromisoformat(stamp) - FIRST).days + 1
+
+
+def table_of(path: str) -> tuple[str, str]:
+    """The feed and the table of an extract."""
+    feed, _, name = path.partition("/")
+    return feed, name.rpartition("_")[0]
+
+
 def number(nine: int) -> str | None:
     """The NHS number of nine digits, or None where there is none."""
     check = 11 - sum(int(digit) * (10 - place) for place, digit in enumerate(f"{nine:09}")) % 11
@@ -88,6 +101,7 @@ class Rules:
     type1: str = "everything"
     moved: bool = False
     restricted: tuple[str, ...] = ()
+    retention: int = 0
     wider: frozenset[str] = frozenset()
 
 
@@ -140,18 +154,24 @@ class Evolving:
         """The clock."""
         return START + timedelta(minutes=self.minutes)
 
+    @property
+    def last_day(self) -> int:
+        """The last day that an extract may be stamped with: yesterday."""
+        return (self.now.date() - FIRST).days
+
     # ------------------------------------------------------------------------------------------------------ extracts
 
     def write(self, path: str, rows: Iterable[str]) -> None:
         """Write an extract, new or in the place of one."""
-        feed, table = path.split("/", maxsplit=1)[0], path.split("/")[1].rpartition("_")[0]
+        feed, table = table_of(path)
         self.files[path] = tuple(rows)
         (self.folder / path).write_text("\n".join([HEADERS[feed][table], *self.files[path]]) + "\n")
 
     def new_path(self, feed: str, table: str, day: int | None = None) -> str:
-        """A path that is not taken, stamped with a day, or with one after all of the feed's."""
-        taken = {int(path[-20:].partition("_")[2][6:8]) for path in self.files if path.startswith(f"{feed}/")}
-        stamp = f"{feed}/{table}_202611{min(day or max(taken) + 1, DAYS):02}"
+        """A path that is not taken, stamped with a day (1 is the first), or with one after all of the feed's."""
+        newest = max(day_of(path) for path in self.files if path.startswith(f"{feed}/"))
+        stamped = FIRST + timedelta(days=min(day or newest + 1, self.last_day) - 1)
+        stamp = f"{feed}/{table}_{stamped:%Y%m%d}"
         return next(path for end in ["", *"abcdefghijklmnop"] if (path := f"{stamp}{end}.csv") not in self.files)
 
     def remove(self, path: str) -> None:
@@ -167,11 +187,11 @@ class Evolving:
 
     def write_registers(self) -> None:
         """Write every register as it stands."""
-        folder = self.folder / "optouts"
+        folder, yesterday = self.folder / "optouts", self.now.date() - timedelta(days=1)
         (folder / "r.dat").write_text("".join(f"{each},\n" for each in sorted(self.asked)))
         (folder / "answers" / "r.dat").write_text("".join(f"{each},\n" for each in sorted(self.asked & self.allowed)))
         (folder / "answers" / "r.ctl").write_text(
-            "<DTSControl><StatusRecord><DateTime>20261127060000</DateTime></StatusRecord></DTSControl>"
+            f"<DTSControl><StatusRecord><DateTime>{yesterday:%Y%m%d}060000</DateTime></StatusRecord></DTSControl>"
         )
         self._list("objecting", "objecting_nhs_number,note", [f"{each}," for each in sorted(self.objecting)])
         self._list("sensitive", "sensitive_nhs_number,note", [f"{each}," for each in sorted(self.sensitive)])
@@ -180,7 +200,7 @@ class Evolving:
 
     def _list(self, name: str, header: str, lines: Sequence[str]) -> None:
         path = self.folder / f"{name}.csv"
-        path.write_text("\n".join([header, *lines, f"end,{len(lines)},2026-11-27"]) + "\n")
+        path.write_text("\n".join([header, *lines, f"end,{len(lines)},{self.now.date() - timedelta(days=1)}"]) + "\n")
         path.chmod(0o600)
 
     def write_rules(self) -> None:
@@ -207,6 +227,7 @@ private = "{name}/private"
 name = "test"
 legal_basis = "made-up data"
 controllers = ["nobody"]
+{f"[purpose.retention]{chr(10)}days = {rules.retention}{chr(10)}reference = 'DOC-2'" if rules.retention else ""}
 [keys]
 keyset = "age://keys.age"
 domain = "ics:test"
@@ -247,6 +268,14 @@ list = "practices.csv"
         if feed == "gp" and rules.kept:
             lines.append(f'keep = {{ "observation.snomed" = ["{rules.kept}"] }}')
         return "".join(f"{line}\n" for line in lines)
+
+    def both_have_two(self) -> bool:
+        """Whether each purpose has a snapshot before its current one."""
+        snapshots = [
+            sorted((self.folder / each.stem / "store" / "snapshots").iterdir()) for each in self.configurations
+        ]
+        current = [(self.folder / each.stem / "store" / "current").read_text().strip() for each in self.configurations]
+        return all(names[0].name < newest for names, newest in zip(snapshots, current, strict=True))
 
     def out(self) -> set[str]:
         """Numbers that no table may hold, whatever else is known: opted out nationally, or on a list of the ICS's."""

@@ -7,8 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from equality import compare, later, run, run_both
-from evolving import DAYS, FEEDS, PEOPLE, Evolving, changed
+from equality import Unequal, compare, go_back, later, relink_held, run, run_both
+from evolving import DAYS, FEEDS, PEOPLE, Evolving, changed, day_of, table_of
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from killed import Killed, counting
@@ -73,7 +73,7 @@ class Increments(RuleBasedStateMachine):
         stamp = None
         for table, lines in rows.items():
             path = self.ics.new_path(feed, table, day or stamp)
-            stamp = int(path.rpartition("_")[2][6:8])
+            stamp = day_of(path)
             self.ics.write(path, lines)
             self.changes += 1
 
@@ -81,9 +81,7 @@ class Increments(RuleBasedStateMachine):
     def deliver_again(self, place: int, later: bool) -> None:
         """A file comes once more under another name, as old as it was or as the newest."""
         path = sorted(self.ics.files)[place % len(self.ics.files)]
-        feed, table = path.split("/")[0], path.split("/")[1].rpartition("_")[0]
-        stamp = int(path.rpartition("_")[2][6:8])
-        self.ics.write(self.ics.new_path(feed, table, None if later else stamp), self.ics.files[path])
+        self.ics.write(self.ics.new_path(*table_of(path), None if later else day_of(path)), self.ics.files[path])
         self.changes += 1
 
     @rule(place=PLACE)
@@ -116,7 +114,7 @@ class Increments(RuleBasedStateMachine):
     def changes_in_place(self, place: int, data: st.DataObject, keep_time: bool) -> None:
         """A row of a file becomes another, or one more."""
         path = sorted(self.ics.files)[place % len(self.ics.files)]
-        feed, table = path.split("/")[0], path.split("/")[1].rpartition("_")[0]
+        feed, table = table_of(path)
         row = data.draw(ROWS[feed][table])
         rows = list(self.ics.files[path])
         if len(rows) > 1 and place % 2 and path in self.ics.may_go():
@@ -204,6 +202,29 @@ class Increments(RuleBasedStateMachine):
     def _current(self) -> str:
         current = self.folder / "adding" / "store" / "current"
         return current.read_text() if current.exists() else ""
+
+    @rule()
+    @precondition(lambda self: self.ics.both_have_two())
+    def goes_back(self) -> None:
+        """Both go back to the snapshot before."""
+        self.ics.minutes += 7
+        back = [go_back(self.ics, whole=whole) for whole in (False, True)]
+        if back[0] != back[1]:
+            raise Unequal(f"going back: {back}")
+        compare(self.ics)
+
+    @rule(person=PERSON)
+    @precondition(lambda self: not self.changes)
+    def late(self, person: str) -> None:
+        """Somebody opts out, and both link what they hold again, without the extracts."""
+        self.ics.allowed.discard(person)
+        self.ics.write_registers()
+        self.ics.minutes += 7
+        told = [relink_held(self.ics, whole=whole) for whole in (False, True)]
+        if told[0] != told[1]:
+            raise Unequal(f"linking again: {told}")
+        if not told[0]:
+            compare(self.ics, extracts=False)
 
     @rule()
     def clock(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import json
 import re
@@ -29,7 +28,6 @@ from linkage.store.open import open_store
 # Of a row that more than one of these explains, an increment may say another than a full run.
 SPLIT = ("late_opt_out", "withdrawn", "superseded")
 TOKENS = ("token", "mother_token", "linked_token", "carer_token")
-_FULL = {"full": True} if "full" in inspect.signature(pipeline.run).parameters else {}
 
 
 class Unequal(AssertionError):
@@ -44,7 +42,7 @@ def quiet() -> Progress:
 def run(ics: Evolving, *, whole: bool) -> str:
     """Run one of the two purposes; what was refused, or nothing."""
     path = ics.configurations[whole]
-    return _refusal(path, lambda: pipeline.run(path, now=ics.now, progress=quiet(), **(_FULL if whole else {})))
+    return _refusal(path, lambda: pipeline.run(path, now=ics.now, progress=quiet(), full=whole))
 
 
 def run_both(ics: Evolving) -> str:

@@ -118,6 +118,7 @@ class Evolving:
         objecting, sensitive: Who is on the ICS's own lists.
         leaving: Practices on the list of those that do not share, with their first and last day.
         minutes: How far the clock has gone since the start.
+        people: Everybody who may be in an extract.
     """
 
     folder: Path
@@ -130,6 +131,7 @@ class Evolving:
     sensitive: set[str] = field(default_factory=set)
     leaving: dict[str, tuple[str, str]] = field(default_factory=dict)
     minutes: int = 0
+    people: tuple[str, ...] = PEOPLE
 
     def __post_init__(self) -> None:
         (self.folder / "optouts" / "answers").mkdir(parents=True)
@@ -279,7 +281,7 @@ list = "practices.csv"
 
     def out(self) -> set[str]:
         """Numbers that no table may hold, whatever else is known: opted out nationally, or on a list of the ICS's."""
-        return ({*PEOPLE} - (self.asked & self.allowed)) | self.objecting | self.sensitive
+        return ({*self.people} - (self.asked & self.allowed)) | self.objecting | self.sensitive
 
 
 def changed(rows: Sequence[str], place: int, change: Callable[[str], str]) -> list[str]:

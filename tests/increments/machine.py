@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from equality import Unequal, compare, go_back, later, relink_held, run, run_both
 from evolving import DAYS, FEEDS, PEOPLE, Evolving, changed, day_of, table_of
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from killed import Killed, counting
 from rows import CODES, CONCEPTS, ROWS, Rows, deliveries
+
+from linkage.sources import seen
+from linkage.store import publish
 
 PLACE = st.integers(0, 50)
 PERSON = st.sampled_from(PEOPLE)
@@ -24,9 +27,17 @@ class Increments(RuleBasedStateMachine):
     ics: Evolving
     calls = 1500
 
-    @initialize(feeds=st.lists(st.sampled_from(FEEDS), min_size=1, max_size=3, unique=True), data=st.data())
-    def begin(self, feeds: list[str], data: st.DataObject) -> None:
+    @initialize(
+        feeds=st.lists(st.sampled_from(FEEDS), min_size=1, max_size=3, unique=True),
+        settled=st.booleans(),
+        data=st.data(),
+    )
+    def begin(self, feeds: list[str], settled: bool, data: st.DataObject) -> None:
         """Some feeds, with what each must have and somewhat more, run once."""
+        # Files are known again by their times alone, as they are once they have lain for a while.
+        self.patch = pytest.MonkeyPatch()
+        if settled:
+            self.patch.setattr(seen, "SETTLED", -(10**18))
         self.folder = Path(tempfile.mkdtemp(prefix="increments-"))
         self.ics = Evolving(self.folder, tuple(feed for feed in FEEDS if feed in feeds))
         self.gone: dict[str, tuple[str, ...]] = {}
@@ -237,4 +248,12 @@ class Increments(RuleBasedStateMachine):
             if hasattr(self, "changes") and self.changes:
                 self.settle()
         finally:
-            shutil.rmtree(getattr(self, "folder", ""), ignore_errors=True)
+            if hasattr(self, "patch"):
+                self.patch.undo()
+            _remove(getattr(self, "folder", None))
+
+
+def _remove(folder: Path | None) -> None:
+    """What is published may not be written to, and goes all the same."""
+    if folder is not None and folder.exists():
+        publish.remove(folder)

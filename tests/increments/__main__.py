@@ -32,8 +32,20 @@ def main() -> None:
         print_blob=True,
         phases=phases,
     )
-    machine = Increments if asked.seed is None else seed(asked.seed)(Increments)
     started = time.monotonic()
+
+    class Told(Increments):
+        """Says now and then how far it is."""
+
+        done = 0
+
+        def teardown(self) -> None:
+            super().teardown()
+            Told.done += 1
+            if Told.done % 10 == 0:
+                sys.stderr.write(f"{Told.done} examples in {time.monotonic() - started:,.0f} seconds\n")
+
+    machine = Told if asked.seed is None else seed(asked.seed)(Told)
     run_state_machine_as_test(machine, settings=drawn)
     sys.stdout.write(f"{asked.examples} examples in {time.monotonic() - started:,.0f} seconds\n")
 

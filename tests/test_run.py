@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import pytest
 from small import ALLOWED, NOW, SmallIcs
 
 import linkage
-from linkage import pipeline, site
+from linkage import hide, pipeline, site
 from linkage.contract import Feed, Table
-from linkage.errors import IntegrityError, KeyUnavailableError, TemporaryError
+from linkage.errors import InputError, IntegrityError, KeyUnavailableError, TemporaryError
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset
 from linkage.sources.inspect import Extract
@@ -158,3 +159,36 @@ def test_a_row_that_the_reader_loses_or_adds_stops_the_run(
     with pytest.raises(IntegrityError, match=rf"{10 + difference} rows were counted and 10 were read"):
         small_ics.run()
     assert small_ics.current() is None
+
+
+def correct_in_place(path: Path) -> None:
+    text = path.read_text()
+    path.write_text(text.replace("12.5", "99.5"))
+
+
+def replace_whole(path: Path) -> None:
+    other = path.with_name("coming")
+    shutil.copyfile(path, other)
+    other.replace(path)
+
+
+@pytest.mark.parametrize("change", [correct_in_place, replace_whole, Path.unlink])
+def test_an_extract_that_changes_while_it_is_read_stops_the_run(
+    published: Published, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    """Though as many rows are read as were counted: some passes would have seen the old ones and some the new."""
+    ics, first = published
+    find = hide.find
+
+    def changing(delivery: site.Delivery) -> object:
+        change(ics.extract)
+        return find(delivery)
+
+    late = ics.extract.with_name("appointment_20261121.csv")
+    shutil.copyfile(ics.extract, late)
+    monkeypatch.setattr(hide, "find", changing)
+    with pytest.raises(
+        InputError, match=r"appointment_20261120\.csv: (the file changed while it was read|cannot be read)"
+    ):
+        ics.run()
+    assert ics.current() == first.run_id

@@ -1,5 +1,6 @@
 """Join an Integrated Care System's records per person without anyone downstream learning who the person is."""
 
+from linkage import unspilt as _unspilt  # noqa: F401 for what it does
 from linkage.errors import (
     ConfigurationError,
     InputError,

@@ -383,6 +383,7 @@ def _hand_over(
     plans: Sequence[FeedPlan],
     made: Sequence[Made],
 ) -> SiteResult:
+    site.check_unchanged(delivered)
     binding.check_coverage(begun.configuration, [table.parts for table in made])
     pseudonymiser = judged.work.pseudonymiser
     manifest = BundleManifest(

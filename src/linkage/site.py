@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -165,6 +165,20 @@ def _inspected(
         read.columns(extract, table)
         found.append(_with_rows(extract, table))
     return tuple(sorted(found, key=lambda extract: (extract.delivered, extract.path.name)))
+
+
+def check_unchanged(delivered: Iterable[Delivery]) -> None:
+    """Refuse extracts that changed while they were read: some passes would have seen the old rows and some the new.
+
+    Raises:
+        InputError: One changed or is gone; names it.
+    """
+    for extract in chain.from_iterable(chain.from_iterable(each.extracts.values()) for each in delivered):
+        if extract.seen is not None and extract.seen.changes(extract.path):
+            raise InputError(
+                f"{extract.path.name}: the file changed while it was read",
+                hint="nothing was published: let its delivery end, and run again",
+            )
 
 
 def _with_rows(extract: Extract, table: Table) -> Extract:

@@ -24,19 +24,24 @@ def main() -> int:
     given = asked.parse_args()
     from faults import injector
 
+    if "FAULTS_LOADED" in os.environ:
+        return work(given.folder.resolve(), given)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = given.folder or Path(temporary)
-        if "FAULTS_LOADED" not in os.environ:
-            environment = injector.loaded(injector.build(Path(temporary))) | {"FAULTS_LOADED": "1"}
-            command = [sys.executable, "-m", "tests.faults", *sys.argv[1:]]
-            return subprocess.run(command, env=environment, cwd=TESTS.parent, check=False).returncode
-        return work(folder.resolve(), given)
+        folder = given.folder or Path(temporary) / "work"
+        folder.mkdir(exist_ok=True)
+        Path(temporary).chmod(0o755)
+        environment = injector.loaded(injector.build(Path(temporary))) | {"FAULTS_LOADED": "1"}
+        command = [sys.executable, "-m", "tests.faults", *sys.argv[1:], "--folder", str(folder)]
+        return subprocess.run(command, env=environment, cwd=TESTS.parent, check=False).returncode
 
 
 def work(folder: Path, given: argparse.Namespace) -> int:
     """Go through the points and say what was found."""
+    from faults.driver import as_another_user, import_what_a_run_does
     from faults.points import NEXT, many
 
+    import_what_a_run_does(folder / "warm")
+    as_another_user(folder)
     families, ends, wrong = Counter[str](), Counter[tuple[str, int]](), Counter[str]()
     for found in many(folder, given.points, given.seed):
         families[found.family] += 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,15 +17,17 @@ from typing import Any, TypeVar
 import duckdb as _duckdb  # noqa: F401 the first import takes longer than a run
 import polars as _polars  # noqa: F401
 import pyarrow.parquet as _parquet  # noqa: F401
+from small import make_small_ics
 
-from linkage import cli
+from linkage import cli, late, relink, rollback  # noqa: F401
 from linkage.store.open import open_store
 
 from .injector import Armed, Fault
 from .world import World
 
 _Made = TypeVar("_Made")
-__all__ = ["Ended", "command", "in_child", "tables"]
+NOBODY = 65534
+__all__ = ["Ended", "as_another_user", "command", "import_what_a_run_does", "in_child", "tables"]
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,14 @@ class Ended:
     hit: tuple[str, str] | None
 
 
-def command(world: World, day: int, fault: Fault, *words: str) -> Ended:
+def command(world: World, day: int, fault: Fault, *words: str, trace: Path | None = None) -> Ended:
     """Run one command of `linkage` as of one day's morning, with one fault."""
     said = world.folder.parent / "said"
     ahead = int(world.now(day).timestamp() - datetime.now(UTC).timestamp())
     fault = Fault(
         **{**{name: getattr(fault, name) for name in Fault.__dataclass_fields__}, "clock": fault.clock + ahead}
     )
-    armed = Armed(fault, world.folder)
+    armed = Armed(fault, world.folder, trace)
     child = os.fork()
     if not child:
         _become(said, world, words, armed)
@@ -65,7 +69,7 @@ def _become(said: Path, world: World, words: tuple[str, ...], armed: Armed) -> N
         os.dup2(out, 1)
         os.dup2(out, 2)
         os.environ["TMPDIR"] = str(world.folder / "temporary")
-        sys.argv = ["linkage", *words, str(world.configuration)]
+        sys.argv = ["linkage", *words]
         armed.arm()
         cli.main()
     except SystemExit as end:
@@ -99,6 +103,32 @@ def in_child(work: Callable[..., _Made], *given: Any) -> _Made:
         raise AssertionError(found)
     result: _Made = found
     return result
+
+
+def import_what_a_run_does(folder: Path) -> None:
+    """Import everything that a run and a look at its snapshot import, before another user may not read where it lies."""
+    for name in in_child(_modules, folder):
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def _modules(folder: Path) -> list[str]:
+    folder.mkdir()
+    ics = make_small_ics(folder)
+    ics.run()
+    ics.run()
+    tables(ics.store)
+    return sorted(name for name in sys.modules if not name.startswith("__"))
+
+
+def as_another_user(*folders: Path) -> None:
+    """Stop being root, whom no permission stops; the folders go to the user that this process becomes."""
+    if os.geteuid() == 0:
+        for folder in folders:
+            os.chown(folder, NOBODY, NOBODY)
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
 
 
 def tables(store: Path) -> dict[str, list[tuple[Any, ...]]]:

@@ -60,7 +60,7 @@ class _Plan(ctypes.Structure):
     """`struct plan` of shim.c."""
 
     _fields_ = (
-        *((name, ctypes.c_int32) for name in ("armed", "action", "number", "pad")),
+        *((name, ctypes.c_int32) for name in ("armed", "action", "number", "trace")),
         *((name, ctypes.c_uint32) for name in ("kinds", "then")),
         *((name, ctypes.c_int64) for name in ("at", "clock", "jump", "seen")),
         ("counts", ctypes.c_int64 * 16),
@@ -79,10 +79,13 @@ class Armed:
     Attributes:
         fault: What goes wrong.
         root: Only operations on paths that begin so are counted.
+        trace: Where every operation is written: the place of its kind in KINDS, and the path; what a rename leads to comes
+            in a line of its own.
     """
 
     fault: Fault
     root: Path
+    trace: Path | None = None
     _memory: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, ctypes.sizeof(_Plan)))
 
     @property
@@ -96,7 +99,8 @@ class Armed:
         plan.kinds, plan.then = _mask(fault.kinds or KINDS), _mask(fault.then)
         plan.at, plan.clock, plan.jump = fault.at, fault.clock, fault.jump
         plan.root, plan.only, plan.target = (os.fsencode(each) for each in (self.root, fault.only, fault.target))
-        self._keep = plan
+        if self.trace:
+            plan.trace = os.open(self.trace, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         shim = ctypes.CDLL(None)
         shim.faults_arm(ctypes.byref(plan))
 

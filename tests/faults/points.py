@@ -34,7 +34,7 @@ class Reference:
         """Run up to that day."""
         while len(self.days) <= day:
             self.world.deliver(len(self.days))
-            ended = command(self.world, len(self.days), Fault(), "run")
+            ended = command(self.world, len(self.days), Fault(), "run", str(self.world.configuration))
             assert ended.code == 0, ended.said
             self.days.append((in_child(tables, self.world.store), ended.counts))
         return self.days[day]
@@ -58,14 +58,24 @@ class Found:
         return f"{self.point} day {self.day} {self.family}: {self.fault} [{hit}] -> {self.ended.code} {said}{lines}"
 
 
+# How often a fault comes in which command.
+COMMANDS = {"run": 70, "run --full": 8, "check": 4, "rollback": 8, "optouts tokens": 4, "run --from-held": 6}
+SHORT = ("rollback", "optouts")  # do a fraction of what a run does
+
+
 @dataclass
 class Line:
-    """One world, day by day: some faults in each day's run, then a run without one."""
+    """One world, day by day: some faults in each day's run, then a run without one.
+
+    Attributes:
+        world: Its folder.
+        reference: The same world without any fault.
+        days: Of every snapshot that has been the current one, the day whose rows it holds; None where no reference knows.
+    """
 
     world: World
     reference: Reference
-    ever_current: set[str | None] = field(default_factory=set)
-    unknown: set[str] = field(default_factory=set)
+    days: dict[str, int | None] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
@@ -76,66 +86,90 @@ class Line:
         point = first
         for day in range(DAYS):
             self.world.deliver(day)
-            random_ = random.Random(f"{self.world.seed} {point}")
-            for _ in range(random_.randint(1, ATTEMPTS) if day else 0):
+            for _ in range(random.Random(f"{self.world.seed} {point}").randint(1, ATTEMPTS)):
                 random_ = random.Random(f"{self.world.seed} {point}")
-                family, fault = draw(
-                    random_, self.reference.day(day)[1], [str(p) for p in self.world.extracts.iterdir()]
-                )
-                yield self.point(point, day, family, fault)
+                name, words = self._command(random_)
+                counts = self.reference.day(day)[1]
+                if words[0] in SHORT:
+                    counts = {kind: count // 5 for kind, count in counts.items()}
+                family, fault = draw(random_, counts, [str(p) for p in self.world.extracts.iterdir()])
+                yield self.point(point, day, f"{name}: {family}", fault, words)
                 point += 1
             yield self.recover(point, day)
 
-    def point(self, point: int, day: int, family: str, fault: Fault) -> Found:
-        """One fault in one run, and what it left."""
+    def _command(self, random_: random.Random) -> tuple[str, tuple[str, ...]]:
+        configuration, current = str(self.world.configuration), self.store.current()
+        name = random_.choices([*COMMANDS], [*COMMANDS.values()])[0] if current else "run"
+        older = [each for each in self.days if each != current and (self.store.snapshots / each).is_dir()]
+        if name == "rollback" and older and self.days[older[-1]] is not None:
+            return name, ("rollback", configuration, older[-1], "--reference", "a document")
+        if name == "rollback":
+            name = "run"
+        return name, (*name.split(), configuration)
+
+    def point(self, point: int, day: int, family: str, fault: Fault, words: tuple[str, ...]) -> Found:
+        """One fault in one command, and what it left."""
         if fault.target:
             self._remember(fault)
+        if "--from-held" in words:
+            command(self.world, day, Fault(), "optouts", "tokens", words[-1])
         before = self.store.current()
         whole = checks.digests(self.store.snapshots / before) if before else {}
-        ended = command(self.world, day, fault, "run")
-        wrong = list(self._wrong(fault, ended, before, whole, day))
+        ended = command(self.world, day, fault, *words)
         if fault.target:
             self._restore(fault)
+        wrong = list(self._wrong(fault, ended, before, whole))
+        wrong += self._switched(words, ended, before, day if words[0] == "run" and not fault.target else None)
+        wrong += self._rows(ended)
         return Found(point, day, family, fault, ended, wrong)
 
     def recover(self, point: int, day: int) -> Found:
         """The next run, without a fault: it ends as the run that never failed, and nothing is left of those that did."""
-        ended = command(self.world, day, Fault(), "run")
+        ended = command(self.world, day, Fault(), "run", str(self.world.configuration))
         wrong = [] if ended.code == 0 else [f"the next run fails: {ended.said.strip()[-400:]}"]
-        self.ever_current.add(self.store.current())
+        self.days[self.store.current() or ""] = day
         wrong += checks.half_snapshots(self.world)
         wrong += checks.left_over(self.world)
         wrong += [
             f"a snapshot that nobody was told of is still there: {path.name}"
             for path in self.store.snapshots.iterdir()
-            if path.name not in self.ever_current
+            if path.name not in self.days
         ]
         wrong += self._private()
-        wrong += in_child(_other_rows, self.world, self.reference.day(day)[0], ended.said)
+        wrong += self._rows(ended)
         return Found(point, day, NEXT, Fault(), ended, wrong)
 
-    def _wrong(self, fault: Fault, ended: Ended, before: str | None, whole: dict[str, str], day: int) -> Iterator[str]:
-        current = self.store.current()
-        self.ever_current.add(current)
+    def _wrong(self, fault: Fault, ended: Ended, before: str | None, whole: dict[str, str]) -> Iterator[str]:
         if before is not None and checks.digests(self.store.snapshots / before) != whole:
             yield "the last snapshot is not what it was"
         yield from checks.half_snapshots(self.world)
         yield from checks.open_to_others(self.world)
         yield from checks.left_over(self.world, fault)
         yield from checks.told(ended)
-        if ended.code == 0 and current == before:
-            yield "it says that all went well and published nothing"
-        if ended.code > 0 and current != before:
-            yield f"it published and says that it failed: {ended.said.strip()[-400:]}"
-        if current is not None and current not in self.unknown and (not fault.target or current == before):
-            expected = self.reference.day(day if current != before else self._day_of(before))[0]
-            yield from in_child(_other_rows, self.world, expected, ended.said)
-        elif current is not None:
-            # What a run made of a file that changed under it stands in no reference, until the next run.
-            self.unknown.add(current)
 
-    def _day_of(self, run_id: str | None) -> int:
-        return next(day for day in range(DAYS) if (run_id or "").startswith(f"{self.world.now(day):%Y%m%d}"))
+    def _switched(self, words: tuple[str, ...], ended: Ended, before: str | None, day: int | None) -> Iterator[str]:
+        """Whether there is a new snapshot, as the exit code says."""
+        current = self.store.current()
+        if current is None:
+            return
+        if words[0] == "rollback":
+            allowed, published = {before, words[2]}, current == words[2]
+        else:
+            allowed, published = {before} if words[0] != "run" else {before, current}, current != before
+            self.days.setdefault(current, None if "--from-held" in words else day)
+        if current not in allowed:
+            yield f"{words[0]} made {current} the current snapshot"
+        if ended.code == 0 and not published and words[0] in ("run", "rollback"):
+            yield "it says that all went well and published nothing"
+        if ended.code > 0 and published:
+            yield f"it published and says that it failed: {ended.said.strip()[-400:]}"
+
+    def _rows(self, ended: Ended) -> list[str]:
+        """What is wrong with the rows of the current snapshot, and whether anybody is recognised anywhere."""
+        current = self.store.current()
+        day = self.days[current] if current else None
+        expected = None if day is None else self.reference.day(day)[0]
+        return in_child(_other_rows, self.world, expected, ended.said)
 
     def _private(self) -> Iterator[str]:
         published = {path.name for path in self.store.snapshots.iterdir()}
@@ -154,13 +188,17 @@ class Line:
         Path(f"{fault.target}.next").unlink(missing_ok=True)
 
 
-def _other_rows(world: World, expected: Tables, said: str) -> list[str]:
+def _other_rows(world: World, expected: Tables | None, said: str) -> list[str]:
     """Where the current snapshot differs from what was expected, and numbers anywhere; in a process of its own."""
     wrong = list(checks.numbers_on_disk(world, said))
+    if Store(world.store).current() is None:
+        return wrong
     try:
         found = tables(world.store)
     except Exception as error:
         return [*wrong, f"the store cannot be opened: {error}"]
+    if expected is None:
+        return wrong
     if found.keys() != expected.keys():
         wrong.append("other tables than without a fault")
     for name in found.keys() & expected.keys():

@@ -29,7 +29,7 @@ enum action { NONE, KILL, TORN, REFUSE, SHORT, CUT, GROW, REPLACE, JUMP };
 
 /* The same layout is written in injector.py. */
 struct plan {
-    int32_t armed, action, number, pad;
+    int32_t armed, action, number, trace; /* a file to write every operation to; 0 for none */
     uint32_t kinds, then;       /* which operations count towards `at`, and which are refused from then on */
     int64_t at;
     int64_t clock, jump;        /* seconds that the clock is off, from the start and from the fault on */
@@ -75,6 +75,18 @@ static void change(enum action action) {
     (void)syscall(SYS_close, fd);
 }
 
+static void note(enum kind kind, const char *path) {
+    char line[600];
+    int size = snprintf(line, sizeof line, "%d %.511s\n", (int)kind, path);
+    (void)syscall(SYS_write, plan->trace, line, size);
+}
+
+/* Where a name goes, after the line of the operation. */
+static void note_target(int fd, const char *path) {
+    char found[1024];
+    if (plan && plan->armed && plan->trace && path_of(fd, path, found)) note(KINDS, found);
+}
+
 /* What becomes of one operation: 0 it goes on, 1 it writes half, 2 it writes half and the process dies, below 0 an error. */
 static int judge(enum kind kind, int fd, const char *path) {
     char found[1024];
@@ -85,6 +97,7 @@ static int judge(enum kind kind, int fd, const char *path) {
     }
     errno = saved;
     plan->counts[kind]++;
+    if (plan->trace) note(kind, found);
     if (plan->fired && (plan->then >> kind & 1)) return -plan->number;
     if (!(plan->kinds >> kind & 1) || (plan->only[0] && !strstr(found, plan->only))) return 0;
     if (++plan->seen != plan->at) return 0;
@@ -211,6 +224,7 @@ void *mmap(void *near, size_t size, int protection, int flags, int fd, off_t at)
 
 int renameat2(int from, const char *old, int to, const char *new, unsigned flags) {
     REFUSED(RENAME, from, old);
+    note_target(to, new);
     return (int)syscall(SYS_renameat2, from, old, to, new, flags);
 }
 int renameat(int from, const char *old, int to, const char *new) { return renameat2(from, old, to, new, 0); }

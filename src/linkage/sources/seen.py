@@ -41,6 +41,14 @@ class Seen:
         changed = told.st_mtime_ns if os.name == "nt" else told.st_ctime_ns
         return cls(told.st_size, told.st_mtime_ns, changed, told.st_ino, at)
 
+    def changes(self, path: Path) -> bool:
+        """Whether the file's content changed since, or the file is gone; for the length of a run, so no tick is waited for."""
+        try:
+            now = Seen.of(path)
+        except OSError:
+            return True
+        return (now.size, now.modified, now.inode) != (self.size, self.modified, self.inode)
+
     def still(self, path: Path) -> bool:
         """Whether the file is surely as it was; one that was asked about just after a change is never."""
         if max(self.modified, self.changed) + SETTLED > self.at:

@@ -21,7 +21,7 @@ from linkage.optouts.practices import Period, Sharing
 from linkage.pseudonymise import Keyset
 from linkage.reach import Between
 from linkage.reasons import Reason
-from reached import ANN, BOB, CAT, DAN, SCOT, TABLES, TEST, Entry, World, compare, made, night
+from reached import ANN, BOB, CAT, DAN, SCOT, TABLES, TEST, Entry, State, World, compare, made, night
 
 PEOPLE = (ANN, BOB, CAT, DAN, SCOT, TEST)
 KEYS = ("k1", "k2", "k3", "k4", "R1\x1fk1", "R1\x1fk2")
@@ -382,6 +382,13 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], World, World, str]] = {
     "another default": ("acute stay", [_stay()], FREE, OTHER, "everything"),
     "restricted codes": ("acute stay", [_stay()], FREE, _world(restricted="x"), "everything"),
     "restricted codes, no codes": ("gp letter", [_by_key()], FREE, _world(restricted="x"), "stays"),
+    "opt-out, at a practice that does not share": (
+        "gp visit",
+        [_by_key(practice="C3")],
+        SHARES,
+        _world(SHARES, verdicts={ANN: NATIONAL}),
+        "stays",
+    ),
     "other out": ("acute stay", [_stay(BOB, mother=f"{ANN}")], FREE, OUT, "carried"),
     "other out and back": ("acute stay", [_stay(BOB, mother=f"{ANN}")], OUT, FREE, "again"),
     "other merged": ("acute stay", [_stay(CAT, mother=f"{ANN}")], FREE, MERGED, "carried"),
@@ -444,12 +451,65 @@ def test_what_a_change_does_to_a_part(case: str, tmp_path: Path) -> None:
     between = Between(load(tmp_path / "judged", before.judged().who, bytes), after.judged())
     new = night(old, name, rows, between)
     compare(new, made(tmp_path / "again", name, rows, after.judged()))
-    if between.reach(*TABLES[name]).everything:
-        found = "everything"
-    elif new.again:
-        found = "again"
-    elif new.path != old.path:
-        found = "carried"
-    else:
-        found = "stays" if new.part == old.part else "recounted"
+    found = "everything" if between.reach(*TABLES[name]).everything else _happened(old, new)
     assert found == happens
+
+
+# The worlds of some nights, and what happens to the part in each of them but the first.
+CHAINS: dict[str, tuple[str, list[dict[str, Any]], list[World], list[str]]] = {
+    "out and back": ("acute stay", [_stay(), _stay(BOB)], [FREE, OUT, FREE], ["carried", "again"]),
+    "out and back, of others": ("acute stay", [_stay(BOB)], [FREE, OUT, FREE], ["stays", "stays"]),
+    "out, for another reason": ("acute stay", [_stay(), _stay(BOB)], [FREE, OUT, BOTH], ["carried", "again"]),
+    "counted otherwise, and back": ("acute stay", [_stay()], [OUT, BOTH, FREE], ["recounted", "again"]),
+    "counted otherwise, twice": ("acute stay", [_stay()], [OUT, BOTH, OUT], ["recounted", "recounted"]),
+    "merged, out and back": (
+        "acute stay",
+        [_stay(), _stay(CAT)],
+        [FREE, MERGED, _world(MERGED, verdicts={BOB: NATIONAL}), MERGED],
+        ["carried", "carried", "again"],
+    ),
+    "merged, and undone": ("acute stay", [_stay(), _stay(CAT)], [FREE, MERGED, FREE], ["carried", "again"]),
+    "out by key, and corrected": (
+        "gp letter",
+        [_by_key()],
+        [FREE, OUT, _with(OUT, k1=Entry(CAT))],
+        ["carried", "again"],
+    ),
+    "sensitive by key, and back": (
+        "gp letter",
+        [_by_key()],
+        [FREE, _with(k1=Entry(ANN, born=BORN, practice="A1", removes="sensitive")), FREE],
+        ["carried", "again"],
+    ),
+    "other out, and back": ("acute stay", [_stay(BOB, mother=f"{ANN}")], [FREE, OUT, FREE], ["carried", "again"]),
+    "other by key out, and back": ("acute stay", [_stay(BOB, midwife="k1")], [FREE, OUT, FREE], ["carried", "again"]),
+    "moved away, and back": (
+        "gp letter",
+        [_by_key()],
+        [SHARES, _world(AT_C3, verdicts={ANN: LEFT}), SHARES],
+        ["carried", "again"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHAINS)
+def test_what_some_nights_do_to_a_part(case: str, tmp_path: Path) -> None:
+    """Whoever went comes back, and only then is the extract read again."""
+    name, rows, worlds, expected = CHAINS[case]
+    rows = [{**row, TABLES[name][1].primary_key[0]: f"r{place}"} for place, row in enumerate(rows)]
+    (tmp_path / "again").mkdir()
+    state, happened = made(tmp_path, name, rows, worlds[0].judged()), []
+    for before, after in pairwise(worlds):
+        new = night(state, name, rows, Between(before.judged(), after.judged()))
+        compare(new, made(tmp_path / "again", name, rows, after.judged()))
+        happened.append(_happened(state, new))
+        state = new
+    assert happened == expected
+
+
+def _happened(old: State, new: State) -> str:
+    if new.again:
+        return "again"
+    if new.part.digest != old.part.digest:
+        return "carried"
+    return "stays" if new.part == old.part else "recounted"

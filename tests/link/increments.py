@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow.parquet as pq
-from bundles import Row, feed, feed_table, token
+from bundles import Row, feed, feed_table
 
-from linkage.link import (
-    FeedTable,
-    Increment,
-    Kept,
-    Made,
-    connect,
-    count_months,
-    find_touched,
-    make_event_codes,
-    make_events,
-    make_persons,
-    make_registrations,
-    settle,
-)
+from linkage.bundle import digest
+from linkage.link import Before, FeedTable, Kept, Made, Steps, connect, count_months
 from linkage.store.export import export
 
-# A file is the day on which it was delivered and its rows.
-Files = Sequence[tuple[int, Sequence[Row]]]
+# A file is the day on which it was delivered and its rows; one that is no more is None, and keeps its place.
+Files = Sequence[tuple[int, Sequence[Row]] | None]
 World = Mapping[str, Files]
 
 MADE = {"event": "start", "event_code": "month", "person": None, "registration": None}
@@ -96,11 +83,12 @@ setting = "urgent"
 files = "*"
 primary_key = ["call"]
 month = "at"
-event = { kind = "call", record = "call", start = "at" }
+event = { kind = "call", record = "call", start = "at", codes = [{ system = "snomed", column = "code" }] }
 [tables.call.columns]
-call = { source = "a", role = "record", namespace = "calls.call" }
+call = { source = "a", role = "record", namespace = "calls.call", required = true }
 at = { source = "b", role = "date", type = "datetime" }
 sex = { source = "c", role = "category", attribute = "sex" }
+code = { source = "d", role = "code" }
 """
 )
 REGISTER = """
@@ -160,7 +148,7 @@ TABLES = {
         },
     ),
     "ward_remark": (WARD, {"token": "UUID", "remark": "UUID", "trip": "UUID", "code": "VARCHAR"}),
-    "calls_call": (CALLS, {"token": "UUID", "call": "UUID", "at": "TIMESTAMP", "sex": "VARCHAR"}),
+    "calls_call": (CALLS, {"token": "UUID", "call": "UUID", "at": "TIMESTAMP", "sex": "VARCHAR", "code": "VARCHAR"}),
     "gp_patient": (GP, _PATIENT),
     "social_patient": (SOCIAL, _PATIENT),
     "homes_patient": (HOMES, _PATIENT),
@@ -168,16 +156,11 @@ TABLES = {
 
 
 def both(folder: Path, before: World, after: World) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
-    """The files of a link of `after` from everything, those of an increment from `before`, and which of them were linked."""
+    """The files of a link of `after` from everything, those of one on top of `before`, and which of those were linked."""
     last = _Linked(folder / "before", before)
-    last.whole(last.folder / "snapshot")
-    now = _Linked(folder / "after", after)
-    now.whole(now.folder / "full")
-    linked = now.from_last(last, now.folder / "increment")
-    made = _files(now.folder / "full"), _files(now.folder / "increment")
-    last.connection.close()
-    now.connection.close()
-    return *made, linked
+    full = _Linked(folder / "full", after)
+    increment = _Linked(folder / "increment", after, last.before())
+    return full.files(), increment.files(), increment.linked
 
 
 def same(folder: Path, before: World, after: World) -> set[str]:
@@ -188,75 +171,59 @@ def same(folder: Path, before: World, after: World) -> set[str]:
 
 
 class _Linked:
-    def __init__(self, folder: Path, world: World) -> None:
+    """A bundle and its snapshot, made as the hub makes them."""
+
+    def __init__(self, folder: Path, world: World, before: Before | None = None) -> None:
         folder.mkdir()
-        self.folder, self.world = folder, world
-        self.connection = connect(Path(":memory:"), folder / "spill", threads=1)
-        self.tables = [_table(folder / "bundle", name, world[name]) for name in world]
-        for table in self.tables:
-            settle(self.connection, folder / "bundle", table.parts, table.table)
-
-    def whole(self, snapshot: Path) -> None:
-        found = self.connection.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE '_attributes_%'"
-        ).fetchall()
-        for (name,) in found:
-            self.connection.execute(f'CREATE TEMP TABLE "kept{name}" AS SELECT * FROM temp."{name}"')
-        make_events(self.connection, self.tables)
-        make_event_codes(self.connection, self.tables)
-        make_persons(self.connection, self.tables)
-        make_registrations(self.connection, self.tables)
-        for table, month in MADE.items():
-            export(self.connection, snapshot, table, month, {})
-            self.connection.execute(f"DROP TABLE {table}")
-        for (name,) in found:
-            self.connection.execute(f'ALTER TABLE temp."kept{name}" RENAME TO "{name}"')
-
-    def from_last(self, last: _Linked, snapshot: Path) -> set[str]:
-        connection, tables = self.connection, self.tables
-        _changed(connection, last, self)
-        increment = Increment(
-            changed=frozenset(table.name for table in tables if table.name in last.world),
-            before={table.name: table.parts for table in last.tables},
-            files={table: _kept(last.folder / "snapshot", table) for table in MADE},
-        )
-        made = {"event": make_events(connection, tables, increment)}
-        made["event_code"] = make_event_codes(connection, tables, increment)
-        touched = find_touched(connection, tables, increment)
-        made["person"] = make_persons(connection, tables, increment, touched)
-        made["registration"] = make_registrations(connection, tables, increment)
-        counted = count_months(connection, made["event"])
-        assert counted == count_months(connection, Made("event", made["event"].rows))
+        self.bundle, self.snapshot, self.linked = folder / "bundle", folder / "snapshot", set[str]()
+        self.tables = [_table(self.bundle, name, world[name]) for name in world]
+        connection = connect(Path(":memory:"), folder / "spill", threads=1)
+        self.steps = Steps(connection, self.bundle, self.tables, before)
+        self.steps.settle(int)
+        made = self.steps.link()
+        assert count_months(connection, made["event"]) == count_months(connection, Made("event", 0))
         for table, each in made.items():
-            found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-            assert found == (each.rows,)
-        linked = [self._publish(table, each, last.folder / "snapshot", snapshot) for table, each in made.items()]
-        return {place for places in linked for place in places}
+            self._publish(table, each)
+        connection.close()
 
-    def _publish(self, table: str, made: Made, last: Path, snapshot: Path) -> list[str]:
-        places = [file.path.relative_to(last) for file in made.linked]
-        for place in places:
-            (snapshot / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(last / place, snapshot / place)
+    def before(self) -> Before:
+        files = {table: _kept(self.snapshot, table) for table in [*MADE, *self.steps.settled]}
+        return Before(
+            folder=self.bundle,
+            tables={table.name: table.parts for table in self.tables},
+            files=files,
+            digests={file.path: digest(file.path) for each in files.values() for file in each},
+            removed={name: settled.removed for name, settled in self.steps.settled.items()},
+        )
+
+    def _publish(self, table: str, made: Made) -> None:
+        connection = self.steps.connection
+        assert connection.execute(f'SELECT count(*) FROM "{table}"').fetchone() == (made.rows,)
+        for file in made.linked:
+            place = file.path.relative_to(next(each for each in file.path.parents if each.name == "snapshot"))
+            (self.snapshot / place).parent.mkdir(parents=True, exist_ok=True)
+            (self.snapshot / place).hardlink_to(file.path)
+            self.linked.add(place.as_posix())
         if made.relation is not None:
-            if made.relation != table:
-                self.connection.execute(f"DROP VIEW {table}; CREATE TABLE {table} AS SELECT * FROM {made.relation}")
-            export(self.connection, snapshot, table, MADE[table], {})
-        assert sum(file.rows for file in _kept(snapshot, table)) == made.rows
-        return [place.as_posix() for place in places]
+            month = MADE[table] if table in MADE else self.steps.settled[table].month
+            rows = connection.execute(f"SELECT count(*) FROM {made.relation}").fetchone()
+            if rows != (0,) or not made.linked:
+                export(connection, self.snapshot, table, month, {}, made.relation)
+        assert sum(file.rows for file in _kept(self.snapshot, table)) == made.rows
 
-
-def _files(snapshot: Path) -> dict[str, Any]:
-    return {
-        path.relative_to(snapshot).as_posix(): pq.ParquetFile(path).read().to_pylist()
-        for path in sorted(snapshot.rglob("*.parquet"))
-    }
+    def files(self) -> dict[str, Any]:
+        return {
+            path.relative_to(self.snapshot).as_posix(): pq.ParquetFile(path).read().to_pylist()
+            for path in sorted(self.snapshot.rglob("*.parquet"))
+        }
 
 
 def _table(folder: Path, name: str, files: Files) -> FeedTable:
     of, fields = TABLES[name]
-    rows = [[{"_delivered": day, **row} for row in rows] for day, rows in files]
-    return feed_table(folder, of, name.removeprefix(f"{of.name}_"), fields, rows)
+    rows = [[{"_delivered": file[0], **row} for row in file[1]] if file else [] for file in files]
+    made = feed_table(folder, of, name.removeprefix(f"{of.name}_"), fields, rows)
+    there = tuple(part for part, file in zip(made.parts.parts, files, strict=True) if file)
+    return replace(made, parts=made.parts.model_copy(update={"parts": there}))
 
 
 def _kept(snapshot: Path, table: str) -> tuple[Kept, ...]:
@@ -267,38 +234,3 @@ def _kept(snapshot: Path, table: str) -> tuple[Kept, ...]:
         rows = pq.read_metadata(path).num_rows
         found.append(Kept(path, told.get("feed"), None if month == "undated" else month, rows))
     return tuple(found)
-
-
-def _changed(connection: duckdb.DuckDBPyConnection, last: _Linked, now: _Linked) -> None:
-    """Make the tables of what went and came: all records of which a file that came or went says something."""
-    for table in now.tables:
-        if table.name not in last.world:
-            continue
-        then, since = list(last.world[table.name]), list(now.world[table.name])
-        rows = [
-            row
-            for each, other in ((then, since), (since, then))
-            for file in each
-            if file not in other
-            for row in file[1]
-        ]
-        keys = {tuple(row.get(column) for column in table.table.primary_key) for row in rows}
-        columns = [f'"{field.name}"' for field in table.parts.fields]
-        for side, of in (("before", last), ("after", now)):
-            copied = now.folder / f"{table.name}_{side}.parquet"
-            of.connection.execute(f"COPY \"{table.name}\" TO '{copied}' (FORMAT parquet)")
-            reached = " OR ".join(_is(table, key) for key in keys) or "FALSE"
-            what = f"SELECT {', '.join(columns)}, '{side}' AS _side FROM read_parquet('{copied}') WHERE {reached}"
-            target = f'"_changed_{table.name}"'
-            connection.execute(
-                f"CREATE TEMP TABLE {target} AS {what}" if side == "before" else f"INSERT INTO {target} {what}"
-            )
-
-
-def _is(table: FeedTable, key: tuple[Any, ...]) -> str:
-    types = {field.name: field.type for field in table.parts.fields}
-    told = []
-    for column, value in zip(table.table.primary_key, key, strict=True):
-        shown = "NULL" if value is None else f"'{token(value)}'" if types[column] == "UUID" else str(value)
-        told.append(f'"{column}" IS NOT DISTINCT FROM {shown}')
-    return f"({' AND '.join(told)})"

@@ -35,6 +35,7 @@ WITH_CODES = tuple({**row, "code_one": "I21"} for row in MANY)
 
 
 def test_a_month_without_changes_is_linked(tmp_path: Path) -> None:
+    dated = ("ward_trip", "calls_call", "homes_patient")
     linked = same(
         tmp_path, world(ward_stay=[(0, WITH_CODES)]), world(ward_stay=[(0, WITH_CODES), (1, [stay(1, 1, JUNE)])])
     )
@@ -45,10 +46,18 @@ def test_a_month_without_changes_is_linked(tmp_path: Path) -> None:
         "event_code/feed=ward/month=2026-06/part-00000.parquet",
         "event_code/feed=ward/month=2026-07/part-00000.parquet",
         "registration/part-00000.parquet",
+        "ward_stay/month=2026-05/part-00000.parquet",
+        "ward_stay/month=2026-07/part-00000.parquet",
+        *(
+            f"{table}/{'month=undated/' if table in dated else ''}part-00000.parquet"
+            for table in TABLES
+            if table != "ward_stay"
+        ),
     }
 
 
 ONE = stay(1, 1, MAY, code_one="I21", admitted_at=time(23, 59))
+CALL = {"token": 1, "call": 1, "at": datetime(2026, 5, 1, 12), "code": "a"}
 NAMED: dict[str, tuple[World, World]] = {
     "nothing changed": (world(ward_stay=[(0, MANY)]), world(ward_stay=[(0, MANY)])),
     "nothing at all": (world(), world()),
@@ -56,7 +65,7 @@ NAMED: dict[str, tuple[World, World]] = {
         world(ward_stay=[(0, [*MANY, ONE])]),
         world(ward_stay=[(0, [*MANY, ONE]), (1, [{**ONE, "admitted": JUNE}])]),
     ),
-    "a month empties": (world(ward_stay=[(0, [ONE]), (1, MANY[1:])]), world(ward_stay=[(1, MANY[1:])])),
+    "a month empties": (world(ward_stay=[(0, [ONE]), (1, MANY[1:])]), world(ward_stay=[None, (1, MANY[1:])])),
     "an event loses its date": (
         world(ward_stay=[(0, [*MANY, ONE])], ward_finding=[(0, [finding(1)])]),
         world(ward_stay=[(0, [*MANY, ONE]), (1, [{**ONE, "admitted": None}])], ward_finding=[(0, [finding(1)])]),
@@ -108,7 +117,7 @@ NAMED: dict[str, tuple[World, World]] = {
             ward_remark=[(0, [{"token": 1, "remark": 1, "trip": 5, "code": "c"}])],
         ),
         world(
-            ward_trip=[(0, [{"token": 1, "leg": 2, "trip": 5, "entered": MAY, "began": JUNE, "code": "b"}])],
+            ward_trip=[None, (0, [{"token": 1, "leg": 2, "trip": 5, "entered": MAY, "began": JUNE, "code": "b"}])],
             ward_remark=[(0, [{"token": 1, "remark": 1, "trip": 5, "code": "c"}])],
         ),
     ),
@@ -120,6 +129,14 @@ NAMED: dict[str, tuple[World, World]] = {
                 (1, [{"token": 1, "leg": 2, "trip": 6, "entered": JULY, "began": JUNE}]),
             ]
         ),
+    ),
+    "a code of a record that is its table's key changes": (
+        world(calls_call=[(0, [CALL, {**CALL, "call": 2, "code": "b"}])]),
+        world(calls_call=[(0, [CALL, {**CALL, "call": 2, "code": "b"}]), (1, [{**CALL, "code": "c"}])]),
+    ),
+    "a call moves": (
+        world(calls_call=[(0, [CALL, {**CALL, "call": 2, "code": "b"}])]),
+        world(calls_call=[(0, [CALL, {**CALL, "call": 2, "code": "b"}]), (1, [{**CALL, "at": datetime(2026, 6, 1)}])]),
     ),
     "a feed comes": (
         world(ward_stay=[(0, MANY)]),
@@ -267,7 +284,7 @@ DRAWN = {
         "_deleted": gone,
     },
     "ward_remark": {"token": persons, "remark": numbers, "trip": keys, "code": codes, "_deleted": gone},
-    "calls_call": {"token": persons, "call": keys, "at": moments, "sex": sexes, "_deleted": gone},
+    "calls_call": {"token": persons, "call": numbers, "at": moments, "sex": sexes, "code": codes, "_deleted": gone},
     "gp_patient": patients,
     "social_patient": patients,
     "homes_patient": patients,
@@ -286,13 +303,10 @@ def two_worlds(draw: st.DrawFn) -> tuple[World, World]:
     for table in TABLES:
         files = draw(st.lists(_file(table), max_size=2))
         came = draw(st.lists(_file(table), max_size=2)) if table in reached else []
-        stayed = [file for file in files if not draw(st.booleans())] if came and draw(st.booleans()) else files
-        before[table], after[table] = sorted(files, key=_day), sorted([*stayed, *came], key=_day)
+        gone = draw(st.sets(st.sampled_from(range(2)), max_size=1)) if table in reached else set()
+        stayed = [None if place in gone else file for place, file in enumerate(files)]
+        before[table], after[table] = files, [*stayed, *came]
     return before, after
-
-
-def _day(file: tuple[int, list[Row]]) -> int:
-    return file[0]
 
 
 @settings(max_examples=30, deadline=None)

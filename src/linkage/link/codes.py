@@ -11,7 +11,7 @@ import duckdb
 
 from linkage.contract import ChildCodes, Codes, Event
 from linkage.link.engine import name, run, text
-from linkage.link.events import by_feed, create, moment, month_of, ordered
+from linkage.link.events import by_feed, create, moment, month_of, ordered, records_are_keys
 from linkage.link.increment import (
     Increment,
     Kept,
@@ -84,12 +84,13 @@ def _merge(
     records = [
         f"SELECT {record} AS record FROM {changed_table(each.name)}" for each in members for record in _records(each)
     ]
-    rows = _rows(members, _of_records)
+    source = _of_records(members)
+    rows = _rows(members, source)
     if not records or not rows:
         return list(files)
     run(connection, f"CREATE OR REPLACE TEMP TABLE _records AS {' UNION '.join(records)}", step)
     run(connection, f"CREATE OR REPLACE TEMP TABLE _codes AS {rows}", step)
-    months = _reached(connection, members, files, step)
+    months = _reached(connection, members, source, files, step)
     before = read([file for file in files if file.month in months], EVENT_CODE)
     stayed = f"SELECT * FROM ({before}) b ANTI JOIN temp._records r ON {_SAME}"
     _insert(connection, target, feed, f"SELECT * FROM temp._codes UNION ALL {stayed}")
@@ -102,7 +103,11 @@ _SAME = "b.record IS NOT DISTINCT FROM r.record"
 
 
 def _reached(
-    connection: duckdb.DuckDBPyConnection, members: Sequence[FeedTable], files: Sequence[Kept], step: str
+    connection: duckdb.DuckDBPyConnection,
+    members: Sequence[FeedTable],
+    source: Source,
+    files: Sequence[Kept],
+    step: str,
 ) -> set[str | None]:
     """The months in which records that changed have codes now, or had them."""
     now = run(connection, f"SELECT DISTINCT {month_of('month')} FROM temp._codes", step)
@@ -111,7 +116,7 @@ def _reached(
         f"SELECT {month_of(moment(each, each.table.event.start))} FROM {rows}"
         for each in members
         if each.table.event
-        for rows in (_of_records(each, each.table.event.record), changed_table(each.name))
+        for rows in (source(each, each.table.event.record), changed_table(each.name))
     )
     possible = {None, *(month for (month,) in run(connection, events, step))} if events else {None}
     looked = read([file for file in files if file.month in possible], EVENT_CODE)
@@ -126,10 +131,24 @@ def _records(table: FeedTable) -> list[str]:
     return [table.sql(column, "UUID") for column in columns]
 
 
-def _of_records(table: FeedTable, column: str | None) -> str:
+def _of_records(members: Sequence[FeedTable]) -> Source:
     """The rows of a table whose record changed."""
-    same = f"{table.sql(column, 'UUID')} IS NOT DISTINCT FROM temp._records.record"
-    return f"(SELECT * FROM {name(table.name)} SEMI JOIN temp._records ON {same})"
+
+    def source(table: FeedTable, column: str | None = None) -> str:
+        if records_are_keys([table]) and not table.table.codes and not _has_children(table, members):
+            # Such a row is the only one of its record, so it changed itself: the table need not be searched.
+            return f"(SELECT * FROM {changed_table(table.name)} WHERE _side = 'after')"
+        same = f"{table.sql(column, 'UUID')} IS NOT DISTINCT FROM temp._records.record"
+        return f"(SELECT * FROM {name(table.name)} SEMI JOIN temp._records ON {same})"
+
+    return source
+
+
+def _has_children(table: FeedTable, members: Sequence[FeedTable]) -> bool:
+    event = table.table.event
+    return event is not None and any(
+        _is_parent(table, event, each, codes) for each in members for codes in each.table.codes
+    )
 
 
 def _rows(members: Sequence[FeedTable], source: Source) -> str:

@@ -27,7 +27,7 @@ from linkage.link.increment import (
 )
 from linkage.link.tables import FeedTable
 
-__all__ = ["by_feed", "create", "make_events", "moment", "month_of", "ordered"]
+__all__ = ["by_feed", "create", "make_events", "moment", "month_of", "ordered", "records_are_keys"]
 
 EVENT = (
     ("token", "UUID"),
@@ -115,7 +115,7 @@ def _insert(
     rows = " UNION ALL ".join(_event(each, each.table.event, source) for each in members if each.table.event)
     if rows:
         # Where a record is not its table's key, ties are broken by all the rest, so that the order stays one.
-        rest = "" if _records_are_keys(members) else ", " + ordered(*(name(each) for each, _ in EVENT[3:-1]))
+        rest = "" if records_are_keys(members) else ", " + ordered(*(name(each) for each, _ in EVENT[3:-1]))
         order = ordered("date_trunc('month', start)", "token", "kind", "record") + rest
         run(connection, f"INSERT INTO {target} SELECT * FROM ({rows}) ORDER BY {order}", f"adding events of {feed}")
 
@@ -164,7 +164,8 @@ def _event(table: FeedTable, event: Event, source: Source) -> str:
     return f"SELECT {listed} FROM {source(table, event.start)}"
 
 
-def _records_are_keys(members: Sequence[FeedTable]) -> bool:
+def records_are_keys(members: Sequence[FeedTable]) -> bool:
+    """Whether each event of the tables has a record of its own."""
     events = [(member, member.table.event) for member in members if member.table.event]
     keyed = all(
         member.table.primary_key == (event.record,) and member.table.columns[event.record].required

@@ -110,6 +110,9 @@ def _side(change: Change, of: int, target: str) -> Counter[Reason]:
     falls = change.falls if of > 0 else change.earlier
     chosen, removed = judge(change.connection, rows, change.table.parts, change.table.table, falls)
     columns = ", ".join(name(column) for column, _ in change.columns)
+    if needs_delivery_order(change.table.table, tables.month_column(change.table.parts, change.table.table)):
+        # The same row delivered again is another one here: it may be believed now.
+        columns += ", _delivered, _file, _row"
     keys = ", ".join(name(key) for key in change.keys)
     change.run(
         f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT {columns},"

@@ -58,20 +58,22 @@ def test_runs_are_listed_with_what_they_read_and_when_they_go(twice: Twice) -> N
     ics, first, second = twice
     lines = say("runs", "list", ics.configuration).splitlines()
     assert lines[0].split() == ["run", "started", "read", "published", "extracts", "new", "state"]
-    assert lines[1].split() == [
-        first.run_id,
-        "2026-11-24",
-        "06:00",
-        "10",
-        "4",
-        "1",
-        "1",
-        "kept,",
-        *["goes", "in", "2", "runs"],
+    assert [" ".join(line.split()) for line in lines[1:]] == [
+        f"{first.run_id} 2026-11-24 06:00 10 4 1 1 kept, goes in 2 runs, full: nothing was published yet",
+        f"{second.run_id} 2026-11-25 06:00 12 5 2 1 current, goes in 3 runs",
     ]
-    assert lines[2].split() == [
-        second.run_id, "2026-11-25", "06:00", "12", "5", "2", "1", "current,", *["goes", "in", "3", "runs"],
-    ]  # fmt: skip
+
+
+def test_why_a_run_was_full_is_told(twice: Twice) -> None:
+    """Asked for, or because what could be gone on from is not that of the current snapshot."""
+    ics, first, _ = twice
+    assert pipeline.run_all([ics.configuration], now=NOW + timedelta(hours=25), full=True)[0].error is None
+    rollback.rollback(ics.configuration, first.run_id, reference="a test", now=NOW)
+    at(ics, 26)
+    told = [(each["full"], each["made_again"]) for each in listed(ics)]
+    assert [full for full, _ in told[:3]] == ["nothing was published yet", None, "it was asked for"]
+    assert told[3][0] not in (None, "it was asked for")
+    assert "taken sus_op appointment: 1 new, 1 stood" in say("runs", "show", ics.configuration, listed(ics)[1]["run"])
 
 
 def test_when_a_run_goes_is_when_it_is_removed(small_ics: SmallIcs) -> None:

@@ -39,10 +39,10 @@ PREPARING = """
 LINKING = """
     import linkage.hub
     from linkage.link import engine
-    def long(connection, tables):
+    def long(connection, balances):
         print("busy", flush=True)
         engine.run(connection, "SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b", "a long step")
-    linkage.hub.linking.make_persons = long
+    linkage.hub.linking.make_load = long
 """
 # A main thread that comes back to nothing at all.
 STUCK = """

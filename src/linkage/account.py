@@ -128,6 +128,7 @@ def account(
         ),
         from_held=handed.from_held,
         taken=handed.taken,
+        full=linked.full,
     )
     made = made.model_copy(update={"disk": space.use(work.peak, work.store.path, work.snapshot, made, last)})
     return _beside(last, made, counted)

@@ -61,6 +61,7 @@ class Listed(BaseModel):
         goes_in: As in `Run`.
         goes_after: As in `Run`.
         from_held: The run whose held bundle was linked again, where no extract was read.
+        full: Why everything was linked anew; None where the run went on from the one before.
         made_again: Extracts that the run before had, whose rows were made again all the same.
         why: The most frequent reason for that.
     """
@@ -78,6 +79,7 @@ class Listed(BaseModel):
     goes_in: int | None = None
     goes_after: date | None = None
     from_held: str | None = None
+    full: str | None = None
     made_again: int | None = None
     why: str | None = None
 
@@ -224,6 +226,7 @@ def _line(run: Run, before: Run | None) -> Listed:
         goes_in=run.goes_in,
         goes_after=run.goes_after,
         from_held=run.account.from_held if run.account else None,
+        full=run.account.full if run.account else None,
         made_again=again.total() if run.account else None,
         why=again.most_common(1)[0][0] if again else None,
     )

@@ -67,13 +67,17 @@ class WorkFolder:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """What the hub half made: rows and files of each table, what became of every row of the bundle, and who is known."""
+    """What the hub half made: rows and files of each table, what became of every row of the bundle, and who is known.
+
+    `full` says why nothing was taken over from the last run; None where something was.
+    """
 
     published: tuple[PublishedTable, ...]
     balances: tuple[Load, ...]
     months: tuple[MonthRows, ...] = ()
     sources: tuple[SourcesPersons, ...] = ()
     common: tuple[Coverage, ...] = ()
+    full: str | None = None
 
     @property
     def tables(self) -> dict[str, int]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -403,5 +403,5 @@ def hub_half(
     """From a bundle to linked tables: verify, settle, link, write; on top of the last run, or `full`."""
     manifest = bundle.read(work.folder / "bundle")
     feeds = {delivery.feed.name: delivery.feed for delivery in handed.delivered}
-    last = None if full else hub.find_last(configuration, manifest, work)[0]
-    return hub.link(configuration, manifest, feeds, work, progress, last)
+    last, why = (None, "it was asked for") if full else hub.find_last(configuration, manifest, work)
+    return replace(hub.link(configuration, manifest, feeds, work, progress, last), full=why or None)

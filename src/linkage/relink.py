@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -57,8 +58,8 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         with progress.stage("withdrawing", sum(part.kept for table in manifest.tables for part in table.parts)):
             manifest = _logs(folder, withdraw(folder, manifest, feeds, lists), feeds)
             bundle.write(folder, manifest)
-        before, _ = hub.find_last(configuration, manifest, work)
-        linked = hub.link(configuration, bundle.read(folder), feeds, work, progress, before)
+        before, why = hub.find_last(configuration, manifest, work)
+        linked = replace(hub.link(configuration, bundle.read(folder), feeds, work, progress, before), full=why or None)
         hub.check_people(configuration, linked)
         handed = hub.Handed(
             bundle=manifest,

@@ -129,7 +129,7 @@ def use(peak: Peak, store: Path, snapshot: Path, account: RunManifest, last: Run
     """What a run took, just before it is published."""
     peak.measure()
     inputs = sum(each.bytes for each in account.inputs)
-    full = not any(each.kept for each in account.taken)
+    full = account.full is not None or not any(each.kept for each in account.taken)
     before = last.disk if last else None
     added = size(snapshot, own=True)
     return DiskUse(

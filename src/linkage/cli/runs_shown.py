@@ -56,7 +56,9 @@ def _goes(goes_in: int | None, after: date | None) -> str:
 
 
 def _again(each: Listed) -> str:
-    return f"{each.made_again:,} made again: {each.why}" if each.made_again else ""
+    full = f"full: {each.full}" if each.full else ""
+    again = f"{each.made_again:,} made again: {each.why}" if each.made_again and each.why != each.full else ""
+    return ", ".join(filter(None, (full, again)))
 
 
 def _from(held: str | None) -> str:
@@ -76,6 +78,8 @@ def page(run: Run) -> Iterator[str]:
     yield f"purpose        {said.purpose}, {said.legal_basis}"
     yield f"made by        linkage {said.tool_version}, configuration {said.configuration_digest[:12]}"
     yield f"tokens         domain {said.domain}, key {said.key_id}"
+    if run.account and run.account.full:
+        yield f"full           {run.account.full}"
     if run.account and run.account.from_held:
         yield f"from           the held bundle of {run.account.from_held}"
     yield "contracts      " + ", ".join(f"{each.feed} {each.version}" for each in said.feeds)

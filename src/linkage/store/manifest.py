@@ -290,7 +290,10 @@ class DiskUse(_Model):
 
 
 class RunManifest(_Model):
-    """Everything about a run, exactly: for the pipeline's operators, not for analysts."""
+    """Everything about a run, exactly: for the pipeline's operators, not for analysts.
+
+    `full` says why it linked everything anew; None where it went on from the last run.
+    """
 
     format: Literal["linkage-run/1"] = "linkage-run/1"
     snapshot: SnapshotManifest
@@ -311,6 +314,7 @@ class RunManifest(_Model):
     delta: tuple[DeltaVersion, ...] = ()
     taken: tuple[TableTaken, ...] = ()
     disk: DiskUse | None = None
+    full: str | None = None
 
     @property
     def read(self) -> int:

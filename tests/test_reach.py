@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from linkage import reach
 from linkage.errors import IntegrityError
 from linkage.judged import load, save
 from linkage.optouts.policy import MAY_BE_USED, VERDICTS
@@ -435,8 +436,17 @@ def test_what_was_decided_by_is_kept_sealed(tmp_path: Path) -> None:
 def test_what_is_said_shows_no_number() -> None:
     """Neither who is out nor whose number is whose."""
     between = Between(FREE.judged(), OUT.judged())
-    said = [between, between.before, reach := between.reach(*TABLES["acute stay"]), *reach.columns.values()]
+    found = between.reach(*TABLES["acute stay"])
+    said = [between, between.before, found, *found.columns.values()]
     assert not any(str(number) in repr(each) for each in said for number in PEOPLE)
+
+
+def test_where_nearly_everybody_changes_all_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up rows of all of them would have to be held in memory."""
+    assert Between(FREE.judged(), OUT.judged()).reach(*TABLES["acute stay"]).everything is None
+    monkeypatch.setattr(reach, "MOST", 0)
+    assert Between(FREE.judged(), OUT.judged()).reach(*TABLES["acute stay"]).everything
+    assert Between(FREE.judged(), FREE.judged()).reach(*TABLES["acute stay"]).everything is None
 
 
 @pytest.mark.parametrize("case", CASES)

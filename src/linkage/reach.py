@@ -30,6 +30,7 @@ from linkage.sources.resolve import GIVEN, NUMBER
 __all__ = ["MOVED", "OUT", "Between", "Changes", "Reach"]
 
 OUT = pl.Schema({"number": pl.Int64(), "reason": pl.String()})
+MOST = 1_000_000  # numbers and keys of one column that are asked about; rows are made up for each in memory
 MOVED = pl.Schema({"number": pl.Int64(), "current": pl.Int64()})
 
 
@@ -102,6 +103,8 @@ class Between:
         judged: dict[str, pl.DataFrame] = {}
         for name in [*[*table.person_keys, *table.subjects][:1], *table.others]:
             asked = Asked.of(feed, table, name)
+            if self._units(asked).height > MOST:
+                return Reach(everything="so many people are judged otherwise that all is made again")
             judged[name] = self._judged(asked)
             found[name] = _changes(asked, judged[name])
         return Reach(None, found, judged)
@@ -166,10 +169,13 @@ class Between:
 
     def _units(self, asked: Asked) -> pl.DataFrame:
         """Numbers or keys (`number` or `key`) on which something may differ, with all others whose tokens were theirs."""
-        spoken = pl.concat([self._verdicts(asked.feed), self._leavers]).unique()
-        if asked.namespace is None:
-            return self._numbers(spoken).select("number", pl.lit(None, pl.String).alias("key"))
-        return self._keys(asked.namespace, spoken).select(pl.lit(None, pl.Int64).alias("number"), "key")
+        place = (asked.feed.name, asked.namespace)
+        if place not in self._found:
+            spoken = pl.concat([self._verdicts(asked.feed), self._leavers]).unique()
+            named = self._numbers(spoken) if asked.namespace is None else self._keys(asked.namespace, spoken)
+            nobody = pl.DataFrame(schema={"number": pl.Int64, "key": pl.String})
+            self._found[place] = pl.concat([nobody, named], how="diagonal")
+        return self._found[place]
 
     def _numbers(self, spoken: pl.Series) -> pl.DataFrame:
         was, now = self.before.who.current, self.after.who.current
@@ -202,6 +208,10 @@ class Between:
         if place not in self._spoken:
             self._spoken[place] = _differently(was, now)
         return self._spoken[place]
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, str | None], pl.DataFrame]:
+        return {}
 
     @cached_property
     def _cached(self) -> dict[str, pl.DataFrame]:

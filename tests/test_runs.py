@@ -275,6 +275,33 @@ def test_what_was_learnt_since_needs_a_document(
     assert (noted.reference, noted.reasons) == ("IG/2026/17", done.reasons)
 
 
+def change_an_account(ics: SmallIcs, name: str, **values: object) -> None:
+    """As a run would have written it that found something else."""
+    path = ics.folder / "private" / "runs" / f"{name}.json"
+    said = json.loads(path.read_text())
+    said["snapshot"] |= {key: value for key, value in values.items() if key in said["snapshot"]}
+    said |= {key: value for key, value in values.items() if key in said}
+    path.write_text(json.dumps(said))
+
+
+def test_late_opt_outs_and_changed_contracts_and_tools_need_a_document(small_ics: SmallIcs) -> None:
+    """None of them leaves a register or an extract behind."""
+    first, second = at(small_ics, 0), at(small_ics, 24)
+    feeds = json.loads((small_ics.folder / "private" / "runs" / f"{second.run_id}.json").read_text())["snapshot"][
+        "feeds"
+    ]
+    changed = [{**feed, "contract_digest": "another"} for feed in feeds]
+    for name, values, why in (
+        (second.run_id, {"from_held": first.run_id}, "took late opt-outs out of what is held"),
+        (second.run_id, {"from_held": None, "feeds": changed}, "the contract of sus_op has changed"),
+        (first.run_id, {"tool_version": "0.0.1"}, r"made by linkage 0\.0\.1"),
+    ):
+        change_an_account(small_ics, name, **values)
+        with pytest.raises(PolicyError, match=why):
+            rollback.rollback(small_ics.configuration, first.run_id, now=NOW)
+    assert small_ics.current() == second.run_id
+
+
 def test_a_missing_account_in_between_needs_a_document(small_ics: SmallIcs) -> None:
     """Nobody can tell what that run knew."""
     first, second = at(small_ics, 0), at(small_ics, 24)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from linkage import authority, config, history, hub, lake, operations
@@ -147,6 +148,8 @@ class _Later:
     untold: tuple[str, ...]
     registers: tuple[RegisterFile, ...]
     inputs: tuple[Input, ...]
+    from_held: tuple[str, ...]
+    contracts: tuple[str, ...]
 
 
 def _later(account: RunManifest, known: History, store: Store) -> _Later:
@@ -155,16 +158,21 @@ def _later(account: RunManifest, known: History, store: Store) -> _Later:
     inputs = {(each.feed, each.table, each.sha256): None for each in account.inputs}
     new_registers: list[RegisterFile] = []
     new_inputs: list[Input] = []
+    from_held: list[str] = []
+    contracts = {(each.feed, each.contract_digest) for each in account.snapshot.feeds}
+    changed: set[str] = set()
     untold = [each for each in history.there_in(store) if each > name and each not in known.names]
     for later, run in known.later(name):
         if run is None or run.account is None:
             untold.append(later)
             continue
+        from_held += [later] if run.account.from_held else []
+        changed |= {feed.feed for feed in run.snapshot.feeds if (feed.feed, feed.contract_digest) not in contracts}
         new_registers += [each for each in run.account.registers if (each.name, each.sha256) not in registers]
         registers |= {(each.name, each.sha256): None for each in run.account.registers}
         new_inputs += [each for each in run.account.inputs if (each.feed, each.table, each.sha256) not in inputs]
         inputs |= {(each.feed, each.table, each.sha256): None for each in run.account.inputs}
-    return _Later(tuple(untold), tuple(new_registers), tuple(new_inputs))
+    return _Later(tuple(untold), tuple(new_registers), tuple(new_inputs), tuple(from_held), tuple(sorted(changed)))
 
 
 def _since(configuration: Configuration, account: RunManifest, later: _Later) -> Iterator[str]:
@@ -179,8 +187,14 @@ def _since(configuration: Configuration, account: RunManifest, later: _Later) ->
         extract = later.inputs[0]
         count = _some(len(later.inputs), "extract", "extracts")
         yield f"later runs took {count} that may tell of opt-outs, first {extract.file} of {extract.feed} {extract.table}"
+    if later.from_held:
+        yield f"{later.from_held[0]} took late opt-outs out of what is held"
+    if later.contracts:
+        yield f"the contract of {later.contracts[0]} has changed, and may keep more out"
     if account.snapshot.configuration_digest != configuration.digest:
         yield "the configuration has changed"
+    if account.snapshot.tool_version != version("linkage"):
+        yield f"it was made by linkage {account.snapshot.tool_version}, and this is {version('linkage')}"
 
 
 def _some(count: int, one: str, many: str) -> str:

@@ -25,7 +25,12 @@ __all__ = ["ASKED", "DELETED", "UNIT", "Asked", "decided", "entries"]
 UNIT = ["number", "key"]
 ASKED = [*UNIT, "marked", "by_practice"]
 DELETED = Reason.DELETED.value
+_APART = (*UNIT, "marked")
 _TEST, _SENSITIVE = Reason.TEST_PATIENT.value, Reason.SENSITIVE.value
+
+
+def _apart(name: str) -> str:
+    return f"_asked_{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +85,19 @@ class Asked:
     def rows(self, units: pl.DataFrame) -> pl.LazyFrame:
         """A clean row for each number or key and each reason that a row's own flags may give."""
         marks = [None] if self.other else [None, _TEST, _SENSITIVE, DELETED]
-        named = pl.col("key") if self.namespace is not None else pl.col("number").cast(pl.String).str.zfill(10)
-        flags = [(pl.col("marked") == reason).fill_null(value=False).alias(f"_{reason}") for reason in (_TEST, DELETED)]
+        # A contract may call its columns as the units are called.
+        number, key, marked = (pl.col(_apart(name)) for name in _APART)
+        named = key if self.namespace is not None else number.cast(pl.String).str.zfill(10)
+        flags = [(marked == reason).fill_null(value=False).alias(f"_{reason}") for reason in (_TEST, DELETED)]
         return (
             units.lazy()
             .join(pl.LazyFrame({"marked": marks}, schema={"marked": pl.String}), how="cross")
+            .select(pl.col(name).alias(_apart(name)) for name in _APART)
             .with_columns(
                 named.alias(self.name),
                 *flags,
                 *(pl.lit(value=False).alias(f"_{reason}{INVALID}") for reason in (_TEST, DELETED)),
-                (pl.col("marked") == _SENSITIVE).fill_null(value=False).alias(HIDDEN),
+                (marked == _SENSITIVE).fill_null(value=False).alias(HIDDEN),
                 pl.lit(value=False).alias(INACTIVE),
                 pl.lit(value=False).alias("_malformed"),
             )
@@ -112,8 +120,7 @@ def decided(asked: Asked, units: pl.DataFrame, judged: Judged) -> pl.DataFrame:
         rows = decide(asked.rows(units), asked.feed, asked.table, by)
         found.append(
             rows.select(
-                *UNIT,
-                "marked",
+                *(pl.col(_apart(name)).alias(name) for name in _APART),
                 pl.lit(out).alias("by_practice"),
                 pl.col(REMOVED).alias("reason"),
                 person.alias("person"),

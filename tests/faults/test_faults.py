@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,9 @@ for made in ("polars", "duckdb", "python"):
 """
 
 
+WORKING = {"ignore_cleanup_errors": True}  # another user may own what is in it
+
+
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shim, compiled."""
@@ -54,3 +58,27 @@ def test_faults_at_random_points() -> None:
     done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " faults and " in done.stdout
+
+
+def run_with(shim: Path, module: str, *words: str) -> str:
+    """Run a module in a process that has the shim, in a folder that another user can reach; what it printed."""
+    with tempfile.TemporaryDirectory(**WORKING) as made:
+        Path(made).chmod(0o755)
+        command = [sys.executable, "-m", module, made, *words]
+        environment = injector.loaded(shim)
+        done = subprocess.run(command, env=environment, cwd=TESTS, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_everything_is_on_the_disk_before_the_switch(shim: Path) -> None:
+    """A first run, and two that go on from the last: power may fail right after `current` has its new name."""
+    assert run_with(shim, "faults.durable").splitlines() == ["0 0 []", "1 0 []", "2 0 []"]
+
+
+@pytest.mark.slow
+def test_a_run_that_dies_at_any_step_of_publishing(shim: Path) -> None:
+    """Every rename and link, and some of the rest."""
+    (said,) = run_with(shim, "faults.steps", "20").splitlines()
+    assert said.endswith(" steps")

@@ -198,8 +198,7 @@ class Between:
 
     def _changed_keys(self, namespace: str) -> pl.DataFrame:
         if namespace not in self._cached:
-            was, now = (entries(each.who, namespace) for each in (self.before, self.after))
-            self._cached[namespace] = _changed(was, now)
+            self._cached[namespace] = _changed(*self.after.who.since(self.before.who, namespace))
         return self._cached[namespace]
 
     def _verdicts(self, feed: Feed) -> pl.Series:

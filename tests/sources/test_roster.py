@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from linkage.errors import IntegrityError
 from linkage.sources import roster as rosters
-from linkage.sources.roster import CLAIMS, ENTRIES, REGISTRATIONS, Roster
+from linkage.sources.resolve import People, people
+from linkage.sources.roster import CLAIMS, ENTRIES, REGISTRATIONS, SUPERSEDED, Roster
 
 _Row = dict[str, Any]
 _NAMES, _KEYS = ("ward.patient", "clinic.patient"), ("1", "2", "3")
@@ -108,6 +110,29 @@ def test_a_later_delivery_may_be_taken_by_a_later_run(rows: list[_Row]) -> None:
     assert _said(in_turn.entries) == _said(at_once.entries)
     known = _said(at_once.entries.filter(pl.col("delivered") == _at(1)))
     assert known <= _said(Roster.empty().with_entries([first]).entries)
+
+
+_REPLACED = st.lists(st.tuples(st.sampled_from([9_434_765_919, 9_434_765_870]), st.just(9_434_765_838)), max_size=1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=st.lists(_rows(), max_size=10), news=st.lists(_rows(), max_size=5), old=_REPLACED, new=_REPLACED)
+def test_whatever_differs_since_an_earlier_roster_is_found_among_few_keys(
+    rows: list[_Row], news: list[_Row], old: list[tuple[int, int]], new: list[tuple[int, int]]
+) -> None:
+    """Whether it is known of which keys something was said, or not."""
+
+    def replaced(pairs: list[tuple[int, int]]) -> pl.DataFrame:
+        return pl.DataFrame([(*each, _at(1)) for each in pairs], schema=SUPERSEDED, orient="row")
+
+    known = Roster.empty().with_entries([_frame(rows, ENTRIES)]).with_superseded([replaced(old)])
+    roster = known.with_entries([_frame(news, ENTRIES)]).with_superseded([replaced(new)])
+    before, after = (people(each, allow_test=True) for each in (known, roster))
+    for namespace in _NAMES:
+        full = _said(before.known(namespace)) ^ _said(after.known(namespace))
+        for now in (after, People(after.entries, after.current), people(replace(roster, told=None), allow_test=True)):
+            was, is_now = (_said(each) for each in now.since(before, namespace))
+            assert was ^ is_now == full
 
 
 _REGISTERED = st.fixed_dictionaries(

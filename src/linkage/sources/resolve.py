@@ -12,7 +12,7 @@ import polars as pl
 from linkage import nhs_number
 from linkage.contract import Role, Table
 from linkage.reasons import Reason
-from linkage.sources.roster import Roster, by_namespace
+from linkage.sources.roster import Roster, Told, by_namespace
 
 NUMBER = "_number"
 GIVEN = "_given"
@@ -45,10 +45,14 @@ class People:
     Attributes:
         entries: By namespace, in the narrow types of the roster.
         current: Every replaced number and the one that counts now.
+        source: The entries of the roster that it was made of, the same object.
+        told: Which of them may differ from those of an earlier roster.
     """
 
     entries: dict[str, pl.DataFrame]
     current: pl.DataFrame
+    source: pl.DataFrame | None = None
+    told: Told | None = None
 
     @property
     def by_namespace(self) -> dict[str, pl.DataFrame]:
@@ -57,20 +61,34 @@ class People:
 
     def known(self, namespace: str | None) -> pl.DataFrame:
         """The entries of one namespace, words as text; none where the roster holds none of it."""
-        return self._entries(namespace).cast(_ENTRY)  # type: ignore[arg-type]
+        return self.held(namespace).cast(_ENTRY)  # type: ignore[arg-type]
+
+    def held(self, namespace: str | None) -> pl.DataFrame:
+        """The same in the narrow types of the roster, and no copy."""
+        return self.entries.get(namespace or "", pl.DataFrame(schema=_ENTRY))
+
+    def since(self, before: People, namespace: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What was known of the keys of a namespace, and is known now: of all keys on which that may differ, and of others."""
+        was, now = before.held(namespace), self.held(namespace)
+        if self.told is not None and self.told.before is before.source:
+            # Of other keys nothing was said: they differ only in the numbers that replaced theirs.
+            pairs = ((before.current, self.current), (self.current, before.current))
+            differ = [one.join(other, on=one.columns, how="anti", nulls_equal=True) for one, other in pairs]
+            replaced = pl.concat(differ)["superseded"].implode()
+            moved = was.filter(pl.col(GIVEN).is_in(replaced)).select("key")
+            keys = pl.concat([self.told.keys.get(namespace, moved.clear()), moved]).unique()
+            was, now = (each.join(keys, on="key", how="semi", maintain_order="left") for each in (was, now))
+        return was, now
 
     def joined(self, rows: pl.LazyFrame, on: str, namespace: str | None) -> pl.LazyFrame:
         """The rows with what the roster knows of the key in column `on`."""
-        entries = self._entries(namespace).lazy()
+        entries = self.held(namespace).lazy()
         joined = rows.join(entries, left_on=on, right_on="key", how="left", maintain_order="left")
         return joined.with_columns(pl.col(PERSON_REASON, HOME_PRACTICE, KEY_REMOVES).cast(pl.String))
 
     def numbers(self, rows: pl.DataFrame, namespace: str | None) -> pl.DataFrame:
         """Of some rows with a `key` those that the roster knows, with its `_number` and `_given` (Int64)."""
-        return rows.join(self._entries(namespace).select("key", NUMBER, GIVEN), on="key", how="inner")
-
-    def _entries(self, namespace: str | None) -> pl.DataFrame:
-        return self.entries.get(namespace or "", pl.DataFrame(schema=_ENTRY))
+        return rows.join(self.held(namespace).select("key", NUMBER, GIVEN), on="key", how="inner")
 
     def __repr__(self) -> str:
         return f"People({', '.join(sorted(self.entries))})"
@@ -85,7 +103,7 @@ def people(roster: Roster, *, allow_test: bool) -> People:
     """
     current = roster.current_numbers()
     parts = {name: _ready(part, current, allow_test=allow_test) for name, part in by_namespace(roster.entries)}
-    return People(parts, current)
+    return People(parts, current, roster.entries, roster.told)
 
 
 def _ready(part: pl.DataFrame, current: pl.DataFrame, *, allow_test: bool) -> pl.DataFrame:

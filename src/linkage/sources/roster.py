@@ -9,9 +9,10 @@ only encrypted, readable by its owner, and never leaves the site.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -80,6 +81,19 @@ BY_NUMBER = ""  # the namespace of people who are known by their number
 _HOPS = 32
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Told:
+    """Of which keys something was said since an earlier roster: whatever it knew of others is as it was.
+
+    Attributes:
+        before: The entries of that roster, the same object.
+        keys: By namespace, each with the column `key`.
+    """
+
+    before: pl.DataFrame
+    keys: Mapping[str, pl.DataFrame]
+
+
 @dataclass(frozen=True, slots=True)
 class Roster:
     """What is known of person keys.
@@ -95,6 +109,7 @@ class Roster:
         claims: Of each key without a number, because it has two or was last delivered without one: those that it had
             last. What such a key says of an opt-out is said of all of them.
         registrations: One row for each registration with a practice, latest version; a key as in `flags`.
+        told: Which entries may differ from those of the roster that this one was made from; not kept.
     """
 
     entries: pl.DataFrame
@@ -104,6 +119,7 @@ class Roster:
     searched: pl.DataFrame
     claims: pl.DataFrame
     registrations: pl.DataFrame
+    told: Told | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Roster({self.entries.height} keys, {self.superseded.height} replaced numbers)"
@@ -111,7 +127,8 @@ class Roster:
     @staticmethod
     def empty() -> Roster:
         """A roster that knows nobody."""
-        return Roster(**{name: _held(name, schema.to_frame()) for name, schema in _PARTS.items()})
+        parts: dict[str, Any] = {name: _held(name, schema.to_frame()) for name, schema in _PARTS.items()}
+        return Roster(**parts)
 
     def with_entries(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take what roster tables say; for each key the latest delivery counts, whole.
@@ -126,15 +143,18 @@ class Roster:
                 said.setdefault(name, []).append(rows)
         known = dict(by_namespace(self.entries))
         claims = dict(by_namespace(self.claims))
+        told = {}
         for name in list(said):
             # What is said of one namespace is let go once it is taken: together they are as large as the roster.
             rows = pl.concat(said.pop(name))
+            told[name] = rows.select("key").unique()
             before = known.get(name, self.entries.clear())
             known[name], claims[name] = _taken(before, claims.get(name, self.claims.clear()), rows)
         return replace(
             self,
             entries=pl.concat([self.entries.clear(), *known.values()]),
             claims=pl.concat([self.claims.clear(), *claims.values()]),
+            told=Told(self.entries, told),
         )
 
     def with_type1(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
@@ -344,7 +364,7 @@ def load(folder: Path, unseal: Callable[[bytes], bytes]) -> Roster:
     Raises:
         IntegrityError: A part is missing, does not open under the key, or is not what was written.
     """
-    parts = {}
+    parts: dict[str, Any] = {}
     for name, found in _pieces(folder):
         pieces = [_read(_piece(folder, name, place, found), name, unseal) for place in range(found)]
         parts[name] = pl.concat(pieces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise
@@ -20,6 +20,16 @@ from linkage.sources.resolve import People, people
 from linkage.sources.roster import CLAIMS, ENTRIES, REGISTRATIONS, SUPERSEDED, Roster
 
 _Row = dict[str, Any]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_stretches() -> Iterator[None]:
+    """Rows that stand together are few, so that some stretches change and others do not."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rosters, "_STRETCH", 2)
+        yield
+
+
 _NAMES, _KEYS = ("ward.patient", "clinic.patient"), ("1", "2", "3")
 
 
@@ -216,6 +226,16 @@ def test_a_long_roster_is_kept_in_pieces(tmp_path: Path) -> None:
     found = sorted(path.name for path in (tmp_path / "roster").glob("entries.*"))
     assert found == [f"entries.{place}-of-3.arrow.age" for place in (1, 2, 3)]
     assert rosters.load(tmp_path / "roster", _same).entries.equals(_some().entries)
+
+
+def test_only_stretches_in_which_something_changed_are_copied() -> None:
+    """What a night says nothing of is held once by the roster before it and the one after."""
+    before = _some()
+    after = before.with_entries([before.entries.filter(pl.col("key") == "4")])
+    for place, same in ((0, True), (1, True), (2, False)):
+        moments = [each.entries["delivered"].slice(2 * place, 2 if same else 1) for each in (before, after)]
+        addresses = [each.to_physical().to_numpy().__array_interface__["data"][0] for each in moments]
+        assert (addresses[0] == addresses[1]) == same
 
 
 @pytest.mark.usefixtures("small_pieces")

@@ -77,6 +77,7 @@ _PARTS = {
 _FEW = ("namespace", "feed", "reason", "practice", "removes")
 _LARGE = ("entries", "claims", "registrations")
 _ROWS = 2_000_000  # of a part, that are sealed at once
+_STRETCH = 200_000  # rows that are copied where one of them changes
 BY_NUMBER = ""  # the namespace of people who are known by their number
 _HOPS = 32
 
@@ -171,10 +172,10 @@ class Roster:
         keys = ["feed", "namespace", "key", "practice", "start"]
         said = pl.concat([self.registrations.clear(), *(kept(each, REGISTRATIONS) for each in deliveries)])
         told = said.select("key")
-        rows = pl.concat([self.registrations.join(told, on="key", how="semi", maintain_order="left"), said])
+        spoken, untold = _apart(self.registrations, told)
+        rows = pl.concat([spoken, said])
         once = ~pl.col("key").is_duplicated()
         latest = _latest(rows.filter(~once), keys).unique(maintain_order=True)
-        untold = self.registrations.join(told, on="key", how="anti", maintain_order="left")
         return replace(self, registrations=pl.concat([untold, rows.filter(once), latest]))
 
     def with_superseded(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
@@ -262,7 +263,8 @@ def by_namespace(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
 def _taken(before: pl.DataFrame, claims: pl.DataFrame, said: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The entries and claims of one namespace with what was said; those of keys that nothing was said of stay as they are."""
     told = said.select("key")
-    delivered = pl.concat([before.join(told, on="key", how="semi", maintain_order="left"), said])
+    spoken, untold = _apart(before, told)
+    delivered = pl.concat([spoken, said])
     once = ~pl.col("key").is_duplicated()
     alone = delivered.filter(once).with_columns(
         pl.when(pl.col("number").is_null()).then("reason").alias("reason"),
@@ -272,8 +274,18 @@ def _taken(before: pl.DataFrame, claims: pl.DataFrame, said: pl.DataFrame) -> tu
     nobody = merged.filter(pl.col("number").is_null()).select("key")
     numbered = delivered.select(CLAIMS.names()).filter(pl.col("number").is_not_null())
     lost = pl.concat([claims, numbered]).join(nobody, on="key", how="semi", maintain_order="left")
-    untold = [frame.join(told, on="key", how="anti", maintain_order="left") for frame in (before, claims)]
-    return pl.concat([untold[0], merged]), pl.concat([untold[1], _latest(lost, ["key"]).unique(maintain_order=True)])
+    held = claims.join(told, on="key", how="anti", maintain_order="left")
+    return pl.concat([untold, merged]), pl.concat([held, _latest(lost, ["key"]).unique(maintain_order=True)])
+
+
+def _apart(frame: pl.DataFrame, told: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of keys that something was said of, and the others; a stretch that holds only others is not copied."""
+    spoken, untold = [frame.clear()], [frame.clear()]
+    for rows in frame.iter_slices(_STRETCH):
+        found = rows.join(told, on="key", how="semi", maintain_order="left")
+        spoken.append(found)
+        untold.append(rows.join(told, on="key", how="anti", maintain_order="left") if found.height else rows)
+    return pl.concat(spoken), pl.concat(untold)
 
 
 def _merged(delivered: pl.DataFrame) -> pl.DataFrame:

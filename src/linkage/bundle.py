@@ -108,6 +108,23 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_part(path: Path, part: Part) -> None:
+    """Check that a part is the one that a manifest names, before another is made from it.
+
+    Raises:
+        IntegrityError: It is missing or was changed.
+    """
+    try:
+        good = digest(path) == part.digest
+    except OSError:
+        good = False
+    if not good:
+        raise IntegrityError(
+            f"{part.path}: a part of the bundle is missing or was changed",
+            hint="find out who could write there, then make everything anew: `linkage run --full`",
+        )
+
+
 def write(folder: Path, manifest: BundleManifest) -> None:
     """Write the manifest, last, so that a bundle without one is known to be unfinished."""
     balance(manifest)

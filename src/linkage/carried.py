@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from linkage.absent import ABSENT
-from linkage.bundle import LEVEL, Part, TableParts, digest
+from linkage.bundle import LEVEL, Part, TableParts, check_part, digest
 from linkage.pseudonymise import Pseudonymiser
 from linkage.reach import Changes, Reach
 
@@ -142,7 +142,11 @@ def carry(source: Path, target: Path, part: Part, tokens: Tokens, removed: Itera
 
     Returns:
         The part, its rows in the same order.
+
+    Raises:
+        IntegrityError: The part's file is missing or was changed.
     """
+    check_part(source, part)
     replacement = target.with_suffix(".replacement")
     rows = pl.scan_parquet(source)
     columns = rows.collect_schema().names()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import polars as pl
 
 from linkage import absent, hide, parts
-from linkage.bundle import LEVEL, Part, TableParts, digest
+from linkage.bundle import LEVEL, Part, TableParts, check_part, digest
 from linkage.compare import source, unknown_name
 from linkage.contract import Table
-from linkage.errors import IntegrityError
+from linkage.errors import InputError, IntegrityError
 from linkage.handover import about_kept, lines
 from linkage.jobs import UNKNOWN, Done, Job, Made, Making, Waiting, lacking
 from linkage.parts import REMOVED
@@ -41,7 +43,7 @@ def make_all(job: Job) -> Generator[Waiting, list[pl.DataFrame], list[Made]]:
     for name in delivery.feed.deletions():
         log = yield from make(job, name)
         if log.parts.parts:
-            with reading(delivery.extracts[name][-1], delivery.feed):
+            with _of_parts(job.folder, log.parts.parts), reading(delivery.extracts[name][-1], delivery.feed):
                 for part in log.parts.parts:
                     link(job.folder / part.path, lines(job.site, part.path))
                 log = replace(log, parts=about_kept(job.folder, delivery.feed, log.parts, records))
@@ -68,7 +70,7 @@ def make(job: Job, name: str) -> Generator[Waiting, list[pl.DataFrame], Made]:
     found = [done[position] for position in range(len(making.extracts))]
     made = [each.part for each in found]
     if made:
-        with reading(making.extracts[-1], delivery.feed):
+        with _of_parts(job.folder, made), reading(making.extracts[-1], delivery.feed):
             made = making.withdrawals.apply(made)
     table_parts = TableParts(
         feed=delivery.feed.name,
@@ -83,6 +85,17 @@ def make(job: Job, name: str) -> Generator[Waiting, list[pl.DataFrame], Made]:
         listed = [told for each in found for told in each.told]
         table_parts = making.submissions.write(job.folder, table_parts, listed)
     return Made(table_parts, tuple(each.quality for each in found), again)
+
+
+@contextmanager
+def _of_parts(folder: Path, made: Iterable[Part]) -> Iterator[None]:
+    """Where parts cannot be read, look whether one is damaged before an extract is blamed: some are held from the last run."""
+    try:
+        yield
+    except InputError:
+        for part in made:
+            check_part(folder / part.path, part)
+        raise
 
 
 def _made(making: Making, position: int) -> Generator[Waiting, list[pl.DataFrame], Done]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.bundle import LEVEL, Part, digest
+from linkage.bundle import LEVEL, Part, check_part, digest
 from linkage.contract import Table
 from linkage.handover import SAYS_NOTHING
 from linkage.pseudonymise.minimise import Output
@@ -126,6 +126,7 @@ class Withdrawals:
 
     def _without(self, part: Part, rows: pl.DataFrame) -> Part:
         path, gone = self.folder / part.path, Reason.WITHDRAWN.value
+        check_part(path, part)
         replacement = path.with_suffix(".replacement")
         taken = rows.lazy().select("_row")
         pl.scan_parquet(path).join(taken, on="_row", how="anti", maintain_order="left").sink_parquet(

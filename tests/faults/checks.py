@@ -39,7 +39,13 @@ def half_snapshots(world: World) -> Iterator[str]:
         try:
             manifest = SnapshotManifest.model_validate_json((place / "manifest.json").read_bytes())
         except (OSError, ValueError):
-            yield f"{place.name}: no manifest"
+            # While it is built a snapshot is tried where it will be; for its owner only, and cleared away if its run dies.
+            if (
+                place.name == current
+                or stat.S_IMODE(place.stat().st_mode) & 0o077
+                or not store.staging(place.name).is_dir()
+            ):
+                yield f"{place.name}: no manifest"
             continue
         for file in (file for table in manifest.tables for file in table.files):
             path = place / file.path

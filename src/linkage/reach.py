@@ -179,8 +179,7 @@ class Between:
 
     def _numbers(self, spoken: pl.Series) -> pl.DataFrame:
         was, now = self.before.who.current, self.after.who.current
-        led = [each.filter(pl.col("current").is_in(spoken.implode()))["superseded"] for each in (was, now)]
-        numbers = pl.concat([spoken, *led, _differing(was, now, ["superseded"])["superseded"]]).unique()
+        numbers = pl.concat([spoken, _differing(was, now, ["superseded"])["superseded"]]).unique()
         # A number that was replaced stands for all that were replaced by the same one.
         ends = pl.DataFrame({"superseded": numbers}).join(was, on="superseded", how="left")
         tokens = ends.select(pl.coalesce("current", "superseded"))["current"].unique()
@@ -284,27 +283,12 @@ def _gone(asked: Asked, possible: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFr
 
 
 def _changed(was: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
-    """Keys of which something else is known now, or nothing any more (`key`)."""
+    """Keys (`key`) of which something else is known now; one of which nothing is known is as one that is not there."""
     if was.is_empty() or now.is_empty():
         return pl.concat([was.select("key"), now.select("key")])
-    there = pl.lit(value=True)
-    both = (
-        was.lazy()
-        .with_columns(there.alias("_was"))
-        .join(
-            now.lazy().select(was.columns).with_columns(there.alias("_is")),
-            on="key",
-            how="full",
-            coalesce=True,
-            suffix="_now",
-        )
-    )
+    both = was.lazy().join(now.lazy().select(was.columns), on="key", how="full", coalesce=True, suffix="_now")
     values = [name for name in was.columns if name != "key"]
-    differs = pl.any_horizontal(
-        pl.col("_was").is_null(),
-        pl.col("_is").is_null(),
-        *(pl.col(name).ne_missing(pl.col(f"{name}_now")) for name in values),
-    )
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_now")) for name in values)
     return both.filter(differs).select("key").collect(engine="streaming")
 
 

@@ -76,7 +76,7 @@ def _recounted(rows: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     # A row that went on without a token, or named nobody, stands in the part: it cannot be counted elsewhere.
     stands = went_on & (pl.col("after").is_not_null() | pl.col("person_after").is_not_null() | pl.col("born"))
     removed = ~went_on & differs & ~clear.fill_null(value=False)
-    again = known & (pl.col("told") | (~broken & (stands | removed | (pl.col("unsure") & pl.col("at_home")))))
+    again = known & (pl.col("told") | stands | removed | (pl.col("unsure") & pl.col("at_home")))
     return found.with_columns(
         pl.col("reason").alias("was"),
         again.fill_null(value=False).alias("again"),

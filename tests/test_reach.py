@@ -138,13 +138,7 @@ def nights(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]], list[World]]:
     return name, rows, worlds
 
 
-@settings(max_examples=100)
-@given(nights())
-def test_a_part_that_is_carried_over_is_the_part_that_a_run_makes(
-    found: tuple[str, list[dict[str, Any]], list[World]],
-) -> None:
-    """Row for row, with every removed row under its reason, night after night."""
-    name, rows, worlds = found
+def _is_the_part_that_a_run_makes(name: str, rows: list[dict[str, Any]], worlds: list[World]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         other = Path(folder) / "other"
         other.mkdir()
@@ -152,6 +146,23 @@ def test_a_part_that_is_carried_over_is_the_part_that_a_run_makes(
         for before, after in pairwise(worlds):
             state = night(state, name, rows, Between(before.judged(), after.judged()))
             compare(state, made(other, name, rows, after.judged()))
+
+
+@settings(max_examples=40)
+@given(nights())
+def test_a_part_that_is_carried_over_is_the_part_that_a_run_makes(
+    found: tuple[str, list[dict[str, Any]], list[World]],
+) -> None:
+    """Row for row, with every removed row under its reason, night after night."""
+    _is_the_part_that_a_run_makes(*found)
+
+
+@pytest.mark.slow
+@settings(max_examples=300)
+@given(nights())
+def test_many_parts_that_are_carried_over(found: tuple[str, list[dict[str, Any]], list[World]]) -> None:
+    """The same, for longer."""
+    _is_the_part_that_a_run_makes(*found)
 
 
 NATIONAL, NOT_ASKED = VERDICTS.index(Reason.NATIONAL_OPT_OUT), VERDICTS.index(Reason.NATIONAL_NOT_ASKED)

@@ -239,4 +239,4 @@ def _sum(counts: Sequence[int | None]) -> int | None:
 
 def _new(account: RunManifest, before: RunManifest | None) -> int:
     had = {(each.feed, each.table, each.sha256) for each in before.inputs} if before else set()
-    return len({(each.feed, each.table, each.sha256) for each in account.inputs} - had)
+    return sum((each.feed, each.table, each.sha256) not in had for each in account.inputs)

@@ -113,7 +113,7 @@ def test_the_account_of_a_run_stays_when_its_snapshot_has_gone(small_ics: SmallI
 def test_retention_by_age_is_said_and_done(small_ics: SmallIcs) -> None:
     small_ics.replace('controllers = ["nobody"]', 'controllers = ["nobody"]\nretention = { days = 2 }')
     first = at(small_ics, 0)
-    assert listed(small_ics)[0]["goes_after"] == "2026-11-26"
+    assert listed(small_ics)[0]["goes_from"] == "2026-11-26"
     second = at(small_ics, 24)
     assert [each["state"] for each in listed(small_ics)] == ["kept", "current"]
     third = at(small_ics, 49)

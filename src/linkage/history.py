@@ -35,7 +35,7 @@ class Run:
         snapshot: What analysts may read of it.
         account: Everything, exactly; None for analysts.
         goes_in: With which next run that publishes its snapshot goes by `store.keep`; None where that is not known.
-        goes_after: The day after which the next run removes it by `purpose.retention`; None without one.
+        goes_from: The day from which on the next run removes it by `purpose.retention`; None without one.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Run:
     snapshot: SnapshotManifest
     account: RunManifest | None = None
     goes_in: int | None = None
-    goes_after: date | None = None
+    goes_from: date | None = None
 
 
 class Listed(BaseModel):
@@ -59,7 +59,7 @@ class Listed(BaseModel):
         extracts: Extracts that the run rested on.
         new_extracts: Those of them that the run before did not have.
         goes_in: As in `Run`.
-        goes_after: As in `Run`.
+        goes_from: As in `Run`.
         from_held: The run whose held bundle was linked again, where no extract was read.
         full: Why everything was linked anew; None where the run went on from the one before.
         made_again: Extracts that the run before had, whose rows were made again all the same.
@@ -77,7 +77,7 @@ class Listed(BaseModel):
     extracts: int | None = None
     new_extracts: int | None = None
     goes_in: int | None = None
-    goes_after: date | None = None
+    goes_from: date | None = None
     from_held: str | None = None
     full: str | None = None
     made_again: int | None = None
@@ -153,7 +153,7 @@ def of_purpose(configuration: Configuration) -> History:
             snapshot=account.snapshot,
             account=account,
             goes_in=_goes_in(name, there, configuration.store.keep) if here else None,
-            goes_after=account.snapshot.started.date() + timedelta(days=rule.days) if rule and here else None,
+            goes_from=account.snapshot.started.date() + timedelta(days=rule.days) if rule and here else None,
         )
 
     return History(tuple(sorted(path.stem for path in folder.glob("*.json"))), read, current)
@@ -224,7 +224,7 @@ def _line(run: Run, before: Run | None) -> Listed:
         extracts=len(run.account.inputs) if run.account else None,
         new_extracts=_new(run.account, before.account if before else None) if run.account else None,
         goes_in=run.goes_in,
-        goes_after=run.goes_after,
+        goes_from=run.goes_from,
         from_held=run.account.from_held if run.account else None,
         full=run.account.full if run.account else None,
         made_again=again.total() if run.account else None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def rollback(
         target, before = _target(known, run, work.store.current(), again=bool(without)), work.store.current()
         if target.account is None or before is None:
             raise InputError("the run has no exact account, or there is no current one", hint="run the pipeline")
-        _check_retention(target, now)
+        _check_retention(configuration, target, now)
         verify(work.store, target.account)
         _check_roster(work.private / "roster" / target.name)
         later = _later(target.account, known, work.store)
@@ -105,8 +105,9 @@ def _target(known: History, run: str, current: str | None, *, again: bool) -> Ru
     return found
 
 
-def _check_retention(target: Run, now: datetime) -> None:
-    if target.goes_after is not None and now.date() > target.goes_after:
+def _check_retention(configuration: Configuration, target: Run, now: datetime) -> None:
+    rule = configuration.purpose.retention
+    if rule is not None and now - target.snapshot.started > timedelta(days=rule.days):
         raise PolicyError(
             f"{target.name} is older than the purpose's retention allows", hint="run the pipeline over the extracts"
         )

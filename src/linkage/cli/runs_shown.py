@@ -35,9 +35,7 @@ def _row(each: Listed) -> tuple[str, ...]:
         _number(each.published),
         "" if each.extracts is None else f"{each.extracts:,}",
         "" if each.new_extracts is None else f"{each.new_extracts:,}",
-        ", ".join(
-            filter(None, (each.state, _goes(each.goes_in, each.goes_after), _from(each.from_held), _again(each)))
-        ),
+        ", ".join(filter(None, (each.state, _goes(each.goes_in, each.goes_from), _from(each.from_held), _again(each)))),
     )
 
 
@@ -48,11 +46,11 @@ def _line(row: Sequence[str], wide: Sequence[int]) -> str:
     return "  ".join(cells).rstrip()
 
 
-def _goes(goes_in: int | None, after: date | None) -> str:
+def _goes(goes_in: int | None, day: date | None) -> str:
     if goes_in is None:
         return ""
     by_count = "goes with the next run" if goes_in == 1 else f"goes in {goes_in} runs"
-    return by_count + (f" or after {after}" if after else "")
+    return by_count + (f" or from {day}" if day else "")
 
 
 def _again(each: Listed) -> str:
@@ -73,7 +71,7 @@ def page(run: Run) -> Iterator[str]:
     """The lines of `linkage runs show`."""
     said = run.snapshot
     yield f"run            {run.name}"
-    yield f"state          {', '.join(filter(None, (run.state, _goes(run.goes_in, run.goes_after))))}"
+    yield f"state          {', '.join(filter(None, (run.state, _goes(run.goes_in, run.goes_from))))}"
     yield f"started        {said.started:%Y-%m-%d %H:%M:%S}"
     yield f"purpose        {said.purpose}, {said.legal_basis}"
     yield f"made by        linkage {said.tool_version}, configuration {said.configuration_digest[:12]}"

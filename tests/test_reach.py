@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linkage import reach
+from linkage import absent, reach
 from linkage.errors import IntegrityError
 from linkage.judged import load, save
 from linkage.optouts.policy import MAY_BE_USED, VERDICTS
@@ -442,6 +442,22 @@ def test_what_was_decided_by_is_kept_sealed(tmp_path: Path) -> None:
         with pytest.raises(IntegrityError):
             load(folder, judged.who, keyset.unseal)
         path.write_bytes(content)
+
+
+def test_whose_rows_a_part_lacks_is_kept_sealed(tmp_path: Path) -> None:
+    """Nobody but its owner may read it, no key stands in it, and what is not whole is refused."""
+    Keyset.create(tmp_path / "keys.age")
+    keyset = Keyset.open("age://keys.age", base=tmp_path)
+    lacks = made(tmp_path, "gp letter", [_by_key("k4", letter="r1")], FREE.judged()).absent
+    assert lacks.select("key", "reason", "rows").rows() == [("k4", "person_unknown", 1)]
+    path = tmp_path / "part.absent"
+    absent.save(lacks, path, keyset.seal)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert b"k4" not in path.read_bytes()
+    assert absent.load(path, keyset.unseal).equals(lacks)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(IntegrityError):
+        absent.load(path, keyset.unseal)
 
 
 def test_what_is_said_shows_no_number() -> None:

@@ -285,6 +285,25 @@ def test_a_failed_step_leaves_the_last_good_snapshot(
     assert not list(store.path.glob(".staging-2026110[12]*"))
 
 
+def test_every_new_file_is_confirmed_by_the_disk_and_what_an_earlier_snapshot_holds_is_not_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night replaces few of thousands of files; every folder is confirmed, since names in it are new."""
+    earlier = store.snapshots / publish(store, 1)
+    name = run_id(datetime(2026, 11, 2, tzinfo=UTC))
+    built = switch.begin(store, name) / "snapshot"
+    built.mkdir()
+    build(built, store.snapshots / name)
+    shared = Path("person/part-00000.parquet")
+    (built / shared).unlink()
+    os.link(earlier / shared, built / shared)
+    asked: list[Path] = []
+    monkeypatch.setattr(switch, "sync", asked.append)
+    switch.publish(store, built, name)
+    new = {path.relative_to(store.snapshots / name) for path in (store.snapshots / name).rglob("*")} - {shared}
+    assert {path.relative_to(built) for path in asked if path.is_relative_to(built)} == {*new, Path()}
+
+
 KILLED = """
     import os, sys
     from pathlib import Path

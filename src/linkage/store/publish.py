@@ -73,7 +73,9 @@ def publish(store: Store, built: Path, run_id: str) -> Path:
     with told_of_the_machine():
         for path in sorted(built.rglob("*")):
             _chmod(path, 0o550 if path.is_dir() else 0o440)
-            sync(path)
+            # What another name leads to was taken over from an earlier snapshot, and has been on the disk since.
+            if path.is_dir() or path.stat().st_nlink == 1:
+                sync(path)
         # A folder that may not be written into cannot be moved, so it is closed where it stays.
         _chmod(built, 0o750)
         sync(built)

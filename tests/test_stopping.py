@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ RUN = """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     {patch}
     from linkage.cli import main
-    sys.argv = ["linkage", {command!r}, {configuration!r}]
+    sys.argv = ["linkage", {command!r}, {configuration!r}, "--events", {events!r}, "--lineage", {lineage!r}]
     main()
 """
 # Says when rows are on their way through the streaming engine, which has no Python to come back to for seconds.
@@ -57,7 +58,11 @@ STUCK = """
 
 def start(ics: SmallIcs, patch: str, command: str = "run") -> subprocess.Popen[str]:
     code = textwrap.dedent(RUN).format(
-        patch=textwrap.dedent(patch), command=command, configuration=str(ics.configuration)
+        patch=textwrap.dedent(patch),
+        command=command,
+        configuration=str(ics.configuration),
+        events=str(ics.folder / "events.jsonl"),
+        lineage=str(ics.folder / "lineage.jsonl"),
     )
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -90,6 +95,13 @@ def test_a_signal_ends_a_run_within_two_seconds(small_ics: SmallIcs, patch: str,
     assert running.returncode == 128 + number, errors
     assert errors == f"error: stopped by {number.name}\nhint: what was published stays; run the same command again\n"
     assert took < 2 + 2 * (os.getloadavg()[0] > os.cpu_count()), f"{took:.1f} seconds"  # type: ignore[operator]
+    last = [json.loads(line) for line in (small_ics.folder / "events.jsonl").read_text().splitlines()][-2:]
+    assert [(each["event"], each["exit_code"]) for each in last] == [
+        ("stopped", 128 + number),
+        ("finished", 128 + number),
+    ]
+    drawn = [json.loads(line)["eventType"] for line in (small_ics.folder / "lineage.jsonl").read_text().splitlines()]
+    assert drawn == ["START", "ABORT"]
     assert small_ics.current() is None
     assert not list((small_ics.store / "snapshots").iterdir())
     if patch is not PREPARING:

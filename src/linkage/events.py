@@ -83,8 +83,9 @@ class Lines:
 
     def close(self) -> None:
         """Write no more."""
-        with self._lock:
+        if self._lock.acquire(timeout=_PATIENCE):
             self._shut()
+            self._lock.release()
 
     def _shut(self) -> None:
         if self._file is not None:

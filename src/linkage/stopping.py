@@ -123,19 +123,19 @@ def _watch(state: _State, wakened: socket.socket) -> None:
 
 
 def _end(state: _State) -> NoReturn:
-    clearing = threading.Thread(target=_clear, args=(list(state.folders),), daemon=True)
+    clearing = threading.Thread(target=_clear, args=(list(state.last), list(state.folders)), daemon=True)
     clearing.start()
     clearing.join(CLEARING)
     number = state.signal or int(signal.SIGTERM)
-    for words in state.last:
-        with suppress(Exception):
-            words()
     said = f"error: {MESSAGE.format(signal=signal.Signals(number).name)}\nhint: {HINT}\n"
     with suppress(OSError):
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, said.encode())
     os._exit(128 + number)
 
 
-def _clear(folders: list[Path]) -> None:
+def _clear(last: list[Callable[[], None]], folders: list[Path]) -> None:
+    for words in last:
+        with suppress(Exception):
+            words()
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

@@ -157,9 +157,9 @@ TABLES = {
 
 def both(folder: Path, before: World, after: World) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
     """The files of a link of `after` from everything, those of one on top of `before`, and which of those were linked."""
-    last = _Linked(folder / "before", before)
-    full = _Linked(folder / "full", after)
-    increment = _Linked(folder / "increment", after, last.before())
+    last = Linked(folder / "before", before)
+    full = Linked(folder / "full", after)
+    increment = Linked(folder / "increment", after, last.before())
     return full.files(), increment.files(), increment.linked
 
 
@@ -170,7 +170,7 @@ def same(folder: Path, before: World, after: World) -> set[str]:
     return linked
 
 
-class _Linked:
+class Linked:
     """A bundle and its snapshot, made as the hub makes them."""
 
     def __init__(self, folder: Path, world: World, before: Before | None = None) -> None:
@@ -199,16 +199,16 @@ class _Linked:
     def _publish(self, table: str, made: Made) -> None:
         connection = self.steps.connection
         assert connection.execute(f'SELECT count(*) FROM "{table}"').fetchone() == (made.rows,)
-        for file in made.linked:
-            place = file.path.relative_to(next(each for each in file.path.parents if each.name == "snapshot"))
-            (self.snapshot / place).parent.mkdir(parents=True, exist_ok=True)
-            (self.snapshot / place).hardlink_to(file.path)
-            self.linked.add(place.as_posix())
         if made.relation is not None:
             month = MADE[table] if table in MADE else self.steps.settled[table].month
             rows = connection.execute(f"SELECT count(*) FROM {made.relation}").fetchone()
             if rows != (0,) or not made.linked:
                 export(connection, self.snapshot, table, month, {}, made.relation)
+        for file in made.linked:
+            place = file.path.relative_to(next(each for each in file.path.parents if each.name == "snapshot"))
+            (self.snapshot / place).parent.mkdir(parents=True, exist_ok=True)
+            (self.snapshot / place).hardlink_to(file.path)
+            self.linked.add(place.as_posix())
         assert sum(file.rows for file in _kept(self.snapshot, table)) == made.rows
 
     def files(self) -> dict[str, Any]:

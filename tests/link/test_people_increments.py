@@ -12,7 +12,8 @@ from bundles import FIRST, Row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from increments import TABLES, Files, World, both, same
+from increments import TABLES, Files, Linked, World, both, same
+from linkage.errors import IntegrityError
 
 MAY, JUNE, JULY = date(2026, 5, 9), date(2026, 6, 1), date(2026, 7, 31)
 DELIVERED = FIRST.date()
@@ -222,6 +223,17 @@ NAMED: dict[str, tuple[World, World]] = {
 @pytest.mark.parametrize("case", NAMED)
 def test_an_increment_is_a_full_link(case: str, tmp_path: Path) -> None:
     same(tmp_path, *NAMED[case])
+
+
+@pytest.mark.parametrize("table", ["person", "event_code"])
+def test_published_rows_that_were_changed_are_not_taken_over(table: str, tmp_path: Path) -> None:
+    files = [(0, [*WITH_CODES, stay(1, 1, MAY, code_one="J45")])]
+    last = Linked(tmp_path / "last", world(ward_stay=files))
+    before = last.before()
+    for path in (last.snapshot / table).rglob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(IntegrityError, match="missing or was changed"):
+        Linked(tmp_path / "next", world(ward_stay=[*files, (1, [stay(1, 1, MAY, code_one="J46")])]), before)
 
 
 def test_a_table_that_is_left_out_takes_its_rows_along(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class Before:
             logs: The tables that only name deleted records.
         """
         tables = {name: parts for name, parts in self.tables.items() if name not in set(logs)}
-        return Increment(changed=frozenset(changed), before=tables, files=self.files)
+        return Increment(changed=frozenset(changed), before=tables, files=self.files, check=self.check_files)
 
 
 def damaged(path: Path) -> IntegrityError:

@@ -5,7 +5,7 @@ Code columns of events and tables of codes give rows of `event_code`, sorted by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import duckdb
 
@@ -61,7 +61,7 @@ def make_event_codes(
             _insert(connection, target, feed, _rows(members, published))
         else:
             files = [file for file in increment.files["event_code"] if file.feed == feed]
-            linked += _merge(connection, target, feed, members, files)
+            linked += _merge(connection, target, feed, members, files, increment.check)
     if increment is None:
         return table_made(connection, target)
     return put_together(connection, "event_code", EVENT_CODE, target, linked)
@@ -73,7 +73,12 @@ def _insert(connection: duckdb.DuckDBPyConnection, target: str, feed: str, rows:
 
 
 def _merge(
-    connection: duckdb.DuckDBPyConnection, target: str, feed: str, members: Sequence[FeedTable], files: Sequence[Kept]
+    connection: duckdb.DuckDBPyConnection,
+    target: str,
+    feed: str,
+    members: Sequence[FeedTable],
+    files: Sequence[Kept],
+    check: Callable[[Sequence[Kept]], None],
 ) -> list[Kept]:
     """Make the months anew in which a record that changed has or had codes, and return the files of the others.
 
@@ -89,8 +94,15 @@ def _merge(
     if not records or not rows:
         return list(files)
     run(connection, f"CREATE OR REPLACE TEMP TABLE _records AS {' UNION '.join(records)}", step)
+    if not run(connection, "SELECT 1 FROM temp._records LIMIT 1", step):
+        return list(files)
     run(connection, f"CREATE OR REPLACE TEMP TABLE _codes AS {rows}", step)
-    months = _reached(connection, members, source, files, step)
+    possible = _possible(connection, members, source, step)
+    near = [file for file in files if file.month in possible]
+    check(near)
+    had = f"SELECT DISTINCT {month_of('month')} FROM ({read(near, EVENT_CODE)}) b SEMI JOIN temp._records r ON {_SAME}"
+    has = f"SELECT DISTINCT {month_of('month')} FROM temp._codes"
+    months = {month for (month,) in run(connection, f"{had} UNION {has}", step)}
     before = read([file for file in files if file.month in months], EVENT_CODE)
     stayed = f"SELECT * FROM ({before}) b ANTI JOIN temp._records r ON {_SAME}"
     _insert(connection, target, feed, f"SELECT * FROM temp._codes UNION ALL {stayed}")
@@ -102,26 +114,17 @@ def _merge(
 _SAME = "b.record IS NOT DISTINCT FROM r.record"
 
 
-def _reached(
-    connection: duckdb.DuckDBPyConnection,
-    members: Sequence[FeedTable],
-    source: Source,
-    files: Sequence[Kept],
-    step: str,
+def _possible(
+    connection: duckdb.DuckDBPyConnection, members: Sequence[FeedTable], source: Source, step: str
 ) -> set[str | None]:
-    """The months in which records that changed have codes now, or had them."""
-    now = run(connection, f"SELECT DISTINCT {month_of('month')} FROM temp._codes", step)
-    # They had them where their events were, or nowhere; it is looked up there, since most have no code without a month.
+    """The months in which records that changed may have or have had codes: where their events are or were, or nowhere."""
     events = " UNION ".join(
         f"SELECT {month_of(moment(each, each.table.event.start))} FROM {rows}"
         for each in members
         if each.table.event
         for rows in (source(each, each.table.event.record), changed_table(each.name))
     )
-    possible = {None, *(month for (month,) in run(connection, events, step))} if events else {None}
-    looked = read([file for file in files if file.month in possible], EVENT_CODE)
-    had = f"SELECT DISTINCT {month_of('month')} FROM ({looked}) b SEMI JOIN temp._records r ON {_SAME}"
-    return {month for (month,) in [*now, *run(connection, had, step)]}
+    return {None, *(month for (month,) in run(connection, events, step))} if events else {None}
 
 
 def _records(table: FeedTable) -> list[str]:

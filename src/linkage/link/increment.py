@@ -61,11 +61,13 @@ class Increment:
             that is not among them was settled from everything.
         before: The last bundle's tables of records, by published name.
         files: The last snapshot's files of `event`, `event_code`, `person` and `registration`.
+        check: Refuses files that are not what was published; called before rows of files are taken over.
     """
 
     changed: frozenset[str]
     before: Mapping[str, TableParts]
     files: Mapping[str, tuple[Kept, ...]]
+    check: Callable[[Sequence[Kept]], None]
 
     def follows(self, feed: str | None, tables: Sequence[FeedTable], asked: Sequence[FeedTable]) -> bool:
         """Whether all that came and went is known.

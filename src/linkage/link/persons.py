@@ -57,6 +57,7 @@ def make_persons(
     joins = " ".join(f"LEFT JOIN temp.{each} USING (token)" for each in chosen)
     persons = f"SELECT {', '.join(name(column) for column, _ in columns)} FROM temp._sources {joins}"
     if increment is not None and touched:
+        increment.check(increment.files["person"])
         others = read(increment.files["person"], columns)
         persons += f" UNION ALL SELECT * FROM ({others}) ANTI JOIN {touched} USING (token)"
     run(connection, f"CREATE TABLE person AS SELECT * FROM ({persons}) ORDER BY token", "creating person")

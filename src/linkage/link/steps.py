@@ -106,9 +106,6 @@ class Steps:
         connection, tables = self.connection, self.tables
         logs = {each.name for each in self.handed} - {each.name for each in tables}
         increment = self.before.increment(self._changes, logs) if self.before else None
-        if self.before:
-            # The persons of whom nothing changed are copied out of it.
-            self.before.check_files(self.before.files["person"])
         made = {each: settled.made for each, settled in self.settled.items()}
         made["event"] = make_events(connection, tables, increment)
         made["event_code"] = make_event_codes(connection, tables, increment)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from linkage.pseudonymise import Keyset
 from linkage.store.layout import Store
+from linkage.store.publish import remove
 
 from . import checks
 from .draws import draw
@@ -220,7 +220,9 @@ def many(folder: Path, points: int, seed: int) -> Iterator[Found]:
         kind = seed * WORLDS + done % WORLDS
         if kind not in references:
             references[kind] = Reference(_world(folder / f"quiet-{kind}", kind))
-        shutil.rmtree(folder / "line", ignore_errors=True)
+        if (folder / "line").exists():
+            # Published folders may not be written into.
+            remove(folder / "line")
         for found in Line(_world(folder / "line", kind), references[kind]).points(done):
             done += found.family != NEXT
             yield found

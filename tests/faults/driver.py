@@ -47,14 +47,16 @@ class Ended:
     hit: tuple[str, str] | None
 
 
-def command(world: World, day: int, fault: Fault, *words: str, trace: Path | None = None) -> Ended:
-    """Run one command of `linkage` as of one day's morning, with one fault."""
+def command(
+    world: World, day: int, fault: Fault, *words: str, trace: Path | None = None, root: Path | None = None
+) -> Ended:
+    """Run one command of `linkage` as of one day's morning, with one fault; operations below the world, or `root`, count."""
     said = world.folder.parent / "said"
     ahead = int(world.now(day).timestamp() - datetime.now(UTC).timestamp())
     fault = Fault(
         **{**{name: getattr(fault, name) for name in Fault.__dataclass_fields__}, "clock": fault.clock + ahead}
     )
-    armed = Armed(fault, world.folder, trace)
+    armed = Armed(fault, root or world.folder, trace)
     child = os.fork()
     if not child:
         _become(said, world, words, armed)

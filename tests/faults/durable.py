@@ -67,16 +67,25 @@ def not_confirmed(trace: Path, root: Path) -> list[str]:
     raise AssertionError("the run never switched")
 
 
+def written_elsewhere(trace: Path, *own: Path) -> list[str]:
+    """Files and folders that a run made outside its own, wherever on the machine."""
+    lines = [line.split(" ", 1) for line in trace.read_text().splitlines()]
+    made = {path for kind, path in lines if KINDS[int(kind) % len(KINDS)] in ("create", "mkdir", "link")}
+    kept = (*(f"{each}/" for each in own), "/dev/", "/proc/")
+    return sorted(path for path in made - {str(each) for each in own} if not path.startswith(kept))
+
+
 def main(folder: Path) -> None:
-    """A first run and one that goes on from it, each printed with what it did not make sure of."""
+    """A first run and two that go on from it, each printed with what it did not make sure of and wrote elsewhere."""
     Keyset.create(folder / "keys.age")
     world = World(folder / "ics", 1)
     world.make(folder)
     for day in (0, 1, 2):
         world.deliver(day)
         trace = folder / f"trace-{day}"
-        ended = command(world, day, Fault(), "run", str(world.configuration), trace=trace)
-        sys.stdout.write(f"{day} {ended.code} {not_confirmed(trace, world.folder)}\n")
+        ended = command(world, day, Fault(), "run", str(world.configuration), trace=trace, root=Path("/"))
+        elsewhere = written_elsewhere(trace, world.store, world.private)
+        sys.stdout.write(f"{day} {ended.code} {not_confirmed(trace, world.folder)} {elsewhere}\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from linkage.store.publish import remove
 from . import checks
 from .draws import draw
 from .driver import Ended, command, in_child, tables
-from .injector import Fault
+from .injector import KINDS, Fault
 from .world import DAYS, World
 
 Tables = dict[str, list[tuple[Any, ...]]]
@@ -92,7 +92,11 @@ class Line:
                 counts = self.reference.day(day)[1]
                 if words[0] in SHORT:
                     counts = {kind: count // 5 for kind, count in counts.items()}
-                family, fault = draw(random_, counts, [str(p) for p in self.world.extracts.iterdir()])
+                family, fault = draw(random_, counts, [str(path) for path in self.world.extracts.iterdir()])
+                if point < len(KINDS):
+                    # The first points are one of each kind, so that a few already try all.
+                    kind = KINDS[point]
+                    family, fault = "killed", Fault("kill", (kind,), random_.randint(1, counts[kind] or 1))
                 yield self.point(point, day, f"{name}: {family}", fault, words)
                 point += 1
             yield self.recover(point, day)

@@ -107,8 +107,8 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
             with stopping.clear(folder), Peak(folder).watching() as peak:
                 yield WorkFolder(store, name, folder, private, peak)
         finally:
-            with suppress(OSError):
-                switch.remove(folder)
+            with suppress(OSError, IntegrityError):
+                switch.end(store, name)
 
 
 def _belong_together(store: Store, private: Path) -> None:

@@ -138,4 +138,6 @@ def _clear(last: list[Callable[[], None]], folders: list[Path]) -> None:
         with suppress(Exception):
             words()
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        # The folder itself stays: it tells the next start that this run died, and what else to look for.
+        for left in folder.iterdir():
+            shutil.rmtree(left, ignore_errors=True)

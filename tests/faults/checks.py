@@ -93,7 +93,7 @@ def open_to_others(world: World) -> Iterator[str]:
 
 def left_over(world: World, fault: Fault | None = None) -> Iterator[str]:
     """What a run should have cleared away: a killed one could not, nor one that may remove or open nothing any more."""
-    if fault is None or not (fault.action in ("kill", "torn") or {"unlink", "open"} & {*fault.then}):
+    if fault is None or not (fault.action in ("kill", "torn") or {"unlink", "open", "read"} & {*fault.then}):
         yield from (f"left in the store: {path.name}" for path in world.store.glob(".staging-*"))
 
 

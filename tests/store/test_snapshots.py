@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -497,6 +498,34 @@ def test_a_snapshot_that_nobody_was_told_of_is_cleared_away(store: Store) -> Non
     switch.begin(store, "20261103T000000Z-ffffff")
     assert [path.name for path in store.snapshots.iterdir()] == [told]
     assert [path.name for path in store.path.glob(".staging-*")] == [".staging-20261103T000000Z-ffffff"]
+
+
+@pytest.mark.parametrize("lost", ["the way back", "who is current"])
+def test_a_snapshot_in_its_place_that_nobody_can_take_back_is_cleared_away_next_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """The disk fails after it was moved, and then fails the clearing up as well."""
+    good, name = publish(store, 1), "20261102T000000Z-ffffff"
+    built = store.staging(name) / "snapshot"
+    switch.begin(store, name)
+    shutil.copytree(store.snapshots / good, built)
+    built.chmod(0o750)
+
+    def failing(*_: object) -> None:
+        broken = "rename" if lost == "the way back" else "read_bytes"
+        patched.setattr(Path, broken, lambda *_: _raise(OSError(errno.EIO, "broken")))
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(switch, "_opens", lambda place: None)
+        patched.setattr(switch, "switch", failing)
+        with pytest.raises(TemporaryError):
+            switch.publish(store, built, name)
+        with suppress(OSError):
+            switch.end(store, name)
+    assert store.current() == good
+    switch.begin(store, "20261103T000000Z-ffffff")
+    assert [path.name for path in store.snapshots.iterdir()] == [good]
 
 
 def test_a_snapshot_that_was_named_stays_although_its_run_died_then(store: Store) -> None:

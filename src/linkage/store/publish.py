@@ -29,6 +29,15 @@ def begin(store: Store, run_id: str) -> Path:
     return staging
 
 
+def end(store: Store, run_id: str) -> None:
+    """Remove the folder in which a run built its snapshot.
+
+    It stays where the snapshot is in its place and nobody was told of it, or nobody can say: then `begin` clears both.
+    """
+    if store.current() == run_id or not (store.snapshots / run_id).exists():
+        remove(store.staging(run_id))
+
+
 def _forget_untold(store: Store) -> None:
     """Put a snapshot aside that a run had moved into place when it died, before anybody was told of it."""
     for left in store.path.glob(".staging-*"):
@@ -87,7 +96,11 @@ def publish(store: Store, built: Path, run_id: str) -> Path:
             switch(store, run_id)
         except BaseException as error:
             # A snapshot that nobody was told of goes back to where it is cleared away with the rest of the run.
-            if store.current() != run_id:
+            try:
+                current = store.current()
+            except (OSError, IntegrityError):
+                raise error from None
+            if current != run_id:
                 with suppress(OSError):
                     place.chmod(0o750)
                     place.rename(built)

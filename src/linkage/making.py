@@ -43,7 +43,7 @@ def make_all(job: Job) -> Generator[Waiting, list[pl.DataFrame], list[Made]]:
     for name in delivery.feed.deletions():
         log = yield from make(job, name)
         if log.parts.parts:
-            with _of_parts(job.folder, log.parts.parts), reading(delivery.extracts[name][-1], delivery.feed):
+            with reading(delivery.extracts[name][-1], delivery.feed):
                 for part in log.parts.parts:
                     link(job.folder / part.path, lines(job.site, part.path))
                 log = replace(log, parts=about_kept(job.folder, delivery.feed, log.parts, records))

@@ -69,7 +69,8 @@ class WorkFolder:
 class Linked:
     """What the hub half made: rows and files of each table, what became of every row of the bundle, and who is known.
 
-    `full` says why nothing was taken over from the last run; None where something was.
+    `full` says why nothing was taken over from the last run; None where something was. `again` says which tables were
+    settled from everything all the same, and why.
     """
 
     published: tuple[PublishedTable, ...]
@@ -78,6 +79,7 @@ class Linked:
     sources: tuple[SourcesPersons, ...] = ()
     common: tuple[Coverage, ...] = ()
     full: str | None = None
+    again: tuple[str, ...] = ()
 
     @property
     def tables(self) -> dict[str, int]:
@@ -190,7 +192,8 @@ def link(
         connection.close()
     (work.folder / "work.duckdb").unlink()
     _make_database(configuration, work, published, columns)
-    return Linked(published, tuple(balances), months, sources, common)
+    again = tuple(f"{each.name} ({each.why})" for each in steps.settled.values() if each.why)
+    return Linked(published, tuple(balances), months, sources, common, again=again)
 
 
 def find_last(configuration: Configuration, manifest: BundleManifest, work: WorkFolder) -> tuple[LastRun | None, str]:

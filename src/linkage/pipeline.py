@@ -85,6 +85,7 @@ class RunReport:
         behind: Why the Delta tables could not follow the published snapshot; None where they did, or there are none.
         disk: What it took of the disk.
         taken: What was made of the extracts of each table, and what stood of the last run.
+        again: What was settled from everything although there was a last run, and why.
     """
 
     run_id: str
@@ -98,6 +99,7 @@ class RunReport:
     warnings: tuple[str, ...] = ()
     behind: TemporaryError | None = None
     taken: tuple[TableTaken, ...] = ()
+    again: tuple[str, ...] = ()
     disk: DiskUse | None = None
 
 
@@ -295,6 +297,7 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
         findings=tuple(findings_of(account)),
         warnings=(*begun.warnings, *increment.gone(handed.taken), *late),
         taken=handed.taken,
+        again=linked.again,
         behind=behind,
         disk=account.disk,
     )

@@ -138,6 +138,8 @@ def show(report: RunReport) -> None:
     removed = sum(report.removed.values())
     for line in _taken(report.taken):
         typer.echo(line)
+    for table in report.again:
+        typer.echo(f"settled from everything: {table}")
     typer.echo(f"run {report.run_id}: {report.read:,} rows read, {report.read - removed:,} kept, {removed:,} removed")
     _list("removed, by reason:", sorted(report.removed.items(), key=lambda item: -item[1]))
     _list("rows in each table:", sorted(report.tables.items()))

@@ -104,12 +104,12 @@ def _rows_that_differ(change: Change) -> None:
     same = " AND ".join(f"a.{name(each)} IS NOT DISTINCT FROM b.{name(each)}" for each in columns)
     keys = ", ".join(f"a.{name(key)}" for key in change.keys)
     for place in sorted({each.place for each in (*came.parts, *gone.parts)}):
-        now, then = (
-            tables.rows(folder, _at(parts, place))
-            for folder, parts in ((change.folder, came), (change.before.folder, gone))
-        )
-        for one, other in ((now, then), (then, now)):
-            change.run(f"INSERT INTO temp._met SELECT DISTINCT {keys} FROM {one} a ANTI JOIN {other} b ON {same}")
+        sides = (change.folder, _at(came, place)), (change.before.folder, _at(gone, place))
+        for (folder, parts), (other_folder, others) in (sides, sides[::-1]):
+            if parts.parts:
+                found = f"SELECT DISTINCT {keys} FROM {tables.rows(folder, parts)} a"
+                beside = f" ANTI JOIN {tables.rows(other_folder, others)} b ON {same}" if others.parts else ""
+                change.run(f"INSERT INTO temp._met {found}{beside}")
 
 
 def _at(parts: TableParts, place: int) -> TableParts:

@@ -20,7 +20,7 @@ from linkage.reasons import Reason
 __all__ = ["keep_attributes", "resettle"]
 
 # Beyond this share of a table, settling all of it costs less; a table of fewer rows than this costs nothing either way.
-SHARE, FEW = 0.4, 50_000
+SHARE, FEW = 0.25, 50_000
 _ANEW = "anew"
 
 
@@ -41,12 +41,11 @@ def resettle(change: Change) -> Settled:
     removed.update(_side(change, 1, "_won_after"))
     _find_changed(change)
     made = _put_together(change)
-    for each in ("_hit", "_won_before", "_won_after", "_differ", "_reached", "_winners"):
+    for each in ("_hit", "_won_before", "_won_after", "_differ", "_told", "_reached", "_winners"):
         change.run(f"DROP TABLE IF EXISTS temp.{each}")
     left = {reason: rows for reason, rows in sorted(removed.items()) if rows}
     check(change.table.parts, made.rows, left)
-    month = tables.month_column(change.table.parts, change.table.table)
-    return Settled(change.table.name, month, made.rows, left, made)
+    return Settled(change.table.name, _month(change), made.rows, left, made)
 
 
 def keep_attributes(change: Change, tokens: str | None) -> None:
@@ -57,7 +56,7 @@ def keep_attributes(change: Change, tokens: str | None) -> None:
         tokens: A relation with the tokens that are asked about; None for all.
     """
     table = change.table
-    if not needs_delivery_order(table.table, tables.month_column(table.parts, table.table)):
+    if not needs_delivery_order(table.table, _month(change)):
         return
     rows, whose = tables.rows(change.folder, table.parts), "token IS NOT NULL"
     if tokens is not None:
@@ -115,35 +114,56 @@ def _side(change: Change, of: int, target: str) -> Counter[Reason]:
         columns += ", _delivered, _file, _row"
     keys = ", ".join(name(key) for key in change.keys)
     change.run(
-        f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT {columns},"
+        f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT {columns}, _delivered, _file, _row,"
         f" row_number() OVER (PARTITION BY {keys} ORDER BY _file, _row) AS _n FROM {chosen}"
     )
     return removed
 
 
 def _find_changed(change: Change) -> None:
-    """The records that are published otherwise than they were, and their rows before and after."""
-    keys = ", ".join(name(key) for key in change.keys)
-    columns = ", ".join(f"r.{name(column)}" for column, _ in change.columns)
-    before, after = "SELECT * FROM temp._won_before", "SELECT * FROM temp._won_after"
-    change.run(
-        f"CREATE OR REPLACE TEMP TABLE _differ AS SELECT DISTINCT {keys} FROM"
-        f" (({before} EXCEPT {after}) UNION ALL ({after} EXCEPT {before}))"
-    )
-    same = matches(change, "r", "k")
+    """The records that are published otherwise than they were, and their rows before and after.
+
+    Of a register, where the order of delivery says which row is believed, a row that was only delivered again changed too.
+    """
+    columns = [name(column) for column, _ in change.columns]
+    _find_differing(change, "_differ", [*columns, "_n"])
+    ordered = needs_delivery_order(change.table.table, _month(change))
+    if ordered:
+        _find_differing(change, "_told", [*columns, "_delivered", "_file", "_row"])
+    same, listed = matches(change, "r", "k"), ", ".join(f"r.{column}" for column in columns)
     sides = " UNION ALL ".join(
-        f"SELECT {columns}, '{side}' AS _side FROM temp._won_{side} r SEMI JOIN temp._differ k ON {same}"
+        f"SELECT {listed}, '{side}' AS _side FROM temp._won_{side} r"
+        f" SEMI JOIN temp.{'_told' if ordered else '_differ'} k ON {same}"
         for side in ("before", "after")
     )
     change.run(f"CREATE OR REPLACE TEMP TABLE {changed_table(change.table.name).removeprefix('temp.')} AS {sides}")
 
 
+def _find_differing(change: Change, target: str, columns: list[str]) -> None:
+    keys = ", ".join(name(key) for key in change.keys)
+    before, after = (f"SELECT {', '.join(columns)} FROM temp._won_{side}" for side in ("before", "after"))
+    change.run(
+        f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT DISTINCT {keys} FROM"
+        f" (({before} EXCEPT {after}) UNION ALL ({after} EXCEPT {before}))"
+    )
+
+
+def _month(change: Change) -> str | None:
+    return tables.month_column(change.table.parts, change.table.table)
+
+
 def _put_together(change: Change) -> Made:
     """The table of the partitions that stay and of those that are written again."""
-    parts, changed = change.table.parts, changed_table(change.table.name)
-    month = tables.month_column(parts, change.table.table)
+    parts, month = change.table.parts, _month(change)
     label = f"strftime({name(month)}, '%Y-%m')" if month else "NULL"
-    months = {label for (label,) in change.run(f"SELECT DISTINCT {label} FROM {changed}")}
+    same = matches(change, "r", "k")
+    # A group must have a row: for a table in one file the only group would be there without any.
+    counted = (
+        f"SELECT {label}, '{{0}}', count(*) FROM temp._won_{{0}} r SEMI JOIN temp._differ k ON {same}"
+        " GROUP BY ALL HAVING count(*) > 0"
+    )
+    found = run(change.connection, " UNION ALL ".join(map(counted.format, ("before", "after"))), change.step)
+    months = {label for label, _, _ in found}
     files = change.before.files[parts.name]
     touched = [file for file in files if file.month in months]
     kept = [file for file in files if file.month not in months and (file.rows or not months)]
@@ -151,9 +171,8 @@ def _put_together(change: Change) -> Made:
     if months:
         change.before.check_files(touched)
         relation = _write_anew(change, touched, month)
-        sides = dict(run(change.connection, f"SELECT _side, count(*) FROM {changed} GROUP BY _side", change.step))
-        expected = sum(file.rows for file in touched) - sides.get("before", 0) + sides.get("after", 0)
-        if change.count(relation) != expected:
+        more = sum(rows if side == "after" else -rows for _, side, rows in found)
+        if change.count(relation) != sum(file.rows for file in touched) + more:
             raise IntegrityError(
                 f"{parts.feed} {parts.table}: the last snapshot does not hold what its bundle says",
                 hint="nothing was published; run `linkage run --full`",

@@ -54,7 +54,7 @@ def test_native_libraries_are_counted_too(shim: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_faults_at_random_points() -> None:
     """A few of the points that the command goes through by the thousand."""
-    command = [sys.executable, "-m", "tests.faults", "--points", "25", "--seed", "11"]
+    command = [sys.executable, "-m", "tests.faults", "--points", "16", "--seed", "11"]
     done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " faults and " in done.stdout

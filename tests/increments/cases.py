@@ -6,7 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from equality import Unequal, run_both
 from evolving import DISSENT, PEOPLE, WITHDRAWAL, Evolving
+
+from linkage.sources import seen
 
 P = PEOPLE
 BASE: dict[str, tuple[tuple[int, str, tuple[str, ...]], ...]] = {
@@ -384,3 +388,37 @@ CASES = (
     Case("codes are restricted", ("gp", "acute"), _rule("restricted", ("I21", "7321%")), _rule("restricted", ())),
     Case("a contract changes", ("gp", "acute"), _contract("gp"), _contract("gp")),
 )
+# Tried on every change; the machine draws of all.
+OFTEN = frozenset(
+    {
+        "a correction to another person",
+        "a file disappears",
+        "deleted by a log",
+        "a spell is withheld",
+        "opted out nationally",
+        "another person in a row opted out",
+        "two numbers merge",
+        "a practice leaves by its list",
+        "a code changes",
+        "a submission replaces another",
+    }
+)
+
+
+def one_at_a_time(folder: Path, case: Case) -> None:
+    """Hold both runs against each other before a case, after it and when it was taken back.
+
+    Raises:
+        Unequal: They differ, or one was refused; says where.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        # Files are known again by their times alone, as they are once they have lain for a while.
+        patch.setattr(seen, "SETTLED", -(10**18))
+        ics = base(folder, case.feeds)
+        for step in (None, case.happens, case.undone):
+            if step is not None:
+                step(ics)
+            if step is not None or ics.minutes == 0:
+                refused = run_both(ics)
+                if refused:
+                    raise Unequal(refused)

@@ -42,7 +42,12 @@ class Files:
 
     @property
     def only_added(self) -> bool:
-        """Whether every file that the last run took is there, and all others were delivered after them."""
+        """Whether every file that the last run took is there, and all others were delivered after them.
+
+        Never of a table of a database, which has nothing to be known again by.
+        """
+        if any(each.seen is None for each in self.extracts):
+            return False
         return self.same_contract and not self.gone and set(self.known) == set(range(len(self.known)))
 
     @property

@@ -194,7 +194,7 @@ def _common(delivery: Delivery, work: Work) -> dict[str, str]:
             str(delivery.selection.earliest),
             sorted((name, sorted(codes)) for name, codes in delivery.selection.codes.items()),
         ],
-        "how far people are described": [work.minimiser.birth, _digest(work.minimiser.areas)],
+        "how far people are described": [work.minimiser.birth, work.minimiser.digest],
         "what counts as late": work.quality.late_after_days,
     }
     return {what: _hash(each) for what, each in said.items()}

@@ -67,11 +67,13 @@ def make(job: Job, name: str) -> Generator[Waiting, list[pl.DataFrame], Made]:
     for position in making.plan.kept:
         if position not in done:
             done[position] = still(making, position)
+    kept = {before.part.place for at, before in making.plan.kept.items() if at not in again and before.part}
+    fresh = {*making.plan.places} - (kept - making.plan.changed)
     found = [done[position] for position in range(len(making.extracts))]
     made = [each.part for each in found]
     if made:
         with _of_parts(job.folder, made), reading(making.extracts[-1], delivery.feed):
-            made = making.withdrawals.apply(made)
+            made = making.withdrawals.apply(made, fresh)
     table_parts = TableParts(
         feed=delivery.feed.name,
         table=name,

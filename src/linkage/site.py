@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from linkage import compare, contract
+from linkage.bundle import digest
 from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Role, Table
 from linkage.errors import ConfigurationError, InputError, LinkageError, of_the_machine
@@ -355,8 +356,11 @@ def whole_person(table: Table) -> pl.Expr:
 def minimiser(configuration: Configuration) -> Minimiser:
     """How far people are described, with the postcode lookup read."""
     rules = configuration.minimise
-    areas = read_areas(configuration.at(rules.postcodes), rules.imd_areas) if rules.postcodes else None
-    return Minimiser(rules.birth, areas)
+    if rules.postcodes is None:
+        return Minimiser(rules.birth, None)
+    path = configuration.at(rules.postcodes)
+    areas = read_areas(path, rules.imd_areas)
+    return Minimiser(rules.birth, areas, f"{digest(path)} {rules.imd_areas}")
 
 
 def open_keyset(configuration: Configuration, passphrase: Callable[[], str] | None = None) -> Keyset:

@@ -100,13 +100,29 @@ class Withdrawals:
         left = was.join(now, on=names, how="anti", nulls_equal=True)
         return bool(left.select(pl.len()).collect(engine="streaming").item())
 
-    def apply(self, parts: list[Part]) -> list[Part]:
-        """Take out of the parts every row whose record was removed in a later row, and account for it."""
-        names = [each.field.name for each in self.keys]
-        files = [self.beside(self.site, part.path) for part in parts]
-        if not self.keys:
+    def apply(self, parts: list[Part], fresh: Collection[int]) -> list[Part]:
+        """Take out of the parts every row whose record was removed in a later row, and account for it.
+
+        Args:
+            parts: All parts of the table.
+            fresh: Places of those that are new, or of whose files more rows are removed than when they were taken; of the
+                others each has had taken out what the others take out.
+        """
+        new = [part for part in parts if part.place in fresh]
+        if not self.keys or not new:
             return parts
-        latest = _latest(pl.scan_parquet(files), names)
+        asked = [self._earlier(parts, new)]
+        # An old removed row is later than a new one only where a version says so.
+        if self.latest and len(new) < len(parts):
+            asked.append(self._earlier(new, parts))
+        found = pl.concat(pl.collect_all(asked, engine="streaming")).unique(["_file", "_row"])
+        rows = {place: group for (place,), group in found.group_by("_file")}
+        return [self._without(part, rows[part.place]) if part.place in rows else part for part in parts]
+
+    def _earlier(self, parts: list[Part], removing: list[Part]) -> pl.LazyFrame:
+        """Rows of some parts that are earlier than a row of their record which the files of others have removed."""
+        names = [each.field.name for each in self.keys]
+        latest = _latest(pl.scan_parquet([self.beside(self.site, part.path) for part in removing]), names)
         version = pl.col(self.latest.field.name) if self.latest else pl.lit(None, pl.Date)
         kept = pl.scan_parquet([self.folder / part.path for part in parts]).select(
             *self._told(),
@@ -115,14 +131,8 @@ class Withdrawals:
             version.alias("_own_version"),
             (pl.col("_file").cast(pl.Int64) * 2**32 + pl.col("_row")).alias("_own"),
         )
-        found = (
-            kept.join(latest, on=names, how="inner")
-            .filter(_EARLIER)
-            .select("_file", "_row", *self._told())
-            .collect(engine="streaming")
-        )
-        rows = {place: group for (place,), group in found.group_by("_file")}
-        return [self._without(part, rows[part.place]) if part.place in rows else part for part in parts]
+        earlier = kept.join(latest, on=names, how="inner").filter(_EARLIER)
+        return earlier.select("_file", "_row", *self._told())
 
     def _without(self, part: Part, rows: pl.DataFrame) -> Part:
         path, gone = self.folder / part.path, Reason.WITHDRAWN.value

@@ -45,10 +45,12 @@ class Minimiser:
     Attributes:
         birth: `year`, or `month` for year and month.
         areas: Postcode to areas, as `areas.read_areas` gives them; None gives districts.
+        digest: Of the file that they were read from, and of how.
     """
 
     birth: Literal["year", "month"]
     areas: pl.DataFrame | None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class Search:
         kinds = set()
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             self.text(path.name, path)
-            if path.suffix in (".parquet", ".removed"):
+            if path.suffix in (".parquet", ".removed", ".withdrawn", ".lines"):
                 self.frame(pl.read_parquet(path, hive_partitioning=False), path)
             elif path.suffix == ".duckdb":
                 self._database(path)

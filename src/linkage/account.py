@@ -53,6 +53,7 @@ class Handed:
     files: tuple[FileCount, ...]
     from_held: str | None = None
     taken: tuple[TableTaken, ...] = ()
+    made_whole: str | None = None
 
     @classmethod
     def of(cls, made: SiteResult) -> Handed:
@@ -66,6 +67,7 @@ class Handed:
             quality=tuple(ColumnCount.model_validate(asdict(each)) for file in made.quality for each in file.columns),
             files=tuple(FileCount.model_validate(_without_columns(each)) for each in made.quality),
             taken=made.taken,
+            made_whole=made.made_whole,
         )
 
 
@@ -129,6 +131,7 @@ def account(
         from_held=handed.from_held,
         taken=handed.taken,
         full=linked.full,
+        made_whole=handed.made_whole,
     )
     made = made.model_copy(update={"disk": space.use(work.peak, work.store.path, work.snapshot, made, last)})
     return _beside(last, made, counted)

@@ -171,7 +171,7 @@ def forget(private: Path, run_id: str) -> None:
 def memory(private: Path, current: str | None, unseal: Callable[[bytes], bytes]) -> Memory:
     """What the last run took, from beside the bundle that is held of it; where it cannot be relied on, why."""
     if current is None:
-        return Memory.nothing("there is no earlier snapshot")
+        return Memory.nothing(taken.FIRST)
     place = private / "held" / current
     if not place.is_dir():
         return Memory.nothing("nothing of the last run is held")

@@ -27,7 +27,7 @@ from linkage.reach import Between, Reach
 from linkage.site import Delivery, is_pseudonymised
 from linkage.sources.resolve import People, people
 from linkage.sources.roster import Roster
-from linkage.standing_parts import Standing
+from linkage.standing_parts import NOT_KNOWN, Standing
 from linkage.store.manifest import TableTaken
 from linkage.taken import Memory, Taken, TakenFile, TakenTable, versions
 from linkage.untold import codes_digest
@@ -58,11 +58,15 @@ def between(memory: Memory, known: Roster, now: Judged) -> Between | None:
     return None
 
 
-def gone(found: Sequence[TableTaken]) -> Iterator[str]:
-    """What a run says where the rows of an extract went with it."""
-    for each in found:
-        for name in each.gone:
-            yield f"{each.feed} {each.table}: {name} is not there as the last run took it, and its rows are gone with it"
+def gone(delivered: Sequence[Delivery]) -> Iterator[str]:
+    """What a run says of extracts that the last one took and that are not there, or not as they were."""
+    for delivery in delivered:
+        for table in delivery.feed.tables:
+            here = {compare.source(delivery, each) for each in delivery.extracts[table]}
+            for file in compare.files(delivery, table).gone:
+                name = Path(file.path).name
+                what = "changed since the last run" if file.path in here else "is gone, and its rows with it"
+                yield f"{delivery.feed.name} {table}: {name} {what}"
 
 
 def plan(delivery: Delivery, work: Work, between: Between | None) -> FeedPlan:
@@ -84,12 +88,14 @@ def _table(delivery: Delivery, name: str, work: Work, hidden: Sequence[Hidden], 
     reason = _everything(delivery, name, files, rests_on) or _words_changed(delivery, name)
     reach = _reach(delivery, name, between)
     reason = reason or reach.everything
+    places, kept, why = _in_order(files)
+    stands = Standing(delivery, name, work, kept)
+    if reason is None and kept and stands.incomplete:
+        reason = NOT_KNOWN
     if reason is not None:
         return TablePlan(
             files, tuple(range(len(files.extracts))), why=dict.fromkeys(files.known, reason), rests_on=rests_on
         )
-    places, kept, why = _in_order(files)
-    stands = Standing(delivery, name, work, kept)
     why |= stands.translated() | stands.hidden(hidden)
     people, changed, tokens = stands.people(reach)
     why |= {position: each for position, each in people.items() if position not in why}

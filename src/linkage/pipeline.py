@@ -86,6 +86,7 @@ class RunReport:
         disk: What it took of the disk.
         taken: What was made of the extracts of each table, and what stood of the last run.
         again: What was settled from everything although there was a last run, and why.
+        made_whole: Why nothing stood of the last run; None where something may have.
     """
 
     run_id: str
@@ -100,6 +101,7 @@ class RunReport:
     behind: TemporaryError | None = None
     taken: tuple[TableTaken, ...] = ()
     again: tuple[str, ...] = ()
+    made_whole: str | None = None
     disk: DiskUse | None = None
 
 
@@ -114,6 +116,7 @@ class SiteResult:
     quality: tuple[FileQuality, ...]
     account: Taken
     taken: tuple[TableTaken, ...]
+    made_whole: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,9 +298,10 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
         removed=account.removed,
         stages=tuple(progress.times),
         findings=tuple(findings_of(account)),
-        warnings=(*begun.warnings, *increment.gone(handed.taken), *late),
+        warnings=(*begun.warnings, *increment.gone(handed.delivered), *late),
         taken=handed.taken,
         again=linked.again,
+        made_whole=handed.made_whole,
         behind=behind,
         disk=account.disk,
     )
@@ -397,7 +401,9 @@ def _hand_over(
     account = increment.account(delivered, plans, made, binding.type1_codes(begun.configuration))
     account = account.model_copy(update={"bundle_digest": bundle.digest(begun.folder / "manifest.json")})
     told = increment.told(delivered, plans, made)
-    return SiteResult(manifest, delivered, Judged.of(judged.work), judged.roster, quality, account, told)
+    return SiteResult(
+        manifest, delivered, Judged.of(judged.work), judged.roster, quality, account, told, begun.memory.why
+    )
 
 
 def hub_half(

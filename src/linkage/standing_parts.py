@@ -12,7 +12,9 @@ import polars as pl
 from linkage import absent, translations
 from linkage.bundle import Part, TableParts
 from linkage.carried import Tokens, holding
+from linkage.compare import unknown_name
 from linkage.errors import LinkageError
+from linkage.handover import lines
 from linkage.hide import Hidden
 from linkage.jobs import lacking
 from linkage.pseudonymise.minimise import Output, outputs
@@ -49,6 +51,25 @@ class Standing:
     name: str
     work: Work
     kept: Mapping[int, TakenFile]
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether something is missing that a part which stands needs."""
+        lookups = any(column.lookup for column in self.delivery.feed.tables[self.name].columns.values())
+        memory = self.delivery.memory
+        if lookups and (memory is None or memory.frame(unknown_name(self.delivery, self.name)) is None):
+            return bool(self.kept)
+        site, is_log = self._held("site"), self.delivery.feed.tables[self.name].kind == "deletions"
+        needed = [
+            path
+            for _, part in self._parts()
+            for path in (
+                lines(site, part.path) if is_log else self._held("bundle") / part.path,
+                Withdrawals.beside(site, part.path),
+                lacking(site, part.path),
+            )
+        ]
+        return not all(path.is_file() for path in needed)
 
     def translated(self) -> dict[int, str]:
         """Files that met a code which nothing translated, and something does now."""

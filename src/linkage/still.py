@@ -114,6 +114,9 @@ def _takes_less_out(making: Making) -> bool:
         before = files.known[position].part
         if before is None or not withdrawals.count(held / "site", before.path):
             continue
-        if before.place != making.plan.places[position] or withdrawals.lost(held / "site", before.path):
+        known = (
+            withdrawals.beside(held / "site", before.path).is_file() and before.place == making.plan.places[position]
+        )
+        if not known or withdrawals.lost(held / "site", before.path):
             return True
     return False

@@ -35,9 +35,10 @@ from linkage.sources.quality import FileQuality
 from linkage.sources.seen import Seen
 from linkage.sources.text import Packing
 
-__all__ = ["Memory", "Taken", "TakenFile", "TakenTable", "link", "load", "save", "versions"]
+__all__ = ["FIRST", "Memory", "Taken", "TakenFile", "TakenTable", "link", "load", "save", "versions"]
 
 ACCOUNT = "taken.json.age"
+FIRST = "there is no earlier snapshot"
 
 
 class _Model(BaseModel):
@@ -174,18 +175,14 @@ class Memory:
         return {each.path: each for each in self.table(feed.name, name).files}
 
     def frame(self, name: str) -> pl.DataFrame | None:
-        """What the last run kept under a name.
-
-        Raises:
-            IntegrityError: It is missing or damaged.
-        """
+        """What the last run kept under a name; None where it kept nothing, or it is missing or damaged."""
         if name not in self.taken.frames or self.folder is None or self.unseal is None:
             return None
         path = self.folder / "site" / self.taken.frames[name]
         try:
             return pl.read_ipc(io.BytesIO(self.unseal(path.read_bytes())))
-        except (OSError, pl.exceptions.PolarsError):
-            raise _damaged(path) from None
+        except (OSError, IntegrityError, pl.exceptions.PolarsError):
+            return None
 
 
 def versions() -> str:
@@ -239,9 +236,3 @@ def link(source: Path, target: Path) -> None:
 def _write(path: Path, content: bytes) -> None:
     path.touch(mode=0o600)
     path.write_bytes(content)
-
-
-def _damaged(path: Path) -> IntegrityError:
-    return IntegrityError(
-        f"{path.name}: what the last run kept of small tables is missing or damaged", hint="run with --full"
-    )

@@ -90,8 +90,11 @@ class Withdrawals:
         pl.concat([pl.scan_parquet(before), more], how="vertical").sink_parquet(self.beside(self.site, part))
 
     def count(self, site: Path, part: str) -> int:
-        """How many keys the file of a part had removed."""
-        return int(pl.scan_parquet(self.beside(site, part)).select(pl.len()).collect().item()) if self.keys else 0
+        """How many keys the file of a part had removed; one where that is not known."""
+        path = self.beside(site, part)
+        if not self.keys:
+            return 0
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item()) if path.is_file() else 1
 
     def lost(self, before: Path, part: str) -> bool:
         """Whether the file of a part had some row removed that it has not removed now."""

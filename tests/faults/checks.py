@@ -65,7 +65,7 @@ def numbers_on_disk(world: World, said: str) -> Iterator[str]:
         content = path.read_bytes()
         if _numbers(content.decode("latin-1")) & looked_for or any(each in content for each in integers):
             yield f"an NHS number in {path.relative_to(world.folder)}"
-        if path.suffix in (".parquet", ".removed", ".replacement") and content[-4:] == b"PAR1":
+        if path.suffix in (".parquet", ".removed", ".withdrawn", ".lines", ".replacement") and content[-4:] == b"PAR1":
             yield from _numbers_in_columns(path, world, looked_for)
 
 

@@ -18,6 +18,7 @@ from linkage.pipeline import Outcome, RunReport
 from linkage.pseudonymise import kernel
 from linkage.relink import relink_all
 from linkage.store.manifest import DiskUse, TableTaken
+from linkage.taken import FIRST
 
 SHOWN = 12  # findings on the terminal
 ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]
@@ -136,6 +137,8 @@ def asker() -> Callable[[], str] | None:
 def show(report: RunReport) -> None:
     """Print what a run did: rows removed by reason, tables made, seconds of each stage, and what is worth a look."""
     removed = sum(report.removed.values())
+    if report.made_whole and report.made_whole != FIRST:
+        typer.echo(f"everything was made anew: {report.made_whole}")
     for line in _taken(report.taken):
         typer.echo(line)
     for table in report.again:

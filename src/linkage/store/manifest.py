@@ -313,6 +313,7 @@ class RunManifest(_Model):
     from_held: str | None = None
     delta: tuple[DeltaVersion, ...] = ()
     taken: tuple[TableTaken, ...] = ()
+    made_whole: str | None = None
     disk: DiskUse | None = None
     full: str | None = None
 

@@ -17,6 +17,7 @@ from linkage.contract import Feed, Role, Table
 from linkage.pseudonymise.minimise import Output
 from linkage.reasons import Reason
 from linkage.sources.inspect import Extract
+from linkage.taken import link
 
 # A row with the wrong number of fields, or of a submission that does not count, says nothing that can be relied on.
 SAYS_NOTHING = (Reason.ROW_MALFORMED.value, Reason.INACTIVE_SUBMISSION.value)
@@ -110,8 +111,22 @@ def lines(site: Path, part: str) -> Path:
     return (site / part).with_suffix(".lines")
 
 
-def about_kept(folder: Path, feed: Feed, log: TableParts, tables: Mapping[str, TableParts]) -> TableParts:
-    """Of a log of deletions, what names records that go on; the rest would tell of people whose records do not."""
+def about_kept(
+    folder: Path,
+    feed: Feed,
+    log: TableParts,
+    tables: Mapping[str, TableParts],
+    last: Mapping[str, tuple[Path, Part]] | None = None,
+) -> TableParts:
+    """Of a log of deletions, what names records that go on; the rest would tell of people whose records do not.
+
+    Args:
+        folder: The bundle.
+        feed: The contract.
+        log: The log, all its lines.
+        tables: The records.
+        last: What an earlier bundle had of the same lines, by part: where it is the same still, it is taken over.
+    """
     key = feed.tables[log.table].with_role(Role.RECORD)[0]
     named = pl.scan_parquet([folder / part.path for part in log.parts]).select(key).unique()
     known = [
@@ -123,7 +138,26 @@ def about_kept(folder: Path, feed: Feed, log: TableParts, tables: Mapping[str, T
         if parts.parts and (column := feed.deletable(feed.tables[name]).get(log.table))
     ]
     kept = pl.concat(known).unique().collect(engine="streaming") if known else pl.DataFrame(schema={key: pl.Binary})
-    return log.model_copy(update={"parts": tuple(_only(folder, part, kept, key) for part in log.parts)})
+    left = []
+    for part in log.parts:
+        before = (last or {}).get(part.path)
+        same = before is not None and _same(folder / part.path, *before, kept, key)
+        left.append(_as_before(folder, *before) if same and before else _only(folder, part, kept, key))
+    return log.model_copy(update={"parts": tuple(left)})
+
+
+def _same(lines: Path, filtered: Path, part: Part, kept: pl.DataFrame, key: str) -> bool:
+    """Whether those lines are left that were: none of them has to go, and there are as many."""
+    gone = pl.scan_parquet(filtered).join(kept.lazy(), on=key, how="anti").select(pl.len())
+    left = pl.scan_parquet(lines).join(kept.lazy(), on=key, how="semi").select(pl.len())
+    none, as_many = (each.item() for each in pl.collect_all([gone, left], engine="streaming"))
+    return bool(none == 0 and as_many == part.kept)
+
+
+def _as_before(folder: Path, filtered: Path, part: Part) -> Part:
+    (folder / part.path).unlink()
+    link(filtered, folder / part.path)
+    return part
 
 
 def _only(folder: Path, part: Part, kept: pl.DataFrame, key: str) -> Part:

@@ -97,10 +97,10 @@ def _table(delivery: Delivery, name: str, work: Work, hidden: Sequence[Hidden], 
             files, tuple(range(len(files.extracts))), why=dict.fromkeys(files.known, reason), rests_on=rests_on
         )
     why |= stands.translated() | stands.hidden(hidden)
-    people, changed, tokens = stands.people(reach)
-    why |= {position: each for position, each in people.items() if position not in why}
+    change = stands.people(reach)
+    why = {**change.why, **why}
     kept = {position: before for position, before in kept.items() if position not in why}
-    return TablePlan(files, places, kept, why, rests_on, reach, tokens, changed)
+    return TablePlan(files, places, kept, why, rests_on, reach, change.tokens, change.changed, change.recounted)
 
 
 def _in_order(files: Files) -> tuple[tuple[int, ...], dict[int, TakenFile], dict[int, str]]:

@@ -21,7 +21,7 @@ from linkage.parts import REMOVED
 from linkage.pseudonymise.minimise import outputs
 from linkage.site import reading
 from linkage.sources import clean, gate, quality
-from linkage.still import may_stand_again, still
+from linkage.still import before, may_stand_again, still
 from linkage.taken import link
 
 __all__ = ["make", "make_all"]
@@ -46,7 +46,8 @@ def make_all(job: Job) -> Generator[Waiting, list[pl.DataFrame], list[Made]]:
             with reading(delivery.extracts[name][-1], delivery.feed):
                 for part in log.parts.parts:
                     link(job.folder / part.path, lines(job.site, part.path))
-                log = replace(log, parts=about_kept(job.folder, delivery.feed, log.parts, records))
+                last = {part.path: (path, part) for path, part in before(job, name)}
+                log = replace(log, parts=about_kept(job.folder, delivery.feed, log.parts, records, last))
         made[name] = log
     return list(made.values())
 

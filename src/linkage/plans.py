@@ -30,6 +30,7 @@ class TablePlan:
         reach: What a change of people or registers means for parts that stand.
         tokens: The same, by token.
         changed: Places of parts of which some rows change by it.
+        recounted: Places of parts that lack the rows that they lacked, of which some are counted for another reason.
     """
 
     files: Files
@@ -40,6 +41,7 @@ class TablePlan:
     reach: Reach | None = None
     tokens: Tokens | None = None
     changed: frozenset[int] = frozenset()
+    recounted: frozenset[int] = frozenset()
 
     @property
     def rows(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from linkage.pseudonymise.minimise import Output, outputs
 from linkage.reach import Reach
 from linkage.reasons import Reason
 from linkage.site import Delivery
-from linkage.taken import Memory, TakenFile
+from linkage.taken import TakenFile
 from linkage.withdrawn_records import Withdrawals
 
 if TYPE_CHECKING:
@@ -34,6 +34,23 @@ PEOPLE = "somebody in it may be used now, or is somebody else"
 SENSITIVE = "records in it were marked sensitive"
 NOT_SENSITIVE = "records are no longer marked sensitive"
 NOT_KNOWN = "what it was made by is missing or damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleChange:
+    """What a change of people means for the parts of a table.
+
+    Attributes:
+        why: By position, why files must be made again.
+        tokens: What happens to whom in the others, by token.
+        changed: Places of parts of which some rows change.
+        recounted: Places of parts of which rows that they lack are counted for another reason.
+    """
+
+    why: Mapping[int, str] = field(default_factory=dict)
+    tokens: Tokens | None = None
+    changed: frozenset[int] = frozenset()
+    recounted: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +107,11 @@ class Standing:
                 found |= {at: SENSITIVE for at, part in self._parts() if places is None or part.place in places}
         return found
 
-    def people(self, reach: Reach) -> tuple[dict[int, str], frozenset[int], Tokens | None]:
-        """Files that must be made again for what changed about people; places of parts whose rows change; and how."""
+    def people(self, reach: Reach) -> PeopleChange:
+        """What a change of people means for the parts."""
         memory = self.delivery.memory
         if reach.nothing or memory is None or memory.unseal is None or not self.kept:
-            return {}, frozenset(), None
+            return PeopleChange()
         table = self.delivery.feed.tables[self.name]
         subject = [*table.person_keys, *table.subjects][:1]
         fields = tuple(each.field for each in self._outputs())
@@ -102,20 +119,22 @@ class Standing:
         tokens = Tokens.of(reach, parts, self.work.pseudonymiser, subject[0] if subject else None)
         held = holding([self._held("bundle") / part.path for _, part in self._parts()], tokens)
         again = held.again | self._taken_out(tokens)
-        found = {at: PEOPLE for at, part in self._parts() if part.place in again}
+        why = {at: PEOPLE for at, part in self._parts() if part.place in again}
+        recounted = set()
         for at, part in self._parts():
-            if at not in found:
-                found |= self._lacks(at, part, reach, memory)
-        return found, held.changed, tokens
-
-    def _lacks(self, at: int, part: Part, reach: Reach, memory: Memory) -> dict[int, str]:
-        if memory.unseal is None:
-            return {}
-        try:
-            lacks = absent.load(lacking(self._held("site"), part.path), memory.unseal)
-        except LinkageError:
-            return {at: NOT_KNOWN}
-        return {at: PEOPLE} if reach.absent(lacks).again else {}
+            if at in why:
+                continue
+            try:
+                lacks = absent.load(lacking(self._held("site"), part.path), memory.unseal)
+            except LinkageError:
+                why[at] = NOT_KNOWN
+                continue
+            found = reach.absent(lacks)
+            if found.again:
+                why[at] = PEOPLE
+            elif found.reasons.height:
+                recounted.add(part.place)
+        return PeopleChange(why, tokens, held.changed, frozenset(recounted))
 
     def _taken_out(self, tokens: Tokens) -> frozenset[int]:
         """Places of parts of which rows of somebody who is spoken of were taken out."""

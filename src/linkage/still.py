@@ -13,12 +13,12 @@ from linkage.carried import carry
 from linkage.compare import source, unknown_name
 from linkage.errors import IntegrityError
 from linkage.handover import lines
-from linkage.jobs import UNKNOWN, Done, Making, lacking, unfiltered
+from linkage.jobs import UNKNOWN, Done, Job, Making, lacking, unfiltered
 from linkage.reasons import Reason
 from linkage.sources import gate
 from linkage.taken import Memory, link
 
-__all__ = ["may_stand_again", "still"]
+__all__ = ["before", "may_stand_again", "still"]
 
 
 def still(making: Making, position: int) -> Done:
@@ -63,7 +63,8 @@ def _records(making: Making, memory: Memory, held: Path, part: Part) -> Part:
     withdrawn = withdrawals.taken_out(held / "site", part.path)
     if withdrawn.is_file():
         link(withdrawn, withdrawals.taken_out(job.site, part.path))
-    if plan.reach is None or plan.reach.nothing or memory.unseal is None:
+    untouched = part.place not in plan.changed | plan.recounted
+    if untouched or plan.reach is None or memory.unseal is None:
         link(held / "bundle" / part.path, job.folder / part.path)
         link(removed, withdrawals.beside(job.site, part.path))
         link(lacks, lacking(job.site, part.path))
@@ -89,6 +90,14 @@ def _unknown(making: Making, memory: Memory, position: int) -> pl.DataFrame:
     if kept is None:
         return UNKNOWN.to_frame()
     return kept.filter(pl.col("_source") == source(making.job.delivery, making.extracts[position]))
+
+
+def before(job: Job, name: str) -> Iterator[tuple[Path, Part]]:
+    """The parts of a table that stand, as the last bundle had them, and where they are."""
+    memory = job.delivery.memory
+    for each in job.plan.tables[name].kept.values():
+        if each.part is not None and memory is not None and memory.folder is not None:
+            yield memory.folder / "bundle" / each.part.path, each.part
 
 
 def may_stand_again(making: Making) -> Iterator[int]:

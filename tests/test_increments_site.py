@@ -163,7 +163,8 @@ def test_what_left_a_database_is_forgotten(ics: SmallIcs) -> None:
     folder = ics.add_feed("coded", CODED)
     with ics.configuration.open("a") as file:
         file.write(
-            '[flows.database]\nduckdb = "w.duckdb"\ntables = { word = "word" }\ndelivered = "SELECT DATE \'2026-11-20\'"\n'
+            '[flows.database]\nduckdb = "w.duckdb"\ntables = { word = "word" }\n'
+            "delivered = \"SELECT DATE '2026-11-20'\"\n[quality]\nmax_invalid = 1.0\n"
         )
     (folder / "visit_20261120.csv").write_text(f"id,nhs,what\n1,{ALLOWED},a\n2,{ALLOWED},b\n")
 

@@ -111,13 +111,13 @@ class Withdrawals:
             fresh: Places of those that are new, or of whose files more rows are removed than when they were taken; of the
                 others each has had taken out what the others take out.
         """
-        new = [part for part in parts if part.place in fresh]
+        new, old = ([part for part in parts if (part.place in fresh) is among] for among in (True, False))
         if not self.keys or not new:
             return parts
         asked = [self._earlier(parts, new)]
-        # An old removed row is later than a new one only where a version says so.
-        if self.latest and len(new) < len(parts):
-            asked.append(self._earlier(new, parts))
+        # A row that was removed before may be later than one that is new: by its version, or where an old file was read again.
+        if old and (self.latest or old[-1].place > new[0].place):
+            asked.append(self._earlier(new, old))
         found = pl.concat(pl.collect_all(asked, engine="streaming")).unique(["_file", "_row"])
         rows = {place: group for (place,), group in found.group_by("_file")}
         return [self._without(part, rows[part.place]) if part.place in rows else part for part in parts]

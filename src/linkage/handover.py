@@ -155,6 +155,7 @@ def _same(lines: Path, filtered: Path, part: Part, kept: pl.DataFrame, key: str)
 
 
 def _as_before(folder: Path, filtered: Path, part: Part) -> Part:
+    check_part(filtered, part)
     (folder / part.path).unlink()
     link(filtered, folder / part.path)
     return part

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from linkage import hide
-from linkage.bundle import Field, Part, TableParts
+from linkage.bundle import Field, Part, TableParts, digest
 from linkage.contract import Table
 from linkage.handover import Submissions
 from linkage.parts import Work
@@ -134,8 +134,8 @@ def lacking(site: Path, part: str) -> Path:
     return (site / part).with_suffix(".absent.age")
 
 
-def unfiltered(log: Part) -> Part:
-    """The account of a log's lines before those are left out that name no record which goes on."""
+def unfiltered(log: Part, lines: Path) -> Part:
+    """The account of a log's lines, which are in a file of their own, before those are left out that name no record."""
     notices = log.removed.get(Reason.NOTICE.value, 0)
     removed = {reason: rows for reason, rows in log.removed.items() if reason != Reason.NOTICE.value}
-    return log.model_copy(update={"kept": log.kept + notices, "removed": removed})
+    return log.model_copy(update={"kept": log.kept + notices, "removed": removed, "digest": digest(lines)})

@@ -54,7 +54,7 @@ def _log(making: Making, _: Memory, held: Path, part: Part) -> Part:
     link(lines(held / "site", part.path), making.job.folder / part.path)
     for place in (making.withdrawals.beside, lacking):
         link(place(held / "site", part.path), place(making.job.site, part.path))
-    return unfiltered(part)
+    return unfiltered(part, lines(held / "site", part.path))
 
 
 def _records(making: Making, memory: Memory, held: Path, part: Part) -> Part:

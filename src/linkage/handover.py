@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.bundle import LEVEL, Part, TableParts, digest
+from linkage.bundle import LEVEL, Part, TableParts, check_part, digest
 from linkage.contract import Feed, Role, Table
 from linkage.pseudonymise.minimise import Output
 from linkage.reasons import Reason

@@ -46,10 +46,12 @@ def follow(lake: Lake | None, store: Store, private: Path) -> TemporaryError | N
     Returns:
         Why they could not be brought up to date; None where they were. The next run tries again.
     """
-    current = store.current()
-    if lake is None or current is None:
+    if lake is None:
         return None
     try:
+        current = store.current()
+        if current is None:
+            return None
         account = _account(private, current)
         kept = [_versions(private, each.name) for each in store.snapshots.iterdir() if each.name != current]
         versions = delta.write(lake, store.snapshots / current, account.snapshot.tables, kept)

@@ -92,13 +92,20 @@ def make(job: Job, name: str) -> Generator[Waiting, list[pl.DataFrame], Made]:
 
 @contextmanager
 def _of_parts(folder: Path, made: Iterable[Part]) -> Iterator[None]:
-    """Where parts cannot be read, look whether one is damaged before an extract is blamed: some are held from the last run."""
+    """Parts and what is kept beside them are our own, some from the last run: no extract is to blame where they cannot be read.
+
+    Raises:
+        IntegrityError: One is damaged.
+    """
     try:
         yield
     except InputError:
         for part in made:
             check_part(folder / part.path, part)
-        raise
+        raise IntegrityError(
+            "what is kept beside the parts of the last run is damaged",
+            hint="find out who could write there, then make everything anew: `linkage run --full`",
+        ) from None
 
 
 def _made(making: Making, position: int) -> Generator[Waiting, list[pl.DataFrame], Done]:

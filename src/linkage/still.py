@@ -25,7 +25,7 @@ def still(making: Making, position: int) -> Done:
     """The part of a file that the last run took, and what was said of the file.
 
     Raises:
-        IntegrityError: Something of it is missing.
+        IntegrityError: Something of it is missing or damaged.
         InputError: The file is worse than the limits of today allow.
     """
     before, (memory, held) = making.plan.kept[position], _memory(making)
@@ -36,9 +36,10 @@ def still(making: Making, position: int) -> Done:
         make = _log if making.table.kind == "deletions" else _records
         part = make(making, memory, held, before.part)
         told = [making.submissions.of_part(held / "bundle", before.part)] if making.submissions else []
-    except FileNotFoundError:
+    except (FileNotFoundError, pl.exceptions.PolarsError):
         raise IntegrityError(
-            f"{before.part.path}: not all of it is in what is held of the last run", hint="run with --full"
+            f"{before.part.path}: something of it is missing from what is held of the last run, or damaged",
+            hint="run with --full",
         ) from None
     return Done(part, before.quality, told, _unknown(making, memory, position))
 

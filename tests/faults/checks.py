@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -91,10 +91,15 @@ def open_to_others(world: World) -> Iterator[str]:
             yield f"{place.name} may be read by others"
 
 
-def left_over(world: World, fault: Fault | None = None) -> Iterator[str]:
+def left_over(world: World, fault: Fault | None = None, before: Collection[str] = ()) -> Iterator[str]:
     """What a run should have cleared away: a killed one could not, nor one that may remove or open nothing any more."""
     if fault is None or not (fault.action in ("kill", "torn") or {"unlink", "open", "read"} & {*fault.then}):
-        yield from (f"left in the store: {path.name}" for path in world.store.glob(".staging-*"))
+        yield from (f"left in the store: {name}" for name in staging(world) if name not in before)
+
+
+def staging(world: World) -> set[str]:
+    """Working folders that are there."""
+    return {path.name for path in world.store.glob(".staging-*")}
 
 
 def told(ended: Ended) -> Iterator[str]:

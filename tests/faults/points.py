@@ -117,12 +117,13 @@ class Line:
             self._remember(fault)
         if "--from-held" in words:
             command(self.world, day, Fault(), "optouts", "tokens", words[-1])
-        before = self.store.current()
+        before, left = self.store.current(), checks.staging(self.world)
         whole = checks.digests(self.store.snapshots / before) if before else {}
         ended = command(self.world, day, fault, *words)
         if fault.target:
             self._restore(fault)
         wrong = list(self._wrong(fault, ended, before, whole))
+        wrong += checks.left_over(self.world, fault, left)
         wrong += self._switched(words, ended, before, day if words[0] == "run" and not fault.target else None)
         wrong += self._rows(ended)
         return Found(point, day, family, fault, ended, wrong)
@@ -148,7 +149,6 @@ class Line:
             yield "the last snapshot is not what it was"
         yield from checks.half_snapshots(self.world)
         yield from checks.open_to_others(self.world)
-        yield from checks.left_over(self.world, fault)
         yield from checks.told(ended)
 
     def _switched(self, words: tuple[str, ...], ended: Ended, before: str | None, day: int | None) -> Iterator[str]:

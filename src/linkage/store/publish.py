@@ -190,12 +190,16 @@ def sync(path: Path) -> None:
 
 
 def switch(store: Store, run_id: str) -> None:
-    """Name a complete snapshot the current one, at once for all who open the store from now on."""
+    """Name a complete snapshot the current one, at once for all who open the store from now on.
+
+    Once it has its name nothing fails any more; who clears up after it asks the disk again whether it holds.
+    """
     aside = store.current_file.with_suffix(".new")
     aside.write_text(run_id + "\n", encoding="ascii")
     sync(aside)
     aside.replace(store.current_file)
-    sync(store.path)
+    with suppress(OSError):
+        sync(store.path)
 
 
 def _holds(path: Path, file: File) -> bool:

@@ -98,8 +98,8 @@ def left_over(world: World, fault: Fault | None = None, before: Collection[str] 
 
 
 def staging(world: World) -> set[str]:
-    """Working folders that are there."""
-    return {path.name for path in world.store.glob(".staging-*")}
+    """Working folders that are there; an old snapshot that could not be removed whole goes with the next start."""
+    return {path.name for path in world.store.glob(".staging-*") if path.suffix != ".removed"}
 
 
 def told(ended: Ended) -> Iterator[str]:

@@ -34,6 +34,8 @@ WEEKS = (Night(7, span=7), Night(14, span=7, previous=Night(7, span=7)))
 QUIET = Night(15, decides=False, previous=WEEKS[1])
 EVENTFUL = Night(16, previous=QUIET)
 
+STEPS = ("copy", "full", "quiet", "eventful")
+
 RUN = """
 import json, sys, time
 from datetime import datetime
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="made where it is not there yet, and kept")
     parser.add_argument("--csv", action="store_true", help="GP history as CSV as well")
     parser.add_argument("--only-make", action="store_true")
-    parser.add_argument("--only-full", action="store_true")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="without `full` what is there goes on")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     options = parser.parse_args()
     stream = Stream(days=options.days, people_a_file=max(options.people // 4, 50_000), typed=not options.csv)
@@ -89,7 +91,7 @@ def main() -> None:
     if options.only_make:
         return
     measured = []
-    for each in _measure(options.folder, nights=not options.only_full):
+    for each in _measure(options.folder, options.steps):
         _say(each)
         measured.append(each)
     machine = {
@@ -98,6 +100,7 @@ def main() -> None:
         "versions": {name: version(name) for name in ("linkage", "polars", "duckdb", "pyarrow")},
         "people": options.people,
         "command": f"python benchmarks/scale.py --people {options.people} --days {options.days}",
+        "steps": list(options.steps),
     }
     result = {**machine, "runs": [asdict(each) for each in measured]}
     print(json.dumps(result, indent=1))
@@ -116,27 +119,39 @@ def _say(each: Measured) -> None:
         print(f"    {name:<26}{seconds:>9.1f} s {f'{count / seconds:>12,.0f} rows/s' if count else ''}", flush=True)
 
 
-def _measure(folder: Path, nights: bool) -> Iterable[Measured]:
+def _measure(folder: Path, steps: Sequence[str]) -> Iterable[Measured]:
     ics = folder / "ics"
-    for name in ("store", "private"):
-        if (ics / name).exists():
-            subprocess.run(["chmod", "-R", "u+w", ics / name], check=True)
-            shutil.rmtree(ics / name)
-    _take_away(ics, folder)
-    files = sorted(path for path in (ics / "extracts").rglob("*") if path.is_file())
-    yield _child("Polars copies the same files", COPY, [str(folder)], "\n".join(map(_named, files)))
-    yield _run("the first full run", ics, WEEKS[-1])
-    if not nights:
-        return
-    for night in (QUIET, EVENTFUL):
+    if "full" in steps:
+        _begin_anew(folder, ics)
+    if "copy" in steps:
+        files = sorted(path for path in (ics / "extracts").rglob("*") if path.is_file())
+        yield _child("Polars copies the same files", COPY, [str(folder)], "\n".join(map(_named, files)))
+    if "full" in steps:
+        yield _run("the first full run", ics, WEEKS[-1])
+    for step, night in (("quiet", QUIET), ("eventful", EVENTFUL)):
+        if step not in steps:
+            continue
         before = _published(ics)
         _bring(folder / f"night-{night.number}", ics)
         yield _run("a night that decides nothing" if night is QUIET else "a night with decisions", ics, night)
         after = _published(ics)
         new = [path for inode, path in after.items() if inode not in before]
-        yield _child(
-            f"Polars rewrites {len(new)} of {len(after)} files", COPY, [str(folder)], "\n".join(map(_named, new))
-        )
+        size = sum(path.stat().st_size for path in new) / 2**20
+        name = f"rewriting {len(new)} of {len(after)} files"
+        print(f"the night replaced {len(new)} of {len(after)} files, {size:,.0f} MiB", flush=True)
+        yield _child(name, COPY, [str(folder)], "\n".join(map(_named, new)))
+
+
+def _begin_anew(folder: Path, ics: Path) -> None:
+    """Remove what earlier measurements made and brought."""
+    for name in ("store", "private"):
+        if (ics / name).exists():
+            subprocess.run(["chmod", "-R", "u+w", ics / name], check=True)
+            shutil.rmtree(ics / name)
+    for night in folder.glob("night-*"):
+        for path in night.rglob("*"):
+            if path.is_file():
+                (ics / path.relative_to(night)).unlink(missing_ok=True)
 
 
 def _named(path: Path) -> str:
@@ -214,15 +229,8 @@ def _bring(night: Path, ics: Path) -> None:
         if path.is_file():
             target = ics / path.relative_to(night)
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(path, target)
-
-
-def _take_away(ics: Path, folder: Path) -> None:
-    """Remove what an earlier measurement brought."""
-    for night in folder.glob("night-*"):
-        for path in night.rglob("*"):
-            if path.is_file():
-                (ics / path.relative_to(night)).unlink(missing_ok=True)
+            if not target.exists():
+                os.link(path, target)
 
 
 if __name__ == "__main__":

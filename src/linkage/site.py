@@ -162,7 +162,7 @@ def _inspected(
         if before and before.seen.still(path):
             extract = before.extract(path)
         else:
-            extract = once(shared, partial(inspect, path, feed, table), "inspect", name, path.name)
+            extract = once(shared, partial(inspect, path, feed, table), "inspect", name, path)
         read.columns(extract, table)
         found.append(_with_rows(extract, table))
     return tuple(sorted(found, key=lambda extract: (extract.delivered, extract.path.name)))
@@ -274,7 +274,8 @@ def gathered(
             earlier files and then about what counted of them and the later ones.
     """
     found, memory, key = compare.files(delivery, name), delivery.memory, f"{delivery.feed.name} {what}"
-    before = memory.frame(key) if memory and found.only_added else None
+    # A table of a database is read whole each time: what it no longer says does not count any more.
+    before = memory.frame(key) if memory and found.only_added and found.known else None
     extracts = found.extracts if before is None else found.new
     rows = [counts(small(delivery, table, extract)) for extract in extracts]
     made = counts(pl.concat(rows if before is None else [before, *rows]))

@@ -93,11 +93,12 @@ def _same_words(delivery: Delivery, name: str, files: Files) -> bool:
     met, taken = translations.met(delivery, name), {each.path for each in files.known.values()}
     if met is None or met & taken:
         return False
-    if table.submission is None or table.submission.active not in delivery.active:
+    if table.submission is None or table.submission.active is None:
         return True
     active = f"{feed} active {table.submission.active}"
     before, now = (memory.frame(active), memory.frames.get(active)) if memory else (None, None)
-    return before is not None and now is not None and before.equals(now)
+    # Where the list came or went, submissions count that did not, or do not that did.
+    return before is now if before is None or now is None else before.equals(now)
 
 
 def _stamps(found: Sequence[Files], *, known: bool) -> Iterator[datetime]:

@@ -421,6 +421,20 @@ def test_lists_are_good_until_the_first_register_is_too_old(
     relink(ics.configuration, now=datetime(2026, 11, 27, 23, 59, tzinfo=UTC))
 
 
+def test_lists_are_good_until_the_next_practice_stops_sharing(held: tuple[SmallIcs, RunReport]) -> None:
+    """A run on that day would keep its rows out, and these lists do not speak of it."""
+    ics, _ = held
+    ics.replace("[[flows]]", '[optouts.practices]\nlist = "kept.csv"\n[[flows]]')
+    lines = ["not_sharing_ods_code,from,to,note", "Z99001,2026-11-26,,", f"end,1,{NOW:%Y-%m-%d}"]
+    (ics.folder / "kept.csv").write_text("\n".join(lines) + "\n")
+    # That configuration is not the one that the bundle was made by, but opt-outs are judged anew.
+    day = datetime(2026, 11, 26, tzinfo=UTC)
+    assert _make(ics).good_until == day - timedelta(microseconds=1)
+    with pytest.raises(PolicyError, match="too old"):
+        relink(ics.configuration, now=day)
+    relink(ics.configuration, now=day - timedelta(minutes=1))
+
+
 def _restrict(ics: SmallIcs, *codes: str) -> None:
     lines = ["restricted_code,note", *codes, f"end,{len(codes)},{NOW:%Y-%m-%d}"]
     (ics.folder / "codes.csv").write_text("\n".join(lines) + "\n")

@@ -14,10 +14,11 @@ import pytest
 from small import ALLOWED, NOW, OPTED_OUT, SmallIcs, row
 from typer.testing import CliRunner
 
-from linkage import config, history, operations, pipeline, rollback
+from linkage import binding, config, history, operations, pipeline, rollback
 from linkage.cli import app
 from linkage.errors import InputError, IntegrityError, LinkageError, PolicyError, TemporaryError
 from linkage.pipeline import RunReport
+from linkage.purpose import Population
 from linkage.store.layout import Store
 from linkage.store.lock import hold
 from linkage.store.open import open_store
@@ -275,6 +276,60 @@ def test_what_was_learnt_since_needs_a_document(
     assert (noted.reference, noted.reasons) == ("IG/2026/17", done.reasons)
 
 
+def list_practices(ics: SmallIcs, *lines: str) -> None:
+    """Practices that do not share, with their first and last day."""
+    (ics.folder / "practices.csv").write_text(
+        "\n".join(["not_sharing_ods_code,from,to,note", *lines, f"end,{len(lines)},{NOW:%Y-%m-%d}"]) + "\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "needed"),
+    [
+        ("Z99001,2026-11-25,,", True),
+        ("Z99001,2026-11-25,2026-11-25,", True),
+        ("Z99001,2026-11-24,,", False),
+        ("Z99001,2026-11-27,,", False),
+        ("Z99001,,2026-11-24,", False),
+    ],
+)
+def test_a_day_that_a_list_spoke_of_and_that_has_come_needs_a_document(
+    small_ics: SmallIcs, line: str, needed: bool
+) -> None:
+    """The list is the same file for both runs, and keeps more out for the second."""
+    small_ics.replace("[[flows]]", '[optouts.practices]\nlist = "practices.csv"\n[[flows]]')
+    list_practices(small_ics, line)
+    first = at(small_ics, 0)
+    at(small_ics, 48)
+    if needed:
+        with pytest.raises(PolicyError, match="fewer may be used since 2026-11-25"):
+            rollback.rollback(small_ics.configuration, first.run_id, now=NOW + timedelta(days=2))
+    reference = "IG/19" if needed else ""
+    rollback.rollback(small_ics.configuration, first.run_id, reference=reference, now=NOW + timedelta(days=2))
+    assert small_ics.current() == first.run_id
+
+
+def test_a_list_that_cannot_be_believed_needs_a_document(small_ics: SmallIcs) -> None:
+    """Nobody knows what it keeps out."""
+    small_ics.replace("[[flows]]", '[optouts.practices]\nlist = "practices.csv"\n[[flows]]')
+    list_practices(small_ics)
+    first = at(small_ics, 0)
+    at(small_ics, 24)
+    (small_ics.folder / "practices.csv").unlink()
+    with pytest.raises(PolicyError, match=r"practices\.csv"):
+        rollback.rollback(small_ics.configuration, first.run_id, now=NOW)
+    assert rollback.rollback(small_ics.configuration, first.run_id, reference="IG/20", now=NOW).reasons
+
+
+def test_people_who_grew_too_old_need_a_document(small_ics: SmallIcs) -> None:
+    """Whom a purpose covers is counted on the day of a run."""
+    found = config.load(small_ics.configuration)
+    covers = found.purpose.model_copy(update={"population": Population(max_age=17)})
+    young = found.model_copy(update={"purpose": covers})
+    assert binding.fewer_from(young, NOW.date(), NOW) == (NOW + timedelta(days=1)).date()
+    assert binding.fewer_from(found, NOW.date(), NOW) is None
+
+
 def change_an_account(ics: SmallIcs, name: str, **values: object) -> None:
     """As a run would have written it that found something else."""
     path = ics.folder / "private" / "runs" / f"{name}.json"
@@ -429,10 +484,12 @@ def test_a_rename_that_fails_changes_nothing(small_ics: SmallIcs, monkeypatch: p
     assert rollback.rollback(small_ics.configuration, first.run_id, now=NOW).before == second.run_id
 
 
-def test_a_line_that_was_cut_short_hides_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rest", ['{"at": "2026\n', '{"at": "2026', ""])
+def test_a_line_that_was_cut_short_hides_no_other(tmp_path: Path, rest: str) -> None:
+    """Neither the one before it nor the one after."""
     operations.record(tmp_path, "removed", "a")
     with (tmp_path / "operations.jsonl").open("a") as file:
-        file.write('{"at": "2026\n')
+        file.write(rest)
     operations.record(tmp_path, "removed", "b")
     assert operations.removed(tmp_path) == {"a", "b"}
     assert (tmp_path / "operations.jsonl").stat().st_mode & 0o077 == 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import polars as pl
 
@@ -217,6 +217,24 @@ def sharing(
         return practices.Sharing(agreed, frozenset()), ()
     kept = lists.read(configuration.at(rules.list), practices.HEADER, rules.max_age_days, now)
     return practices.Sharing(agreed, *practices.listed(kept, now.date())), (kept.evidence,)
+
+
+def fewer_from(configuration: Configuration, since: date, now: datetime) -> date | None:
+    """The first day after another on which fewer may be used, though nothing new is said of anybody; None where there is none.
+
+    A line of the list of practices may speak of a day to come, and people grow older than a purpose covers on any day.
+
+    Raises:
+        PolicyError: The list is missing, too old or not believable.
+    """
+    rules, population = configuration.optouts.practices, configuration.purpose.population
+    days: set[date] = set()
+    if rules.list is not None and not configuration.optouts.exempt("practices"):
+        kept = lists.read(configuration.at(rules.list), practices.HEADER, rules.max_age_days, now)
+        days |= practices.beginnings(kept)
+    if population is not None and population.max_age is not None:
+        days.add(since + timedelta(days=1))
+    return min((day for day in days if day > since), default=None)
 
 
 def check_coverage(configuration: Configuration, made: Sequence[TableParts]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -48,7 +48,7 @@ class Made:
         run_id: The run whose bundle they are for.
         withdrawn: How many people leave some table.
         moved: How many tokens stand for another number now.
-        good_until: When the first register that they were made from is too old, UTC.
+        good_until: When the first register that they were made from is too old, or keeps more out, UTC.
     """
 
     run_id: str
@@ -95,7 +95,7 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
             key_id=manifest.key_id,
             configuration_digest=configuration.digest,
             made=now,
-            good_until=min(_ends(configuration, policy, delivered), default=None),
+            good_until=min(_ends(configuration, policy, delivered, now), default=None),
             files={},
             registers=tuple(RegisterFile.model_validate(asdict(each)) for each in policy.evidence),
         )
@@ -249,9 +249,14 @@ def _check_key(manifest: BundleManifest, keyset: KeyHolderKeyset, domain: str) -
         )
 
 
-def _ends(configuration: Configuration, policy: Policy, delivered: Sequence[Delivery]) -> Iterator[datetime]:
-    """When each register will be too old."""
+def _ends(
+    configuration: Configuration, policy: Policy, delivered: Sequence[Delivery], now: datetime
+) -> Iterator[datetime]:
+    """When each register will be too old, or will say more."""
     rules = configuration.optouts
+    if (day := binding.fewer_from(configuration, now.date(), now)) is not None:
+        # On that day they are too old already.
+        yield datetime.combine(day, time.min, UTC) - timedelta.resolution
     if rules.national is not None:
         days = timedelta(days=rules.national.max_age_days)
         yield from (each.as_of + days for each in policy.evidence if each.name.startswith("national"))

@@ -68,9 +68,11 @@ def record(private: Path, what: Literal["removed", "rolled back"], run: str, **m
     """Append one deed, and make sure that it is on the disk, before it is done; `more` are further fields."""
     said = {"at": datetime.now(UTC), "user": who(), "host": socket.gethostname(), "what": what, "run": run, **more}
     made = Operation.model_validate(said)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    with os.fdopen(os.open(private / "operations.jsonl", flags, 0o600), "a", encoding="utf-8") as file:
-        file.write(made.model_dump_json(exclude_defaults=True) + "\n")
+    path, flags = private / "operations.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    # Behind a line that a full disk or a crash cut short another would be lost with it.
+    cut_short = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")
+    with os.fdopen(os.open(path, flags, 0o600), "a", encoding="utf-8") as file:
+        file.write("\n" * cut_short + made.model_dump_json(exclude_defaults=True) + "\n")
         file.flush()
         os.fsync(file.fileno())
     return made

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
-from linkage import authority, config, history, hub, lake, operations
+from linkage import authority, binding, config, history, hub, lake, operations
 from linkage.bundle import digest
 from linkage.config import Configuration
 from linkage.errors import InputError, IntegrityError, PolicyError, TemporaryError
@@ -80,7 +80,7 @@ def rollback(
         verify(work.store, target.account)
         _check_roster(work.private / "roster" / target.name)
         later = _later(target.account, known, work.store)
-        reasons = tuple(_since(configuration, target.account, later)) if target.name != before else ()
+        reasons = tuple(_since(configuration, target.account, later, now)) if target.name != before else ()
         left = _expected(later, without)
         reasons += (f"the next run forgets what {' and '.join(without)} said of opt-outs",) if without else ()
         if reasons and not reference:
@@ -176,7 +176,7 @@ def _later(account: RunManifest, known: History, store: Store) -> _Later:
     return _Later(tuple(untold), tuple(new_registers), tuple(new_inputs), tuple(from_held), tuple(sorted(changed)))
 
 
-def _since(configuration: Configuration, account: RunManifest, later: _Later) -> Iterator[str]:
+def _since(configuration: Configuration, account: RunManifest, later: _Later, now: datetime) -> Iterator[str]:
     """Why people may be in this snapshot whom the configuration or what is known since would leave out."""
     if later.untold:
         yield f"the account of {min(later.untold)}, which came later, is missing or damaged"
@@ -192,10 +192,21 @@ def _since(configuration: Configuration, account: RunManifest, later: _Later) ->
         yield f"{later.from_held[0]} took late opt-outs out of what is held"
     if later.contracts:
         yield f"the contract of {later.contracts[0]} has changed, and may keep more out"
+    yield from _by_time(configuration, account.snapshot.started.date(), now)
     if account.snapshot.configuration_digest != configuration.digest:
         yield "the configuration has changed"
     if account.snapshot.tool_version != version("linkage"):
         yield f"it was made by linkage {account.snapshot.tool_version}, and this is {version('linkage')}"
+
+
+def _by_time(configuration: Configuration, since: date, now: datetime) -> Iterator[str]:
+    try:
+        day = binding.fewer_from(configuration, since, now)
+    except PolicyError as error:
+        yield error.message
+        return
+    if day is not None and day <= now.date():
+        yield f"fewer may be used since {day}: a practice does not share from then on, or people are too old"
 
 
 def _some(count: int, one: str, many: str) -> str:

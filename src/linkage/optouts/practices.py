@@ -9,7 +9,7 @@ they were made; an exemption lets in what was made before they left a practice t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -133,6 +133,26 @@ def listed(kept: KeptList, today: date) -> tuple[frozenset[str], tuple[Period, .
     """
     now: set[str] = set()
     earlier: dict[tuple[date, date], set[str]] = {}
+    for code, starts, ends in _lines(kept):
+        if starts <= today <= ends:
+            now.add(code)
+        elif ends < today:
+            earlier.setdefault((starts, ends), set()).add(code)
+    periods = [Period(starts, ends, frozenset(codes)) for (starts, ends), codes in sorted(earlier.items())]
+    return frozenset(now), tuple(periods)
+
+
+def beginnings(kept: KeptList) -> frozenset[date]:
+    """The days on which practices of such a list begin not to share.
+
+    Raises:
+        PolicyError: As `listed`.
+    """
+    return frozenset(starts for _, starts, _ in _lines(kept))
+
+
+def _lines(kept: KeptList) -> Iterator[tuple[str, date, date]]:
+    """Each line's practice, with the first and the last day on which it does not share."""
     for line, row in kept.rows():
         try:
             code = row[0].upper()
@@ -141,12 +161,7 @@ def listed(kept: KeptList, today: date) -> tuple[frozenset[str], tuple[Period, .
                 raise ValueError
         except ValueError:
             raise kept.wrong(line, "not a practice with dates as yyyy-mm-dd") from None
-        if starts <= today <= ends:
-            now.add(code)
-        elif ends < today:
-            earlier.setdefault((starts, ends), set()).add(code)
-    periods = [Period(starts, ends, frozenset(codes)) for (starts, ends), codes in sorted(earlier.items())]
-    return frozenset(now), tuple(periods)
+        yield code, starts, ends
 
 
 def moved(registrations: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,221 @@
+"""Receiving packets: everything about one is checked before it counts, and each refusal says what is wrong.
+
+<inbox>/<site>/000001/      packets in the order in which they follow one another, as they came
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from linkage.bundle import digest
+from linkage.errors import ConfigurationError, IntegrityError, PolicyError
+from linkage.federate.packet import MANIFEST, SEALED, Packet, read_packet, sync
+from linkage.signed import Verifier
+
+__all__ = ["Accepts", "Inbox", "Site", "distinct_domains"]
+
+SKEW = timedelta(hours=1)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it names a folder
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site as it is registered.
+
+    Attributes:
+        verifier: Its name and public signing key.
+        domain: Its token domain, which no other site has.
+        revoked: Whether nothing more is taken from it.
+    """
+
+    verifier: Verifier
+    domain: str
+    revoked: bool = False
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.verifier.name):
+            raise ConfigurationError(
+                "a site's name is letters, digits, dots, hyphens and underscores", hint="its ODS code, for example RR8"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Accepts:
+    """What a receiver takes.
+
+    Attributes:
+        sites: Who is registered.
+        key_id: The key version of which tokens are.
+        contracts: The digest of each feed's contract, by feed.
+        max_age: Packets that were made longer ago are not taken.
+    """
+
+    sites: Sequence[Site]
+    key_id: str
+    contracts: Mapping[str, str]
+    max_age: timedelta
+
+    def check(self, packet: Packet, signer: Verifier, now: datetime) -> None:
+        """Raise unless a packet may be taken.
+
+        Raises:
+            PolicyError: The site is revoked, or the packet or its opt-outs are too old.
+            IntegrityError: It is of another domain or key, or from the future.
+            ConfigurationError: It was made by another contract.
+        """
+        site = next(each for each in self.sites if each.verifier == signer)
+        name = f"packet {packet.sequence} of {packet.site}"
+        if site.revoked:
+            raise PolicyError(
+                f"{name}: the site is revoked", hint="take nothing more from it; its data left with its revocation"
+            )
+        if packet.bundle.domain != site.domain:
+            raise IntegrityError(
+                f"{name}: it holds tokens of another domain than the site's", hint="ask the site which keyset it used"
+            )
+        if packet.bundle.key_id != self.key_id:
+            raise IntegrityError(
+                f"{name}: it was made with another key version", hint="give the site a keyset of the version in use"
+            )
+        if packet.made > now + SKEW:
+            raise IntegrityError(
+                f"{name}: it is dated in the future", hint="check the clock of this machine and of the site"
+            )
+        if now - packet.made > self.max_age:
+            raise PolicyError(
+                f"{name}: it was made {(now - packet.made).days} days ago", hint="ask the site for a new one"
+            )
+        if packet.good_until is not None and now > packet.good_until:
+            raise PolicyError(
+                f"{name}: an opt-out register that it was made by is too old now", hint="ask the site to run again"
+            )
+        for table in packet.bundle.tables:
+            if self.contracts.get(table.feed) != table.contract_digest:
+                raise ConfigurationError(
+                    f"{name}: feed {table.feed} is not taken here, or was made by another contract",
+                    hint="agree on the contract's version with the site",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """The packets that were taken.
+
+    Attributes:
+        folder: Where they are kept, owner-only.
+    """
+
+    folder: Path
+
+    def taken(self, site: str) -> list[Path]:
+        """The packets of a site, in their order.
+
+        Raises:
+            IntegrityError: One is missing among them.
+        """
+        place = self.folder / site
+        found = sorted(path for path in place.glob("[0-9]*") if path.is_dir()) if place.is_dir() else []
+        if [path.name for path in found] != [f"{number:06d}" for number in range(1, len(found) + 1)]:
+            raise IntegrityError(
+                f"{place}: a packet is missing among those of the site", hint="restore it from a backup"
+            )
+        return found
+
+    def receive(self, came: Path, accepts: Accepts, now: datetime) -> Packet:
+        """Take a packet, or refuse it and leave everything as it was.
+
+        Args:
+            came: The folder as it was carried here; it is copied.
+            accepts: What is taken.
+            now: The clock.
+
+        Raises:
+            IntegrityError: Its signature, digests, domain, key, or place among the site's packets are wrong.
+            PolicyError: The site is revoked, or the packet or its opt-outs are too old.
+            ConfigurationError: It was made by another contract.
+        """
+        known = [each.verifier for each in accepts.sites]
+        packet, signer, own = read_packet(came, known)
+        accepts.check(packet, signer, now)
+        before = self.taken(packet.site)
+        brought = self._brought(before, known)
+        self._check_place(packet, own, before, known)
+        missing = [path for path, part in packet.parts.items() if path not in packet.sealed and part not in brought]
+        if missing:
+            raise IntegrityError(
+                f"packet {packet.sequence} of {packet.site}: {len(missing)} parts are neither in it nor in the packets before",
+                hint="ask the site for a packet with everything",
+            )
+        self._keep(came, packet, own, known)
+        return packet
+
+    def _brought(self, before: Sequence[Path], known: Sequence[Verifier]) -> set[str]:
+        """Digests of the parts that packets before have brought."""
+        found = set()
+        for path in before:
+            packet, _, _ = read_packet(path, known)
+            found |= {packet.parts[each] for each in packet.sealed}
+        return found
+
+    def _check_place(self, packet: Packet, own: str, before: Sequence[Path], known: Sequence[Verifier]) -> None:
+        name, last = f"packet {packet.sequence} of {packet.site}", len(before)
+        if packet.sequence <= last:
+            _, _, kept = read_packet(before[packet.sequence - 1], known)
+            if kept == own:
+                raise IntegrityError(f"{name}: it was taken already", hint="nothing is to be done")
+            raise IntegrityError(
+                f"{name}: another packet of that number was taken",
+                hint="find out why the site's packets fork before taking more",
+            )
+        if packet.sequence > last + 1:
+            raise IntegrityError(
+                f"{name}: the one before it, {packet.sequence - 1}, has not come", hint="receive that one first"
+            )
+        newest = read_packet(before[-1], known)[2] if before else None
+        if packet.previous != newest:
+            raise IntegrityError(
+                f"{name}: it follows another packet than the one taken last", hint="find out why before taking more"
+            )
+
+    def _keep(self, came: Path, packet: Packet, own: str, known: Sequence[Verifier]) -> None:
+        """Copy a packet and check the copy: what came may change while it is looked at."""
+        place = self.folder / packet.site
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        aside = place / f".{packet.sequence:06d}"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(mode=0o700)
+        try:
+            shutil.copyfile(came / MANIFEST, aside / MANIFEST)
+            if read_packet(aside, known)[2] != own:
+                raise IntegrityError("the packet changed while it was taken", hint="receive it again")
+            for path, expected in packet.sealed.items():
+                source, target = came / f"{path}{SEALED}", aside / f"{path}{SEALED}"
+                target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                if source.is_symlink() or not source.is_file():
+                    raise IntegrityError(f"{path}: missing from the packet", hint="ask the site to send it again")
+                shutil.copyfile(source, target)
+                if digest(target) != expected:
+                    raise IntegrityError(f"{path}: not what the site signed", hint="ask the site to send it again")
+            for each in [*aside.rglob("*"), aside]:
+                each.chmod(0o700 if each.is_dir() else 0o600)
+                sync(each)
+            aside.rename(place / f"{packet.sequence:06d}")
+            sync(place)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def distinct_domains(sites: Sequence[Site]) -> None:
+    """Refuse two sites of one name or one domain: what one signs would count as the other's.
+
+    Raises:
+        ConfigurationError: There are such.
+    """
+    names, domains = [each.verifier.name for each in sites], [each.domain for each in sites]
+    if len(set(names)) != len(names) or len(set(domains)) != len(domains):
+        raise ConfigurationError("two sites have one name or one domain", hint="each site has both to itself")

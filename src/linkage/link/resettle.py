@@ -36,6 +36,8 @@ def resettle(change: Change) -> Settled:
         whole = settle(change.connection, change.folder, change.table.parts, change.table.table, change.falls)
         return replace(whole, why=why)
     removed = Counter(change.before.removed.get(change.table.name, {}))
+    if not change.count(REACHED):
+        return _as_it_was(change, removed)
     _collect(change)
     removed.subtract(_side(change, -1, "_won_before"))
     removed.update(_side(change, 1, "_won_after"))
@@ -46,6 +48,20 @@ def resettle(change: Change) -> Settled:
     left = {reason: rows for reason, rows in sorted(removed.items()) if rows}
     check(change.table.parts, made.rows, left)
     return Settled(change.table.name, _month(change), made.rows, left, made)
+
+
+def _as_it_was(change: Change, removed: Counter[Reason]) -> Settled:
+    """A table of which no record is reached: all its files stay, and no row came or went."""
+    table = change.table
+    typed = ", ".join(f"{name(column)} {type}" for column, type in change.columns)
+    change.run(
+        f"CREATE OR REPLACE TEMP TABLE {changed_table(table.name).removeprefix('temp.')} ({typed}, _side VARCHAR)"
+    )
+    made = put_together(change.connection, name(table.name), change.columns, None, change.before.files[table.name])
+    change.run(f"DROP TABLE {REACHED}")
+    left = {reason: rows for reason, rows in sorted(removed.items()) if rows}
+    check(table.parts, made.rows, left)
+    return Settled(table.name, _month(change), made.rows, left, made)
 
 
 def keep_attributes(change: Change, tokens: str | None) -> None:

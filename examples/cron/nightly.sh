@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs one purpose, from cron:
+# Runs one purpose, from cron, whose own PATH does not hold `linkage` when that is in an environment:
+#   PATH=/srv/linkage/.venv/bin:/usr/bin:/bin
 #   30 1 * * *  LINKAGE_NOTIFY='mail -s "linkage" ics-data@example.org' /srv/linkage/nightly.sh /srv/linkage/linkage.toml
 # A second start while one runs does no harm: the store is locked by the run itself, and a crash frees it.
 #

@@ -10,8 +10,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 from handed_over import both, known_at_once
-from small import ALLOWED, HEADER, NOT_ASKED, OPTED_OUT, SmallIcs, make_small_ics, row
+from small import ALLOWED, HEADER, NOT_ASKED, NOW, OPTED_OUT, SmallIcs, make_small_ics, row
 
+from linkage import pipeline
+from linkage.errors import IntegrityError
 from linkage.pipeline import RunReport
 from linkage.sources.seen import SETTLED, Seen
 
@@ -113,6 +115,20 @@ def test_what_happens_to_files(ics: SmallIcs, case: Case) -> None:
 def _made(report: RunReport) -> tuple[int, dict[str, int], int, tuple[str, ...]]:
     (table,) = [each for each in report.taken if each.table == "appointment"]
     return table.new, table.again, table.kept, table.gone
+
+
+def test_what_says_which_rows_were_taken_out_is_not_done_without(ics: SmallIcs) -> None:
+    """A run that cannot know any more which rows a part lacks stops; a full one needs none of it."""
+    kept = list((ics.folder / "private" / "held").rglob("*.withdrawn"))
+    assert kept
+    for path in kept:
+        path.unlink()
+    before = ics.current()
+    with known_at_once(), pytest.raises(IntegrityError, match="missing from what is held of the last run"):
+        ics.run()
+    assert ics.current() == before
+    pipeline.run_all([ics.configuration], now=NOW, full=True)
+    assert ics.current() != before
 
 
 def test_nobody_who_opted_out_survives_by_reuse(ics: SmallIcs) -> None:

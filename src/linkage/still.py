@@ -62,7 +62,9 @@ def _records(making: Making, memory: Memory, held: Path, part: Part) -> Part:
     job, plan, withdrawals = making.job, making.plan, making.withdrawals
     removed, lacks = (place(held / "site", part.path) for place in (withdrawals.beside, lacking))
     withdrawn = withdrawals.taken_out(held / "site", part.path)
-    if withdrawn.is_file():
+    if part.removed.get(Reason.WITHDRAWN.value):
+        if not withdrawn.is_file():
+            raise FileNotFoundError
         link(withdrawn, withdrawals.taken_out(job.site, part.path))
     untouched = part.place not in plan.changed | plan.recounted
     if untouched or plan.reach is None or memory.unseal is None:

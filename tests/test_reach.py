@@ -158,7 +158,7 @@ def test_a_part_that_is_carried_over_is_the_part_that_a_run_makes(
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(nights())
 def test_many_parts_that_are_carried_over(found: tuple[str, list[dict[str, Any]], list[World]]) -> None:
     """The same, for longer."""
@@ -196,6 +196,7 @@ DISAGREEING = _world(replaced=frozenset({(ANN, BOB), (ANN, CAT)}))
 LINKED = _with(k3=Entry(ANN, born=BORN, practice="A1"))
 SHARES, ALL_SHARE = _world(sharing=AGREED), Sharing({}, frozenset())
 AT_C3 = _with(SHARES, k1=Entry(ANN, born=BORN, practice="C3"))
+AFTER_LEAVING = "2026-08-01"
 EXEMPT = _world(sharing=AGREED, leavers={ANN: date(2026, 6, 1)})
 OTHER = _world(otherwise=NATIONAL)
 B_OUT = _world(verdicts={BOB: NATIONAL})
@@ -368,6 +369,20 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], World, World, str]] = {
     "moved away": ("gp letter", [_by_key()], SHARES, _world(AT_C3, verdicts={ANN: LEFT}), "carried"),
     "left a practice, exempt": ("gp letter", [_by_key()], SHARES, EXEMPT, "again"),
     "left a practice, exempt, of others": ("gp letter", [_by_key("k2")], SHARES, EXEMPT, "stays"),
+    "had left a practice, exempt, and has not": (
+        "gp call",
+        [_stay(ANN, practice="A1", on=AFTER_LEAVING)],
+        EXEMPT,
+        _world(sharing=AGREED),
+        "again",
+    ),
+    "left a practice, exempt, of a row that is not asked for": (
+        "gp call",
+        [_stay(ANN, practice="A1", on="2025-12-31")],
+        _world(sharing=AGREED),
+        _world(sharing=AGREED, leavers={ANN: date(2025, 6, 1)}),
+        "again",
+    ),
     "moved to one who left": (
         "gp call",
         [_stay(CAT, practice="A1")],

@@ -76,7 +76,8 @@ def _recounted(rows: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     # A row that went on without a token, or named nobody, stands in the part: it cannot be counted elsewhere.
     stands = went_on & (pl.col("after").is_not_null() | pl.col("person_after").is_not_null() | pl.col("born"))
     removed = ~went_on & differs & ~clear.fill_null(value=False)
-    again = known & (pl.col("told") | stands | removed | (pl.col("unsure") & pl.col("at_home")))
+    # Who left a practice that shares is judged by the day of a row, whatever practice the row says.
+    again = known & (pl.col("told") | stands | removed | pl.col("unsure"))
     return found.with_columns(
         pl.col("reason").alias("was"),
         again.fill_null(value=False).alias("again"),

@@ -42,7 +42,7 @@ publish = hub.publish
 def leave(*arguments):
     (folder,) = [each.folder for each in arguments if hasattr(each, "folder")]
     shutil.copytree(folder, left)
-    publish(*arguments)
+    return publish(*arguments)
 hub.publish = leave
 from linkage.cli import main
 sys.argv, left = ["linkage", *sys.argv[1:3]], sys.argv[3]

@@ -16,18 +16,18 @@ import numpy as np
 import polars as pl
 
 from linkage import nhs_number
-from linkage.absent import absent
 from linkage.bundle import Field, Part, TableParts, digest
-from linkage.carried import Tokens, carry, holding
 from linkage.config import Quality
 from linkage.contract import Feed, Table, parse
-from linkage.judged import Judged
+from linkage.increments.absent import absent
+from linkage.increments.carried import Tokens, carry, holding
+from linkage.increments.judged import Judged
+from linkage.increments.reach import Between
 from linkage.optouts.policy import MAY_BE_USED, Policy, Standing
 from linkage.optouts.practices import LEAVERS, Sharing
 from linkage.parts import REMOVED, Work, decide, release
 from linkage.pseudonymise import Pseudonymiser
 from linkage.pseudonymise.minimise import Minimiser, outputs
-from linkage.reach import Between
 from linkage.site import HIDDEN, INACTIVE
 from linkage.sources import quality
 from linkage.sources.clean import clean

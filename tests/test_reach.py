@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linkage import absent, reach
 from linkage.errors import IntegrityError
-from linkage.judged import load, save
+from linkage.increments import absent, reach
+from linkage.increments.judged import load, save
+from linkage.increments.reach import Between
 from linkage.optouts.policy import MAY_BE_USED, VERDICTS
 from linkage.optouts.practices import Period, Sharing
 from linkage.pseudonymise import Keyset
-from linkage.reach import Between
 from linkage.reasons import Reason
 from reached import ANN, BOB, CAT, DAN, SCOT, TABLES, TEST, Entry, State, World, compare, made, night
 

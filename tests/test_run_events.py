@@ -13,10 +13,11 @@ import pytest
 from small import ALLOWED, NUMBERS, SmallIcs
 from typer.testing import CliRunner
 
-from linkage import events, progress
+from linkage import progress
 from linkage.cli import app
 from linkage.errors import ConfigurationError, PolicyError
-from linkage.events import EventFile
+from linkage.nights import events
+from linkage.nights.events import EventFile
 
 DOCS = Path(__file__).parent.parent / "docs" / "reference" / "run-events.md"
 Line = dict[str, Any]

@@ -14,9 +14,10 @@ import pytest
 from small import ALLOWED, NOW, OPTED_OUT, SmallIcs, row
 from typer.testing import CliRunner
 
-from linkage import binding, config, history, operations, pipeline, rollback
+from linkage import binding, config, pipeline
 from linkage.cli import app
 from linkage.errors import InputError, IntegrityError, LinkageError, PolicyError, TemporaryError
+from linkage.nights import history, operations, rollback
 from linkage.pipeline import RunReport
 from linkage.purpose import Population
 from linkage.store.layout import Store

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import pytest
 from small import NOW, SmallIcs
 
-from linkage import pipeline, space
+from linkage import pipeline
 from linkage.cli.run import disk
 from linkage.errors import TemporaryError
-from linkage.space import Peak, readable, size
+from linkage.nights import space
+from linkage.nights.space import Peak, readable, size
 
 
 class Usage(NamedTuple):

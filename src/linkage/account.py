@@ -8,11 +8,12 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from linkage import authority, shown, space
+from linkage import authority, shown
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
 from linkage.findings import compared, rows_of, summed
+from linkage.nights import space
 from linkage.progress import Progress
 from linkage.sources.quality import FileQuality
 from linkage.store.manifest import (

@@ -14,10 +14,10 @@ import polars as pl
 
 from linkage.bundle import LEVEL, Part, TableParts, check_part, digest
 from linkage.contract import Feed, Role, Table
+from linkage.increments.taken import link
 from linkage.pseudonymise.minimise import Output
 from linkage.reasons import Reason
 from linkage.sources.inspect import Extract
-from linkage.taken import link
 
 # A row with the wrong number of fields, or of a submission that does not count, says nothing that can be relied on.
 SAYS_NOTHING = (Reason.ROW_MALFORMED.value, Reason.INACTIVE_SUBMISSION.value)

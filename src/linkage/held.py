@@ -25,14 +25,15 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from linkage import bundle, taken
+from linkage import bundle
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
+from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError, PolicyError
+from linkage.increments import taken
+from linkage.increments.taken import Memory
 from linkage.link.withdraw import MOVED, PRACTICES, WITHDRAWN, Lists
 from linkage.store.manifest import RegisterFile
-from linkage.store.publish import sync
-from linkage.taken import Memory
 
 __all__ = ["Held", "LateLists", "RowRules", "copy", "find", "forget", "keep", "memory", "read_lists", "write_lists"]
 

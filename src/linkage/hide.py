@@ -12,8 +12,8 @@ from functools import partial
 
 import polars as pl
 
-from linkage import compare
 from linkage.contract import Role, Table
+from linkage.increments import compare
 from linkage.reasons import Reason
 from linkage.site import HIDDEN, Delivery, cleaned, flagged, narrow, once, reading
 from linkage.sources.inspect import Extract

@@ -17,21 +17,23 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from linkage import held, lastrun, operations, stopping
+from linkage import held, lastrun, stopping
 from linkage import link as linking
 from linkage.account import Handed, account
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
 from linkage.contract import Feed
+from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError, of_the_machine, told_of_the_machine
 from linkage.lastrun import LastRun
 from linkage.link import Coverage, FeedTable, Load, Made, MonthRows, Settled, SourcesPersons
+from linkage.nights import operations
+from linkage.nights.space import Peak
 from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
 from linkage.reasons import Reason
 from linkage.sources import roster as rosters
 from linkage.sources.roster import Roster
-from linkage.space import Peak
 from linkage.store import publish as switch
 from linkage.store import views
 from linkage.store.export import export
@@ -325,11 +327,11 @@ def publish(
     path.write_text(account_.model_dump_json(indent=1), encoding="utf-8")
     kept = work.private / "roster" / work.run_id
     for each in [path, runs, *kept.iterdir(), kept, kept.parent]:
-        switch.sync(each)
+        sync(each)
     if configuration.store.hold:
         held.keep(configuration, work.folder / "bundle", work.private, work.run_id, rules)
-        switch.sync(work.private / "held")
-    switch.sync(work.private)
+        sync(work.private / "held")
+    sync(work.private)
     switch.publish(work.store, work.snapshot, work.run_id)
     try:
         _tidy(configuration, account_.snapshot.started, work)
@@ -342,7 +344,7 @@ def publish(
 
 def _tidy(configuration: Configuration, started: datetime, work: WorkFolder) -> None:
     """Clear away what the new snapshot replaces, once the disk has confirmed the switch; what is left goes next time."""
-    switch.sync(work.store.path)
+    sync(work.store.path)
     note = partial(operations.record, work.private, "removed")
     kept_runs = switch.retain(work.store, configuration.store.keep, _expired(configuration, started), note)
     held.forget(work.private, work.run_id)

@@ -12,8 +12,8 @@ from linkage import hide
 from linkage.bundle import Field, Part, TableParts, digest
 from linkage.contract import Table
 from linkage.handover import Submissions
+from linkage.increments.plans import FeedPlan, TablePlan
 from linkage.parts import Work
-from linkage.plans import FeedPlan, TablePlan
 from linkage.pseudonymise.minimise import Output
 from linkage.reasons import Reason
 from linkage.site import Delivery

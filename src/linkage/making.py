@@ -10,19 +10,20 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage import absent, hide, parts
+from linkage import hide, parts
 from linkage.bundle import LEVEL, Part, TableParts, check_part, digest
-from linkage.compare import source, unknown_name
 from linkage.contract import Table
 from linkage.errors import InputError, IntegrityError
 from linkage.handover import about_kept, lines
+from linkage.increments import absent
+from linkage.increments.compare import source, unknown_name
+from linkage.increments.still import before, may_stand_again, still
+from linkage.increments.taken import link
 from linkage.jobs import UNKNOWN, Done, Job, Made, Making, Waiting, lacking
 from linkage.parts import REMOVED
 from linkage.pseudonymise.minimise import outputs
 from linkage.site import reading
 from linkage.sources import clean, gate, quality
-from linkage.still import before, may_stand_again, still
-from linkage.taken import link
 
 __all__ = ["make", "make_all"]
 

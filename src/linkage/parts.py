@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from linkage.absent import marked
 from linkage.config import Quality
 from linkage.contract import Feed, Role, Table
-from linkage.judged import Judges
+from linkage.increments.absent import marked
+from linkage.increments.judged import Judges
 from linkage.optouts.apply import OPTOUT_REASON, apply
 from linkage.optouts.policy import Policy
 from linkage.pseudonymise import Pseudonymiser

@@ -11,6 +11,9 @@
               binding     which registers bind, and how fresh they are
               parts       rows to the parts of a bundle; withdrawn_records, handover: what later deliveries say of earlier ones
     hub half  hub         verify, settle, link, account, publish; findings: what is worth a look
+    nightly   increments  at the site, what stands from the last run, what is carried over by token, what is made again
+              lastrun     at the hub, the last snapshot, whose files are linked where no change reaches
+              nights      past runs, going back, disk space, and what machines are told of a run
 """
 
 from __future__ import annotations
@@ -23,33 +26,19 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from linkage import (
-    authority,
-    binding,
-    bundle,
-    config,
-    held,
-    hub,
-    increment,
-    lake,
-    parts,
-    rollback,
-    rostering,
-    site,
-    space,
-    taken,
-    telling,
-    together,
-)  # fmt: skip
-from linkage import judged as decided
+from linkage import authority, binding, bundle, config, held, hub, parts, rostering, site, together  # fmt: skip
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
 from linkage.errors import ConfigurationError, LinkageError, TemporaryError
 from linkage.findings import Finding, findings_of, last_account, rows_of
+from linkage.increments import increment, taken  # fmt: skip
+from linkage.increments import judged as decided
+from linkage.increments.judged import Judged
+from linkage.increments.plans import FeedPlan
+from linkage.increments.taken import Memory, Taken
 from linkage.jobs import Job, Made
-from linkage.judged import Judged
+from linkage.nights import lake, rollback, space, telling  # fmt: skip
 from linkage.parts import Work
-from linkage.plans import FeedPlan
 from linkage.progress import Progress, StageTime
 from linkage.pseudonymise import Keyset
 from linkage.site import Delivery, Shared
@@ -60,7 +49,6 @@ from linkage.sources.resolve import people
 from linkage.sources.roster import Roster
 from linkage.store.delta import Lake
 from linkage.store.manifest import DiskUse, RunManifest, TableTaken
-from linkage.taken import Memory, Taken
 from linkage.together import Together
 
 __all__ = ["Outcome", "RunReport", "check", "hub_half", "prepare", "run", "run_all", "site_half", "site_halves"]

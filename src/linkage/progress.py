@@ -26,7 +26,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from linkage.events import Tell, nothing
+from linkage.nights.events import Tell, nothing
 
 EVERY = 5.0  # seconds between two events of one stage's progress
 

@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from linkage import authority, bundle, config, contract, handover, held, hub, lake, telling
+from linkage import authority, bundle, config, contract, handover, held, hub
 from linkage.bundle import BundleManifest, TableParts
 from linkage.config import Configuration
 from linkage.contract import Feed
 from linkage.errors import ConfigurationError, IntegrityError
 from linkage.findings import last_account
 from linkage.link.withdraw import withdraw
+from linkage.nights import lake, telling
 from linkage.pipeline import Outcome, RunReport
 from linkage.progress import Progress
 from linkage.sources import select

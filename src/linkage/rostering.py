@@ -11,6 +11,7 @@ import polars as pl
 
 from linkage import nhs_number
 from linkage.contract import Registration, Role, Table
+from linkage.increments.untold import Untold
 from linkage.optouts.type1_codes import Codes
 from linkage.reasons import Reason
 from linkage.site import INACTIVE, Delivery, cleaned, flagged, narrow, once, reading, small, stamp, whole_person
@@ -19,7 +20,6 @@ from linkage.sources.inspect import Extract
 from linkage.sources.resolve import key_of
 from linkage.sources.roster import BY_NUMBER, ENTRIES, FLAGS, REGISTRATIONS, SEARCHED, SUPERSEDED, Roster, kept
 from linkage.type1_search import Type1Search
-from linkage.untold import Untold
 
 _Read = TypeVar("_Read")
 

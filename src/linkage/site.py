@@ -18,12 +18,14 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from linkage import compare, contract
+from linkage import contract
 from linkage.bundle import digest
 from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Role, Table
 from linkage.errors import ConfigurationError, InputError, LinkageError, of_the_machine
 from linkage.flow_checks import check_flow, check_stamp, check_tables, is_pseudonymised
+from linkage.increments import compare
+from linkage.increments.taken import Memory
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.areas import read_areas
 from linkage.pseudonymise.minimise import Minimiser
@@ -31,7 +33,6 @@ from linkage.reasons import Reason
 from linkage.sources import clean, read, select, tables
 from linkage.sources.inspect import Extract, inspect
 from linkage.sources.select import Selection
-from linkage.taken import Memory
 
 __all__ = [
     "HIDDEN", "INACTIVE", "TABLES", "Delivery", "Shared", "cleaned", "deliveries", "flagged", "gathered", "is_pseudonymised",

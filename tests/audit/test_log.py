@@ -99,7 +99,7 @@ def test_digests_and_run_ids_are_no_identifiers(tmp_path: Path) -> None:
         "digest": "0123456789" * 6 + "abcd", "run": "20261124T001530Z-3f2a1c", "rows": 999_999_999,
     }  # fmt: skip
     with Log.open(tmp_path, LOG) as log:
-        log.add([Entry(time=NOW, act="run", phase="done", of=0, by="x", details=details)])
+        assert log.add([Entry(time=NOW, act="run", phase="done", of=0, by="x", details=details)]) == [0]
 
 
 def test_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

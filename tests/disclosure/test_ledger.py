@@ -82,6 +82,7 @@ def test_what_was_withheld_then_is_not_counted(ledger: Ledger) -> None:
     """There is nothing to subtract it from."""
     _admit(ledger, _people({"f": range(5), "m": range(50, 100)}))
     _admit(ledger, _people({"f": range(20), "m": range(200, 300)}))
+    assert len(list(ledger.entries())) == 2
 
 
 def test_a_budget_ends(ledger: Ledger) -> None:

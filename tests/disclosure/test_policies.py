@@ -10,6 +10,7 @@ import pytest
 from linkage import disclosure
 from linkage.disclosure import POLICIES, Policy
 from linkage.errors import ConfigurationError
+from linkage.link.small_numbers import bounds, suppress
 
 # Policy, exact count, what is shown, the least and the most that it can be.
 SHOWN = [
@@ -77,3 +78,11 @@ def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(ConfigurationError) as caught:
         disclosure.policy("none")
     assert "hes, opensafely, sacro, strict10" in str(caught.value.hint)
+
+
+def test_the_snapshots_own_counts_are_shown_by_the_same_rule() -> None:
+    """The hub suppresses what analysts read of a run, and knows no other stage: the two say the same of every count."""
+    for count in range(300):
+        shown, withheld = suppress(count)
+        row = disclosure.release(pl.DataFrame({"count": [count]}), [], POLICIES["hes"]).row(0)
+        assert row == ("*" if withheld else str(shown), *bounds(shown))

@@ -19,7 +19,8 @@ import polars as _polars  # noqa: F401
 import pyarrow.parquet as _parquet  # noqa: F401
 from small import make_small_ics
 
-from linkage import cli, late, relink, rollback  # noqa: F401
+from linkage import cli, late, relink  # noqa: F401
+from linkage.nights import rollback  # noqa: F401
 from linkage.store.open import open_store
 
 from .injector import Armed, Fault

@@ -18,10 +18,10 @@ from rich.console import Console
 from linkage import pipeline
 from linkage.errors import LinkageError
 from linkage.late import tokens
+from linkage.nights.rollback import rollback
 from linkage.progress import Progress
 from linkage.pseudonymise import Keyset
 from linkage.relink import relink
-from linkage.rollback import rollback
 from linkage.store.layout import Store
 from linkage.store.open import open_store
 

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from linkage import hub, pipeline
 from linkage.cli import app
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError
+from linkage.nights.rollback import rollback
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset
-from linkage.rollback import rollback
 from linkage.store import delta
 
 deltalake = pytest.importorskip("deltalake", reason="an extra")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from linkage import rollback
 from linkage.cli.run import ConfigurationPath, end_behind
+from linkage.nights import rollback
 
 
 def register(app: typer.Typer) -> None:

@@ -10,15 +10,16 @@ from typing import Annotated
 
 import typer
 
-from linkage import pipeline, space
+from linkage import pipeline
 from linkage.cli.told import telling
 from linkage.errors import TemporaryError
 from linkage.findings import Finding
+from linkage.increments.taken import FIRST
+from linkage.nights import space
 from linkage.pipeline import Outcome, RunReport
 from linkage.pseudonymise import kernel
 from linkage.relink import relink_all
 from linkage.store.manifest import DiskUse, TableTaken
-from linkage.taken import FIRST
 
 SHOWN = 12  # findings on the terminal
 ConfigurationPath = Annotated[Path, typer.Argument(help="The linkage.toml of one purpose.")]

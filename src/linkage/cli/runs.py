@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from linkage import config, differences, history
+from linkage import config
 from linkage.cli import runs_shown
 from linkage.errors import ConfigurationError
-from linkage.history import History
+from linkage.nights import differences, history
+from linkage.nights.history import History
 
 app = typer.Typer(help="What each run read and published, and what differs between two.", no_args_is_help=True)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 
 from linkage.cli.run import disk
-from linkage.differences import Count, Differences
-from linkage.history import Listed, Run
+from linkage.nights.differences import Count, Differences
+from linkage.nights.history import Listed, Run
 from linkage.store.manifest import Change, ExactBalance, RunManifest, ShownBalance
 
 WITHHELD = "withheld"

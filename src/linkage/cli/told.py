@@ -9,8 +9,8 @@ from pathlib import Path
 
 from linkage import stopping
 from linkage.errors import LinkageError
-from linkage.events import EventFile
-from linkage.lineage import Lineage
+from linkage.nights.events import EventFile
+from linkage.nights.lineage import Lineage
 from linkage.pipeline import Outcome
 from linkage.progress import Progress
 

@@ -7,7 +7,6 @@ the store's private folder is, readable by its owner only.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from linkage.disclosure.groups import ALL, Counts, Members, members
 from linkage.disclosure.tables import Release
+from linkage.disk import sync
 from linkage.errors import IntegrityError, PolicyError
 
 __all__ = ["Entry", "Ledger"]
@@ -133,9 +133,9 @@ class Ledger:
         (aside / "entry.json").write_text(entry.model_dump_json(indent=1), encoding="utf-8")
         for path in aside.iterdir():
             path.chmod(0o600)
-            _sync(path)
+            sync(path)
         aside.rename(self.folder / f"{place:06d}")
-        _sync(self.folder)
+        sync(self.folder)
 
 
 def _placed(people: pl.DataFrame, release: Release) -> pl.DataFrame:
@@ -166,13 +166,3 @@ def _common(now: pl.DataFrame, then: pl.DataFrame, groups: int, groups_then: int
     common = np.zeros((groups, groups_then), dtype=np.int64)
     common[pairs[_PLACE].to_numpy(), pairs[_EARLIER].to_numpy()] = pairs["len"].to_numpy()
     return common
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

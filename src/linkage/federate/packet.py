@@ -10,7 +10,6 @@ holds digests, counts of rows and dates, and no row. Any mover of files can carr
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -21,6 +20,7 @@ import pyrage
 from pydantic import BaseModel, ConfigDict, Field
 
 from linkage.bundle import BundleManifest, balance, digest
+from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError
 from linkage.signed import Signer, Verifier, canonical, opened, sign
 
@@ -183,14 +183,3 @@ def _recipients(texts: Sequence[str]) -> list[pyrage.x25519.Recipient]:
             hint="ask the key holder for the line that starts with age1",
         )
     return keys
-
-
-def sync(path: Path) -> None:
-    """Make sure that a file or a folder's names are on the disk."""
-    if os.name == "nt" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from linkage.bundle import digest
+from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError
-from linkage.federate.packet import MANIFEST, SEALED, Packet, read_packet, sync
+from linkage.federate.packet import MANIFEST, SEALED, Packet, read_packet
 from linkage.signed import Verifier
 
 __all__ = ["Accepts", "Inbox", "Site", "distinct_domains"]

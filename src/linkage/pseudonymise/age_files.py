@@ -69,6 +69,7 @@ def _publish(aside: Path, path: Path) -> None:
 
 
 def occupied(path: Path) -> Problem:
+    """Say that a name is taken."""
     return Problem(f"{path} is taken", "a keyset is never overwritten: choose another name")
 
 
@@ -124,6 +125,7 @@ def _identities(path: Path) -> list[pyrage.x25519.Identity] | Problem:
 
 
 def decrypt(sealed: bytes, identities: list[pyrage.x25519.Identity]) -> bytes | None:
+    """Return what is inside; None where no identity opens it."""
     try:
         return bytes(pyrage.decrypt(sealed, identities))
     except pyrage.DecryptError:

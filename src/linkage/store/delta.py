@@ -23,9 +23,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError
 from linkage.store.manifest import File, PublishedTable
-from linkage.store.publish import sync
 
 FORM = "1"  # how rows are written; another one makes every file again
 LOG_DAYS = 30

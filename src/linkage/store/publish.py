@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from linkage.disk import sync
 from linkage.errors import IntegrityError, told_of_the_machine
 from linkage.store.layout import Store
 from linkage.store.manifest import File, PublishedTable
@@ -175,18 +176,6 @@ def remove(folder: Path) -> None:
         if not path.is_symlink() and (path.is_dir() or os.name == "nt"):
             path.chmod(0o700)
     shutil.rmtree(folder)
-
-
-def sync(path: Path) -> None:
-    """Make sure that a file or a folder's names are on the disk."""
-    if os.name == "nt" and path.is_dir():
-        return
-    # Windows writes a file through only from a handle that may write.
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def switch(store: Store, run_id: str) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.absent import ABSENT
 from linkage.bundle import LEVEL, Part, TableParts, check_part, digest
+from linkage.increments.absent import ABSENT
+from linkage.increments.reach import Changes, Reach
 from linkage.pseudonymise import Pseudonymiser
-from linkage.reach import Changes, Reach
 
 __all__ = ["Carried", "Holding", "Tokens", "carry", "holding"]
 

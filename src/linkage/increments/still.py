@@ -7,16 +7,16 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage import absent
 from linkage.bundle import Part
-from linkage.carried import carry
-from linkage.compare import source, unknown_name
 from linkage.errors import IntegrityError
 from linkage.handover import lines
+from linkage.increments import absent
+from linkage.increments.carried import carry
+from linkage.increments.compare import source, unknown_name
+from linkage.increments.taken import Memory, link
 from linkage.jobs import UNKNOWN, Done, Job, Making, lacking, unfiltered
 from linkage.reasons import Reason
 from linkage.sources import gate
-from linkage.taken import Memory, link
 
 __all__ = ["before", "may_stand_again", "still"]
 

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from linkage import absent, translations
 from linkage.bundle import Part, TableParts
-from linkage.carried import Tokens, holding
-from linkage.compare import unknown_name
 from linkage.errors import LinkageError
 from linkage.handover import lines
 from linkage.hide import Hidden
+from linkage.increments import absent, translations
+from linkage.increments.carried import Tokens, holding
+from linkage.increments.compare import unknown_name
+from linkage.increments.reach import Reach
+from linkage.increments.taken import TakenFile
 from linkage.jobs import lacking
 from linkage.pseudonymise.minimise import Output, outputs
-from linkage.reach import Reach
 from linkage.reasons import Reason
 from linkage.site import Delivery
-from linkage.taken import TakenFile
 from linkage.withdrawn_records import Withdrawals
 
 if TYPE_CHECKING:

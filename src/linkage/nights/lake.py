@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from linkage.config import Configuration
+from linkage.disk import sync
 from linkage.errors import LinkageError, TemporaryError
 from linkage.store import delta
 from linkage.store.delta import Lake
 from linkage.store.layout import Store
 from linkage.store.manifest import DeltaVersion, RunManifest
-from linkage.store.publish import sync
 
 __all__ = ["follow", "of"]
 

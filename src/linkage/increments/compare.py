@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from linkage.contract import Feed
+from linkage.increments.taken import TakenFile
 from linkage.sources.inspect import Extract
-from linkage.taken import TakenFile
 
 if TYPE_CHECKING:
     from linkage.site import Delivery

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from linkage.findings import compared
-from linkage.history import Run
+from linkage.nights.history import Run
 from linkage.report import facts
 from linkage.store.manifest import Change, FeedVersion, Input, RegisterFile, SnapshotManifest
 

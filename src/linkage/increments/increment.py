@@ -15,22 +15,23 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from linkage import compare, hide, judged, translations
-from linkage.compare import Files
+from linkage import hide
 from linkage.contract import Role, Table
 from linkage.errors import LinkageError
 from linkage.hide import Hidden
-from linkage.judged import Judged
+from linkage.increments import compare, judged, translations
+from linkage.increments.compare import Files
+from linkage.increments.judged import Judged
+from linkage.increments.plans import FeedPlan, TablePlan
+from linkage.increments.reach import Between, Reach
+from linkage.increments.standing_parts import NOT_KNOWN, Standing
+from linkage.increments.taken import Memory, Taken, TakenFile, TakenTable, versions
+from linkage.increments.untold import codes_digest
 from linkage.optouts.type1_codes import Codes
-from linkage.plans import FeedPlan, TablePlan
-from linkage.reach import Between, Reach
 from linkage.site import Delivery, is_pseudonymised
 from linkage.sources.resolve import People, people
 from linkage.sources.roster import Roster
-from linkage.standing_parts import NOT_KNOWN, Standing
 from linkage.store.manifest import TableTaken
-from linkage.taken import Memory, Taken, TakenFile, TakenTable, versions
-from linkage.untold import codes_digest
 
 if TYPE_CHECKING:
     from linkage.jobs import Made

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from linkage.absent import ABSENT
-from linkage.asking import ASKED
 from linkage.bundle import Part
+from linkage.increments.absent import ABSENT
+from linkage.increments.asking import ASKED
 from linkage.reasons import Reason
 
 __all__ = ["Recounted"]

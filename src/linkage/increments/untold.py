@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from linkage import compare, translations
-from linkage.compare import Files
 from linkage.contract import Table
+from linkage.increments import compare, translations
+from linkage.increments.compare import Files
 from linkage.optouts.type1_codes import Codes
 from linkage.site import Delivery
 from linkage.sources.inspect import Extract

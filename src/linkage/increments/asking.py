@@ -11,7 +11,7 @@ import polars as pl
 
 from linkage import nhs_number
 from linkage.contract import Column, Feed, Role, Table
-from linkage.judged import Judged
+from linkage.increments.judged import Judged
 from linkage.optouts.policy import Policy
 from linkage.optouts.practices import Sharing
 from linkage.parts import REMOVED, decide

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from linkage import config
 from linkage.config import Configuration
 from linkage.errors import LinkageError
-from linkage.events import Lines
+from linkage.nights.events import Lines
 from linkage.store.layout import Store
 from linkage.store.manifest import PublishedTable, RunManifest
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from linkage.compare import Files
 from linkage.hide import Hidden
-from linkage.taken import TakenFile
+from linkage.increments.compare import Files
+from linkage.increments.taken import TakenFile
 
 if TYPE_CHECKING:
-    from linkage.carried import Tokens
-    from linkage.reach import Reach
+    from linkage.increments.carried import Tokens
+    from linkage.increments.reach import Reach
 
 __all__ = ["FeedPlan", "TablePlan"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from linkage.compare import unknown_name
 from linkage.contract import Table
+from linkage.increments.compare import unknown_name
+from linkage.increments.taken import Memory
 from linkage.site import Delivery
-from linkage.taken import Memory
 
 __all__ = ["Words", "met", "of"]
 

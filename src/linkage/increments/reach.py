@@ -18,12 +18,12 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from linkage.asking import ASKED, DELETED, UNIT, Asked, decided, entries
 from linkage.contract import Feed, Role, Table
-from linkage.judged import Judged
+from linkage.increments.asking import ASKED, DELETED, UNIT, Asked, decided, entries
+from linkage.increments.judged import Judged
+from linkage.increments.recounting import Recounted
 from linkage.optouts.policy import Policy, Standing
 from linkage.optouts.registers import distinct
-from linkage.recounting import Recounted
 from linkage.site import is_pseudonymised
 from linkage.sources.resolve import GIVEN, NUMBER
 

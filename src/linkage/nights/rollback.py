@@ -13,12 +13,13 @@ from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
-from linkage import authority, binding, config, history, hub, lake, operations
+from linkage import authority, binding, config, hub
 from linkage.bundle import digest
 from linkage.config import Configuration
 from linkage.errors import InputError, IntegrityError, PolicyError, TemporaryError
-from linkage.history import History, Run
-from linkage.operations import Expected
+from linkage.nights import history, lake, operations
+from linkage.nights.history import History, Run
+from linkage.nights.operations import Expected
 from linkage.site import Delivery
 from linkage.sources import roster as rosters
 from linkage.store import publish as switch

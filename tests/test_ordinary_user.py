@@ -20,7 +20,8 @@ CODE = """
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     from small import NOW
-    from linkage import pipeline, rollback
+    from linkage import pipeline
+    from linkage.nights import rollback
     from linkage.store.open import open_store
     folder = Path(sys.argv[1])
     # A first run loads every module: their files may be for root alone.

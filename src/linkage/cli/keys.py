@@ -9,6 +9,7 @@ import typer
 
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.keyset import CreatedKeyset
+from linkage.pseudonymise.signing_keys import create_signing_key
 
 app = typer.Typer(help="Make keysets and look at them.", no_args_is_help=True)
 
@@ -58,6 +59,23 @@ def site(
     _tell_identity(made)
     if not recipient:
         typer.echo("whoever carries it could use it: best it is made for the site's own age public key (--recipient)")
+
+
+@app.command()
+def signer(
+    name: Annotated[str, typer.Argument(help="Who signs with it, for example QXX.analysts.")],
+    path: Annotated[Path, typer.Argument(help="The age file to make, for example keys/analysts.age.")],
+    recipient: Annotated[list[str] | None, typer.Option(help="An age public key that will open it.")] = None,
+    *,
+    passphrase: Annotated[bool, typer.Option("--passphrase", help="Ask for a passphrase that opens it.")] = False,
+) -> None:
+    """Make a signing key for a person, a role or a node: it makes and opens no token."""
+    secret = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = create_signing_key(path, name, recipients=recipient or (), passphrase=secret)
+    typer.echo(f"made {made.path}; it signs as {name}: {made.verifier.text}")
+    if made.identity is not None:
+        typer.echo(f"made {made.identity}, which opens it: keep it apart from the key")
 
 
 @app.command(name="list")

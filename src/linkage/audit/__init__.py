@@ -5,7 +5,8 @@ written anew and signed again. A checkpoint that is held elsewhere ends that.
 """
 
 from linkage.audit.entries import Entry
-from linkage.audit.log import Act, Log
+from linkage.audit.journal import Act, Journal
+from linkage.audit.log import Log
 from linkage.audit.notes import Checkpoint, cosign, open_checkpoint, sign_checkpoint, verifier_key
 from linkage.audit.verify import Verified, prove, verify, witness
 
@@ -13,6 +14,7 @@ __all__ = [
     "Act",
     "Checkpoint",
     "Entry",
+    "Journal",
     "Log",
     "Verified",
     "cosign",

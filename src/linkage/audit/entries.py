@@ -11,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, field_serializer
 from linkage.errors import IntegrityError
 from linkage.signed import canonical
 
-__all__ = ["Entry", "Phase", "encode"]
+__all__ = ["Detail", "Entry", "Phase", "encode"]
 
 Phase = Literal["intent", "done", "failed", "settled"]
+Detail = str | int | tuple[str, ...]
 
 _TEN_DIGITS = re.compile(r"(?<![0-9A-Fa-f])[0-9](?:[ -]?[0-9]){9}(?![0-9A-Fa-f])")
+# Not inside a longer run of digits: one in 64 digests holds the form of a token somewhere.
 _TOKEN = re.compile(
-    r"[0-9a-f]{8}-?[0-9a-f]{4}-?8[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE
+    r"(?<![0-9a-f])[0-9a-f]{8}-?[0-9a-f]{4}-?8[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE
 )
 _LONGEST = 1 << 16
 
@@ -41,7 +43,7 @@ class Entry(BaseModel):
     phase: Phase
     of: int | None = None
     by: str
-    details: dict[str, str | int | tuple[str, ...]] = {}
+    details: dict[str, Detail] = {}
 
     @field_serializer("time")
     def _seconds(self, time: datetime) -> str:

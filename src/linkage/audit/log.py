@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -26,18 +25,10 @@ from linkage.audit.notes import Checkpoint, open_checkpoint, sign_checkpoint
 from linkage.errors import IntegrityError, TemporaryError
 from linkage.signed import Signer
 
-__all__ = ["Act", "Log", "lines_of"]
+__all__ = ["Log", "lines_of", "unfinished"]
 
 PATIENCE = 10.0  # seconds that a process waits for the one before it
 _HINT = "keep what is there and find out why: linkage audit verify"
-
-
-@dataclass(slots=True)
-class Act:
-    """An act that the log knows the intent of; `details` are added to its end."""
-
-    place: int
-    details: dict[str, str | int | tuple[str, ...]] = field(default_factory=dict)
 
 
 class Log:
@@ -102,23 +93,6 @@ class Log:
             self._frontier.add(leaf(line))
         self._sign()
         return list(range(first, first + len(lines)))
-
-    @contextmanager
-    def act(self, act: str, by: str, **details: str | int | tuple[str, ...]) -> Iterator[Act]:
-        """Do something between its intent and its end. The intent is on the disk before the body begins."""
-        (place,) = self.add([Entry(time=self._now(), act=act, phase="intent", by=by, details=details)])
-        done = Act(place)
-        try:
-            yield done
-        except BaseException as error:
-            failed = {**done.details, "error": type(error).__name__}
-            self.add([Entry(time=self._now(), act=act, phase="failed", of=place, by=by, details=failed)])
-            raise
-        self.add([Entry(time=self._now(), act=act, phase="done", of=place, by=by, details=done.details)])
-
-    def unfinished(self) -> dict[int, Entry]:
-        """Intents that neither ended nor were settled, by their places: what a crash left open."""
-        return unfinished(lines_of(self.folder))
 
     def _read(self) -> None:
         """Take the log up where it was left."""

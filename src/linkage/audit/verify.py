@@ -35,7 +35,14 @@ class Verified:
     by: tuple[Cosigned, ...]
 
 
-def verify(folder: Path, log: Verifier, *, against: Iterable[str] = (), witnesses: Iterable[Verifier] = ()) -> Verified:
+def verify(
+    folder: Path,
+    log: Verifier,
+    *,
+    against: Iterable[str] = (),
+    witnesses: Iterable[Verifier] = (),
+    witnessed: Path | None = None,
+) -> Verified:
     """Read a whole log and hold it against its checkpoint and against earlier ones.
 
     Args:
@@ -43,16 +50,17 @@ def verify(folder: Path, log: Verifier, *, against: Iterable[str] = (), witnesse
         log: Its public key.
         against: Notes of earlier checkpoints, from elsewhere.
         witnesses: Whose cosignatures count.
+        witnessed: The newest cosigned checkpoint; the file `witnessed` of the log when not given.
 
     Raises:
         IntegrityError: It was cut, edited, reordered, forked or rolled back; says against which checkpoint.
     """
-    newest = open_checkpoint(_note(folder, "checkpoint"), log)
+    newest = open_checkpoint(_note(folder / "checkpoint"), log)
     earlier = [open_checkpoint(note, log) for note in against]
-    witnessed, by = _witnessed(folder, log, witnesses)
-    wanted = {each.size for each in (newest, *earlier, *([witnessed] if witnessed else []))}
-    roots, size = _roots(folder, wanted)
-    for each in (newest, *earlier, *([witnessed] if witnessed else [])):
+    seen, by = _witnessed(witnessed or folder / "witnessed", log, witnesses)
+    known = [newest, *earlier, *([seen] if seen else [])]
+    roots, size = _roots(folder, {each.size for each in known})
+    for each in known:
         if each.origin != newest.origin:
             raise IntegrityError("a checkpoint is of another log", hint="give the checkpoints of this log")
         if roots.get(each.size) != each.root:
@@ -60,7 +68,7 @@ def verify(folder: Path, log: Verifier, *, against: Iterable[str] = (), witnesse
                 f"the log is not what its checkpoint of {each.size} entries says: entries were cut, changed or reordered",
                 hint=_HINT,
             )
-    return Verified(newest, size - newest.size, witnessed, by)
+    return Verified(newest, size - newest.size, seen, by)
 
 
 def prove(folder: Path, before: int) -> list[bytes]:
@@ -110,20 +118,20 @@ def witness(
 
 
 def _witnessed(
-    folder: Path, log: Verifier, witnesses: Iterable[Verifier]
+    path: Path, log: Verifier, witnesses: Iterable[Verifier]
 ) -> tuple[Checkpoint | None, tuple[Cosigned, ...]]:
-    if not (folder / "witnessed").exists():
+    if not path.exists():
         return None, ()
-    note = _note(folder, "witnessed")
+    note = _note(path)
     found = cosignatures(note, witnesses)
     return (open_checkpoint(note, log), found) if found else (None, ())
 
 
-def _note(folder: Path, name: str) -> str:
+def _note(path: Path) -> str:
     try:
-        return (folder / name).read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise IntegrityError(f"{folder}: the log's {name} is missing or cannot be read", hint=_HINT) from None
+        raise IntegrityError(f"{path}: the checkpoint is missing or cannot be read", hint=_HINT) from None
 
 
 def _roots(folder: Path, wanted: set[int]) -> tuple[dict[int, bytes], int]:

@@ -21,9 +21,10 @@ from linkage.config.optouts import (
     Type1,
 )
 from linkage.config.quality import Quality, QualityRule
-from linkage.config.whole import Configuration, Keys, Minimise, Store
+from linkage.config.whole import Audit, Configuration, Keys, Minimise, Store
 
 __all__ = [
+    "Audit",
     "Configuration",
     "Database",
     "Exemption",

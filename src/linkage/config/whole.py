@@ -59,12 +59,30 @@ class Minimise(Section):
     imd_areas: int | None = Field(default=None, ge=10)
 
 
+class Audit(Section):
+    """Where the log of what was done is, and who cosigns it.
+
+    Attributes:
+        path: The log's folder; `audit` beside the private folder when not given.
+        witnesses: The public signing keys (`ed25519:...`) of those who cosign the log, by their names.
+        witnessed: The newest checkpoint that they cosigned, best where they put it and the log's keeper cannot; the file
+            `witnessed` of the log when not given.
+        max_unwitnessed_days: How old that may be when somebody is to be re-identified; any age when not given.
+    """
+
+    path: Path | None = None
+    witnesses: dict[str, str] = Field(default_factory=dict)
+    witnessed: Path | None = None
+    max_unwitnessed_days: int | None = Field(default=None, ge=1)
+
+
 class Configuration(Section):
     """A whole `linkage.toml`."""
 
     purpose: Purpose
     keys: Keys
     store: Store
+    audit: Audit = Audit()
     private: Path = Path("private")
     allow_test_numbers: bool = False
     memory: str = Field(default="2GiB", pattern=r"^\d+(\.\d+)?[MG]i?B$")

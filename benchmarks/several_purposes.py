@@ -23,6 +23,7 @@ import json, resource, sys, tempfile, time
 from datetime import UTC, datetime
 from pathlib import Path
 from linkage import config, pipeline, site
+from linkage.increments.taken import Memory
 from linkage.progress import Progress
 from linkage.sources.roster import Roster
 from linkage.together import Together
@@ -40,8 +41,10 @@ with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
     begun = {}
     for place, path in enumerate(purposes.paths):
         configuration = config.load(path)
+        work, keyset = Path(folder) / str(place), site.open_keyset(configuration)
+        work.mkdir()
         begun[path] = pipeline.Begun(
-            configuration, (), site.open_keyset(configuration), Roster.empty(), Path(folder) / str(place)
+            configuration, (), keyset, Roster.empty, work / "bundle", work / "site", Memory.nothing("it is the first run")
         )
     done = pipeline.site_halves(purposes, begun, datetime.now(UTC), Progress())
     seconds = time.perf_counter() - started

@@ -158,7 +158,7 @@ def _without_columns(each: FileQuality) -> dict[str, object]:
 
 def _files(handed: SiteResult) -> Iterator[Evidence | CodeList]:
     """The files besides extracts that decided what is in."""
-    yield from handed.judged.policy.evidence
+    yield from handed.registers
     for delivery in handed.delivered:
         yield from delivery.selection.lists
 

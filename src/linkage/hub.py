@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -302,7 +302,6 @@ def check_people(configuration: Configuration, linked: Linked) -> None:
 
 def publish(
     configuration: Configuration,
-    keep_roster: Callable[[Path], None],
     account_: RunManifest,
     work: WorkFolder,
     rules: held.RowRules,
@@ -311,21 +310,22 @@ def publish(
 
     Args:
         configuration: The purpose.
-        keep_roster: Writes the roster, encrypted, into a new folder.
         account_: The exact account.
-        work: With the finished snapshot, and the bundle that it was made from.
+        work: With the finished snapshot, the bundle that it was made from, and the roster.
         rules: What kept rows out of the bundle.
 
     Returns:
         What went wrong after the switch: the snapshot is published all the same.
     """
-    keep_roster(work.private / "roster" / work.run_id)
+    kept = work.private / "roster" / work.run_id
+    kept.parent.mkdir(exist_ok=True, mode=0o700)
+    shutil.move(work.folder / "roster", kept)
+    kept.chmod(0o700)
     runs = work.private / "runs"
     runs.mkdir(exist_ok=True, mode=0o700)
     path = runs / f"{work.run_id}.json"
     path.touch(mode=0o600)
     path.write_text(account_.model_dump_json(indent=1), encoding="utf-8")
-    kept = work.private / "roster" / work.run_id
     for each in [path, runs, *kept.iterdir(), kept, kept.parent]:
         sync(each)
     if configuration.store.hold:

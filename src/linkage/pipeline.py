@@ -38,6 +38,7 @@ from linkage.increments.plans import FeedPlan
 from linkage.increments.taken import Memory, Taken
 from linkage.jobs import Job, Made
 from linkage.nights import lake, rollback, space, telling  # fmt: skip
+from linkage.optouts.registers import Evidence
 from linkage.parts import Work
 from linkage.progress import Progress, StageTime
 from linkage.pseudonymise import Keyset
@@ -95,14 +96,16 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class SiteResult:
-    """What the site half hands over: the bundle's manifest, and what stays at the site."""
+    """What the site half hands over: the bundle's manifest, and what the account tells of how it came about.
+
+    The roster and what rows were decided by are on the disk by then, encrypted: they are as large as all that follows.
+    """
 
     bundle: BundleManifest
     delivered: tuple[Delivery, ...]
-    judged: Judged
-    roster: Roster
+    registers: tuple[Evidence, ...]
+    rules: held.RowRules
     quality: tuple[FileQuality, ...]
-    account: Taken
     taken: tuple[TableTaken, ...]
     made_whole: str | None
 
@@ -118,12 +121,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """One purpose, ready to read: its documents stand, its keyset is open, its store is held."""
+    """One purpose, ready to read: its documents stand, its keyset is open, its store is held.
+
+    Attributes:
+        known: Reads the roster of the last run.
+        folder: Where the bundle is made; what stays at the site is made beside it, in `site` and `roster`.
+        site: Accounts and lists of this run.
+    """
 
     configuration: Configuration
     warnings: tuple[str, ...]
     keyset: Keyset
-    known: Roster
+    known: Callable[[], Roster]
     folder: Path
     site: Path
     memory: Memory
@@ -232,7 +241,7 @@ def _begin(
     keyset = site.open_keyset(configuration, passphrase)
     work = stack.enter_context(hub.working(configuration, now))
     telling.begun(progress, path, work.run_id, configuration.purpose.name, warnings)
-    known = hub.load_roster(configuration, keyset, work)
+    known = partial(hub.load_roster, configuration, keyset, work)
     last = last_account(work.private, work.store.current(), configuration.quality)
     memory = held.memory(work.private, work.store.current(), keyset.unseal)
     if full:
@@ -270,10 +279,7 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
     account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, begun.last)
     late: tuple[str, ...] = ()
     if publish:
-        decided.save(handed.judged, begun.site / "judged", begun.keyset.seal)
-        taken.save(handed.account, begun.memory.frames, begun.site, begun.keyset.seal)
-        keep_roster = partial(rosters.save, handed.roster, seal=begun.keyset.seal)
-        late = hub.publish(configuration, keep_roster, account, work, held.RowRules.of(handed.judged.policy))
+        late = hub.publish(configuration, account, work, handed.rules)
     behind = lake.follow(begun.lake, work.store, work.private) if publish else None
     where = work.published if publish else None
     telling.done(progress, begun.path, account, published=publish)
@@ -303,7 +309,8 @@ def site_half(
     with TemporaryDirectory() as site_folder:
         memory = Memory.nothing("nothing is known of earlier runs")
         begun = {
-            path: Begun(configuration, (), keyset, known, folder, Path(site_folder), memory) for path in purposes.paths
+            path: Begun(configuration, (), keyset, lambda: known, folder, Path(site_folder) / "site", memory)
+            for path in purposes.paths
         }
         made = site_halves(purposes, begun, now, progress)
     for error in purposes.errors.values():
@@ -352,22 +359,26 @@ def _look(
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
+    known: Roster
     roster: Roster
     work: Work
 
 
 def _judge(begun: Begun, delivered: Sequence[Delivery], now: datetime) -> _Judged:
     configuration = begun.configuration
-    roster = rostering.roster(begun.known, delivered, binding.type1_codes(configuration))
+    known = begun.known()
+    roster = rostering.roster(known, delivered, binding.type1_codes(configuration))
     who = people(roster, allow_test=configuration.allow_test_numbers)
     policy = binding.policy(configuration, delivered, roster, who, now)
     pseudonymiser = begun.keyset.pseudonymiser(configuration.keys.domain)
-    return _Judged(roster, Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality))
+    return _Judged(
+        known, roster, Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality)
+    )
 
 
 def _plan(begun: Begun, judged: _Judged, delivered: Sequence[Delivery]) -> list[FeedPlan]:
     """Which parts of the last bundle stand, beside what it was decided by."""
-    between = increment.between(begun.memory, begun.known, Judged.of(judged.work))
+    between = increment.between(begun.memory, judged.known, Judged.of(judged.work))
     return [increment.plan(each, judged.work, between) for each in delivered]
 
 
@@ -388,10 +399,18 @@ def _hand_over(
     quality = tuple(each for table in made for each in table.quality)
     account = increment.account(delivered, plans, made, binding.type1_codes(begun.configuration))
     account = account.model_copy(update={"bundle_digest": bundle.digest(begun.folder / "manifest.json")})
+    _keep(begun, judged, account)
     told = increment.told(delivered, plans, made)
-    return SiteResult(
-        manifest, delivered, Judged.of(judged.work), judged.roster, quality, account, told, begun.memory.why
-    )
+    policy = judged.work.policy
+    rules = held.RowRules.of(policy)
+    return SiteResult(manifest, delivered, policy.evidence, rules, quality, told, begun.memory.why)
+
+
+def _keep(begun: Begun, judged: _Judged, account: Taken) -> None:
+    """Write what stays at the site, encrypted, beside the bundle: the next run goes on from it."""
+    rosters.save(judged.roster, begun.site.with_name("roster"), begun.keyset.seal)
+    decided.save(Judged.of(judged.work), begun.site / "judged", begun.keyset.seal)
+    taken.save(account, begun.memory.frames, begun.site, begun.keyset.seal)
 
 
 def hub_half(

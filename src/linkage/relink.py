@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from linkage import authority, bundle, config, contract, handover, held, hub
@@ -73,8 +72,9 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
             from_held=found.run_id,
         )
         account = hub.account(configuration, handed, linked, work, now, progress, last)
-        roster = work.private / "late" / found.run_id / "roster"
-        late = hub.publish(configuration, partial(_take_roster, roster), account, work, found.rules)
+        # The roster that the token lists came with is the newest; it stays encrypted.
+        shutil.copytree(work.private / "late" / found.run_id / "roster", work.folder / "roster")
+        late = hub.publish(configuration, account, work, found.rules)
         behind = lake.follow(tables, work.store, work.private)
         telling.done(progress, path, account, published=True)
     return RunReport(
@@ -138,10 +138,3 @@ def _logs(folder: Path, manifest: BundleManifest, feeds: Mapping[str, Feed]) -> 
         return handover.about_kept(folder, feed, parts, {name: records[feed.name, name] for name in feed.records()})
 
     return manifest.model_copy(update={"tables": tuple(left(each) for each in manifest.tables)})
-
-
-def _take_roster(roster: Path, place: Path) -> None:
-    """The roster that the token lists came with is the newest; it stays encrypted."""
-    place.parent.mkdir(exist_ok=True, mode=0o700)
-    shutil.copytree(roster, place)
-    place.chmod(0o700)

@@ -61,16 +61,12 @@ def every_step(folder: Path, thin: int) -> Iterator[str]:
 def _each(world: World, found: Path, thin: int) -> Callable[..., None]:
     publish = hub.publish
 
-    def instead(
-        configuration: Configuration, keep_roster: Callable[[Path], None], account: Any, work: WorkFolder, rules: Any
-    ) -> None:
-        # Polars has threads by now, which a fork has not: what it writes is written before, and copied.
-        roster, backup = world.folder.parent / "roster", world.folder.parent / "backup"
-        keep_roster(roster)
+    def instead(configuration: Configuration, account: Any, work: WorkFolder, rules: Any) -> None:
+        backup = world.folder.parent / "backup"
         hub.hold = lambda store: nullcontext()  # type: ignore[assignment]
         for place in (world.store, world.private):
             shutil.copytree(place, backup / place.name)
-        given = (configuration, lambda to: shutil.copytree(roster, to), account, work, rules)
+        given = (configuration, account, work, rules)
         counts = _forked(world, Fault(), lambda: publish(*given)).counts
         _restore(world, backup)
         lines, done = [], 0

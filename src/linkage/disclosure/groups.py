@@ -72,21 +72,26 @@ class Groups:
 
     def differences(self) -> Counts:
         """How many people are in one of two groups and not in the other, for every two groups."""
-        common = (self.members * self.cells) @ self.members.T
-        exact = self.exact
-        differing: Counts = exact[:, None] + exact[None, :] - 2 * common
-        return differing
-
-    def parts(self, place: int) -> list[list[int]]:
-        """For every dimension that a group is a total over: the places of the groups that it is the sum of."""
-        at = {label: each for each, label in enumerate(self.labels)}
-        label = self.labels[place]
-        found = []
-        for dimension, value in enumerate(label):
-            if value == ALL:
-                kept = {each[dimension] for each in self.labels} - {ALL}
-                found.append([at[(*label[:dimension], each, *label[dimension + 1 :])] for each in sorted(kept)])
+        # Fractions are exact for whole numbers of this size, and their products are what processors are fast at.
+        within = self.members.astype(np.float64)
+        differing = (within * (-2.0 * self.cells)) @ within.T
+        differing += self.exact[:, None]
+        differing += self.exact[None, :]
+        found: Counts = differing.astype(np.int64)
         return found
+
+    def splits(self) -> list[list[list[int]]]:
+        """For every group, for every dimension that it is a total over: the places of the groups that it is the sum of."""
+        at = {label: place for place, label in enumerate(self.labels)}
+        known = [sorted({label[place] for label in self.labels} - {ALL}) for place in range(len(self.dimensions))]
+        return [
+            [
+                [at[(*label[:place], each, *label[place + 1 :])] for each in known[place]]
+                for place, value in enumerate(label)
+                if value == ALL
+            ]
+            for label in self.labels
+        ]
 
 
 def _checked(cells: pl.DataFrame, dimensions: Sequence[str], count: str) -> pl.DataFrame:

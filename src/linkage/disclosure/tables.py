@@ -127,8 +127,7 @@ def decide(groups: Groups, policy: Policy) -> Release:
     shown, lows, highs = ~withheld.to_numpy(), low.to_numpy().copy(), high.to_numpy().copy()
     differences = groups.differences()
     near = (differences > 0) & (differences < policy.smallest_shown)
-    for place in range(len(shown)):
-        parts = groups.parts(place)
+    for place, parts in enumerate(groups.splits()):
         if shown[place]:
             shown[place] = not (near[place, :place] & shown[:place]).any() and not any(
                 _tells_too_much(shown, lows, highs, place, each, policy.smallest_shown) for each in parts

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkage.disclosure import POLICIES, Entry, Ledger, Release, count_people
+from linkage.disclosure import POLICIES, Asked, Entry, Ledger, Release, count_people
 from linkage.disclosure.groups import Groups
 from linkage.disclosure.tables import decide
 from linkage.errors import IntegrityError, PolicyError
@@ -30,12 +30,9 @@ def _release(people: pl.DataFrame) -> Release:
     return decide(Groups.of(count_people(people, ["sex"]), ["sex"], "count", {}), HES)
 
 
-def _admit(ledger: Ledger, people: pl.DataFrame, purpose: str = "planning") -> Release:
+def _admit(ledger: Ledger, people: pl.DataFrame, purpose: str = "planning", tokens: str = "ics:qxx 00") -> Release:
     release = _release(people)
-    entry = Entry(
-        question="q", purpose=purpose, snapshot="s", policy=release.policy.name, released=NOW,
-        labels=release.groups.labels, shown=tuple(bool(each) for each in release.shown),
-    )  # fmt: skip
+    entry = Entry.of(release, Asked("q", purpose, "s", tokens), NOW)
     ledger.admit(entry, release, people)
     return release
 
@@ -92,6 +89,22 @@ def test_a_budget_ends(ledger: Ledger) -> None:
     with pytest.raises(PolicyError, match="has had its 5 answers"):
         _admit(ledger, _people({"f": range(100)}))
     _admit(ledger, _people({"f": range(100)}), purpose="research")
+
+
+def test_answers_under_another_key_are_not_passed_over(ledger: Ledger) -> None:
+    """Who was counted then cannot be told by the tokens of now."""
+    _admit(ledger, _people({"f": range(100)}))
+    with pytest.raises(PolicyError, match="another domain or key"):
+        _admit(ledger, _people({"f": range(100)}), tokens="ics:qxx 01")
+
+
+def test_people_who_are_counted_twice_are_refused(ledger: Ledger) -> None:
+    """The people and the counts are of one release."""
+    people = _people({"f": range(100)})
+    with pytest.raises(PolicyError, match="in several"):
+        ledger.admit(
+            Entry.of(_release(people), Asked("q", "p", "s", "k"), NOW), _release(people), people.vstack(people)
+        )
 
 
 def test_what_is_kept_is_for_its_owner(ledger: Ledger) -> None:

@@ -1,6 +1,7 @@
 """Counts that leave: what may be shown of each, of their totals and rates, and beside what was shown before."""
 
-from linkage.disclosure.ledger import Entry, Ledger
+from linkage.disclosure.entries import Asked, Entry
+from linkage.disclosure.ledger import Ledger
 from linkage.disclosure.policies import POLICIES, Policy, policy
 from linkage.disclosure.rates import rates
 from linkage.disclosure.tables import ALL, SUPPRESSED, Release, count_people, release
@@ -9,6 +10,7 @@ __all__ = [
     "ALL",
     "POLICIES",
     "SUPPRESSED",
+    "Asked",
     "Entry",
     "Ledger",
     "Policy",

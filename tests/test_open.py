@@ -184,3 +184,9 @@ def test_nothing_published_and_nothing_there_are_told_apart(small_ics: SmallIcs)
     (small_ics.store / "current").write_text("20260101T000000Z-000000")
     with pytest.raises(IntegrityError, match="not there"):
         say("open", small_ics.configuration)
+
+
+def test_a_path_that_is_not_there_is_said_to_be_neither(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["open", str(tmp_path / "nosuch")])
+    assert isinstance(done.exception, ConfigurationError)
+    assert "name a store, or the linkage.toml" in done.exception.hint

@@ -119,7 +119,7 @@ BASES = (
     ('""', "needs a description"),
     ('" "', "needs a description"),
     ('{ kind = "because" }', "Input should be"),
-    ('{ kind = "not_personal", expire = 2027-01-01 }', "Extra inputs"),
+    ('{ kind = "not_personal", expire = 2027-01-01 }', "there is no such key"),
 )
 
 

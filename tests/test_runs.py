@@ -494,3 +494,12 @@ def test_a_line_that_was_cut_short_hides_no_other(tmp_path: Path, rest: str) -> 
     operations.record(tmp_path, "removed", "b")
     assert operations.removed(tmp_path) == {"a", "b"}
     assert (tmp_path / "operations.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_a_run_that_made_everything_anew_says_why(small_ics: SmallIcs) -> None:
+    at(small_ics, 0)
+    shutil.rmtree(small_ics.folder / "private" / "held")
+    second = at(small_ics, 24)
+    assert "made anew      nothing of the last run is held" in say(
+        "runs", "show", small_ics.configuration, second.run_id
+    )

@@ -43,6 +43,7 @@ from linkage.store.manifest import File, PublishedTable, RunManifest
 
 __all__ = ["Handed", "Linked", "WorkFolder", "account", "find_last", "link", "load_roster", "publish", "working"]
 
+PUBLISHED = "published"  # the file in the private folder that names the newest run that was published
 ACCOUNTS = 400  # accounts of runs whose snapshots are gone, the newest
 
 
@@ -104,6 +105,7 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
         private.mkdir(parents=True, exist_ok=True, mode=0o700)
     with told_of_the_machine(), hold(store):
         _belong_together(store, private)
+        _check_newest(store, private)
         name = run_id(now, store.newest())
         folder = switch.begin(store, name)
         _forget_unpublished(store, private)
@@ -127,6 +129,31 @@ def _belong_together(store: Store, private: Path) -> None:
             f"{private}: the private folder belongs to another store",
             hint="give each purpose a private folder of its own; where the store was moved, remove the file `store` in it",
         )
+
+
+def _check_newest(store: Store, private: Path) -> None:
+    """Refuse a store that lacks what the private folder saw published last: the newest roster would be cleared away.
+
+    Raises:
+        IntegrityError: Says which snapshot is missing.
+    """
+    marker = private / PUBLISHED
+    name = marker.read_text(encoding="utf-8").strip() if marker.is_file() else ""
+    there = {path.name for path in store.snapshots.iterdir()}
+    if name and name not in there and name not in operations.removed(private):
+        raise IntegrityError(
+            f"{store.path}: the snapshot {name}, which was published last, is not in it",
+            hint="restore the store and the private folder from one backup; where that snapshot is lost for good, "
+            f"remove the file {marker}: what the roster learned with it is then forgotten",
+        )
+
+
+def _mark_newest(private: Path, name: str) -> None:
+    aside = private / f"{PUBLISHED}.new"
+    aside.write_text(name + "\n", encoding="utf-8")
+    sync(aside)
+    aside.replace(private / PUBLISHED)
+    sync(private)
 
 
 def _forget_unpublished(store: Store, private: Path) -> None:
@@ -334,6 +361,7 @@ def publish(
     sync(work.private)
     switch.publish(work.store, work.snapshot, work.run_id)
     try:
+        _mark_newest(work.private, work.run_id)
         _tidy(configuration, account_.snapshot.started, work)
     except OSError as error:
         said = of_the_machine(error)

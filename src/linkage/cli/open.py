@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from linkage import config
+from linkage.errors import ConfigurationError
 from linkage.store import shell
 
 
@@ -52,5 +53,7 @@ def _print(folder: Path) -> None:
 
 
 def _store(path: Path) -> Path:
+    if not path.exists():
+        raise ConfigurationError(f"{path}: not there", hint="name a store, or the linkage.toml of one purpose")
     found = config.load(path)
     return found.at(found.store.path)

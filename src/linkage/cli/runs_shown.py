@@ -78,6 +78,8 @@ def page(run: Run) -> Iterator[str]:
     yield f"tokens         domain {said.domain}, key {said.key_id}"
     if run.account and run.account.full:
         yield f"full           {run.account.full}"
+    if run.account and run.account.made_whole and run.account.made_whole != run.account.full:
+        yield f"made anew      {run.account.made_whole}"
     if run.account and run.account.from_held:
         yield f"from           the held bundle of {run.account.from_held}"
     yield "contracts      " + ", ".join(f"{each.feed} {each.version}" for each in said.feeds)

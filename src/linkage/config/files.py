@@ -34,7 +34,8 @@ def load(path: Path) -> Configuration:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
-        message = f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}"
+        said = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"]
+        message = f"{path}: {key}: {said.removeprefix('Value error, ')}"
         raise ConfigurationError(message, hint="see docs/reference/configuration.md for every key") from None
     update = {"base": path.resolve().parent, "digest": hashlib.sha256(text.encode()).hexdigest()}
     return configuration.model_copy(update=update)

@@ -112,12 +112,12 @@ def account(
         last_run=last.snapshot.run_id if last else None,
         changes=compared(last.snapshot.quality, quality) if last else (),
     )
-    path = work.snapshot / "manifest.json"
+    path, database = work.snapshot / "manifest.json", work.snapshot / "linked.duckdb"
     path.write_text(snapshot.model_dump_json(indent=1), encoding="utf-8")
     made = RunManifest(
         snapshot=snapshot,
         snapshot_digest=digest(path),
-        database_digest=digest(work.snapshot / "linked.duckdb"),
+        database_digest=digest(database) if database.exists() else "",
         inputs=handed.inputs,
         balance=exact,
         registers=handed.registers,

@@ -69,12 +69,15 @@ def documents(configuration: Configuration) -> tuple[Document, ...]:
 
 
 def _agreements(configuration: Configuration) -> list[Document]:
-    """One for each agreement that a flow names, in the order of the flows."""
+    """One for each agreement that a flow or a site names, in their order."""
     listed = {agreement.reference: agreement for agreement in configuration.purpose.agreements}
     flows: dict[str, list[str]] = {}
     for flow in configuration.flows:
         if flow.agreement:
             flows.setdefault(flow.agreement, []).append(flow.feed)
+    for site in configuration.hub.sites if configuration.hub else ():
+        if site.agreement:
+            flows.setdefault(site.agreement, []).append(f"site {site.name}")
     return [
         Document(
             f"agreement for {', '.join(dict.fromkeys(feeds))}",
@@ -119,6 +122,9 @@ def warnings(configuration: Configuration, today: date) -> tuple[str, ...]:
     for flow in configuration.flows:
         if not flow.agreement:
             found.append(f"flow {flow.feed} names no agreement")
+    for site in configuration.hub.sites if configuration.hub else ():
+        if not site.agreement:
+            found.append(f"site {site.name} names no agreement")
     unlisted = {flow.agreement for flow in configuration.flows if flow.agreement} if not purpose.agreements else set()
     found += [f"the agreement {reference} has no end date" for reference in sorted(unlisted)]
     return tuple(found)

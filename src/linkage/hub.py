@@ -41,7 +41,9 @@ from linkage.store.layout import Store, run_id
 from linkage.store.lock import hold
 from linkage.store.manifest import File, PublishedTable, RunManifest
 
-__all__ = ["Handed", "Linked", "WorkFolder", "account", "find_last", "link", "load_roster", "publish", "working"]
+__all__ = [
+    "Handed", "Linked", "WorkFolder", "account", "find_last", "keep", "link", "load_roster", "publish", "working",
+]  # fmt: skip
 
 PUBLISHED = "published"  # the file in the private folder that names the newest run that was published
 ACCOUNTS = 400  # accounts of runs whose snapshots are gone, the newest
@@ -344,6 +346,23 @@ def publish(
     Returns:
         What went wrong after the switch: the snapshot is published all the same.
     """
+    keep(configuration, account_, work, rules)
+    switch.publish(work.store, work.snapshot, work.run_id)
+    try:
+        _mark_newest(work.private, work.run_id)
+        _tidy(configuration, account_.snapshot.started, work)
+    except OSError as error:
+        said = of_the_machine(error)
+        what = said.message if said else type(error).__name__
+        return (f"the snapshot is published, and what it replaces could not be cleared away: {what}",)
+    return ()
+
+
+def keep(configuration: Configuration, account_: RunManifest, work: WorkFolder, rules: held.RowRules) -> None:
+    """Keep what the next run goes on from, beside what it is kept for: it counts once the store's current run is this one.
+
+    Args: those of `publish`.
+    """
     kept = work.private / "roster" / work.run_id
     kept.parent.mkdir(exist_ok=True, mode=0o700)
     shutil.move(work.folder / "roster", kept)
@@ -359,15 +378,6 @@ def publish(
         held.keep(configuration, work.folder / "bundle", work.private, work.run_id, rules)
         sync(work.private / "held")
     sync(work.private)
-    switch.publish(work.store, work.snapshot, work.run_id)
-    try:
-        _mark_newest(work.private, work.run_id)
-        _tidy(configuration, account_.snapshot.started, work)
-    except OSError as error:
-        said = of_the_machine(error)
-        what = said.message if said else type(error).__name__
-        return (f"the snapshot is published, and what it replaces could not be cleared away: {what}",)
-    return ()
 
 
 def _tidy(configuration: Configuration, started: datetime, work: WorkFolder) -> None:

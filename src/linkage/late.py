@@ -8,28 +8,24 @@ be used and which stand for another number now. Only a key holder's program impo
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
-from linkage import authority, binding, config, contract, held, hub, rostering, site
+from linkage import authority, binding, config, contract, freshness, held, hub, rostering, site
 from linkage.bundle import BundleManifest, TableParts
 from linkage.config import Configuration, Flow
 from linkage.contract import Feed, Table
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError
 from linkage.held import LateLists, RowRules
 from linkage.link.withdraw import MOVED, PRACTICES, WITHDRAWN, Lists, people_columns, practice_column
-from linkage.optouts.lists import OBJECTING, SENSITIVE
 from linkage.optouts.policy import MAY_BE_USED, VERDICTS, Policy, Standing
-from linkage.optouts.practices import HEADER as PRACTICE_LIST
 from linkage.optouts.practices import Sharing
-from linkage.optouts.restricted import HEADER as RESTRICTED_LIST
 from linkage.pseudonymise.reverser import KeyHolderKeyset, Reverser
 from linkage.reasons import Reason
-from linkage.site import Delivery
 from linkage.sources import roster as rosters
 from linkage.sources import select
 from linkage.sources.resolve import HOME_PRACTICE, NUMBER, People, follow, people
@@ -71,7 +67,7 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
         PolicyError: A register is missing, too old, or does not cover the bundle.
         LinkageError: No bundle is held, or the keyset does not open.
     """
-    configuration = config.load(path)
+    configuration = config.of_kind(path, "machine")
     authority.check(configuration, now.date())
     keys = configuration.keys
     identity = configuration.at(keys.identity) if keys.identity else None
@@ -95,7 +91,7 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
             key_id=manifest.key_id,
             configuration_digest=configuration.digest,
             made=now,
-            good_until=min(_ends(configuration, policy, delivered, now), default=None),
+            good_until=min(freshness.ends(configuration, policy, delivered, now), default=None),
             files={},
             registers=tuple(RegisterFile.model_validate(asdict(each)) for each in policy.evidence),
         )
@@ -247,32 +243,6 @@ def _check_key(manifest: BundleManifest, keyset: KeyHolderKeyset, domain: str) -
             "the held bundle was made under another domain or key version",
             hint="run over the extracts: one snapshot has one domain and one key",
         )
-
-
-def _ends(
-    configuration: Configuration, policy: Policy, delivered: Sequence[Delivery], now: datetime
-) -> Iterator[datetime]:
-    """When each register will be too old, or will say more."""
-    rules = configuration.optouts
-    if (day := binding.fewer_from(configuration, now.date(), now)) is not None:
-        # On that day they are too old already.
-        yield datetime.combine(day, time.min, UTC) - timedelta.resolution
-    if rules.national is not None:
-        days = timedelta(days=rules.national.max_age_days)
-        yield from (each.as_of + days for each in policy.evidence if each.name.startswith("national"))
-    if not rules.exempt("type1"):
-        yield from (each + timedelta(days=rules.type1.max_age_days) for each in binding.newest_type1(delivered))
-    for name, listed in (
-        (OBJECTING[0], rules.objections),
-        (SENSITIVE[0], rules.sensitive),
-        (RESTRICTED_LIST[0], rules.restricted),
-        (PRACTICE_LIST[0], rules.practices if rules.practices.list else None),
-    ):
-        if listed:
-            own = timedelta(days=listed.max_age_days + 1)
-            yield from (each.as_of + own for each in policy.evidence if each.name == name)
-    if policy.sharing is not None:
-        yield from (each + timedelta(days=rules.practices.max_age_days) for each in binding.newest_sharing(delivered))
 
 
 def _put(aside: Path, place: Path) -> None:

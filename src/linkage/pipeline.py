@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from linkage import authority, binding, bundle, config, held, hub, parts, rostering, site, together  # fmt: skip
 from linkage.bundle import BundleManifest
@@ -52,7 +53,10 @@ from linkage.store.delta import Lake
 from linkage.store.manifest import DiskUse, RunManifest, TableTaken
 from linkage.together import Together
 
-__all__ = ["Outcome", "RunReport", "check", "hub_half", "prepare", "run", "run_all", "site_half", "site_halves"]
+__all__ = [
+    "Begun", "Outcome", "RunReport", "SiteResult", "begin", "check", "hub_half", "prepare", "run", "run_all", "site_half",
+    "site_halves",
+]  # fmt: skip
 
 prepare = parts.prepare
 
@@ -210,7 +214,7 @@ def run_all(
     purposes = Together.of(paths)
     with ExitStack() as stack:
         places: set[Path | str] = set()
-        begun = purposes.each(lambda path: _begin(path, now, passphrase, stack, places, progress, full=full))
+        begun = purposes.each(lambda path: begin(path, now, passphrase, stack, places, progress, full=full))
         handed = site_halves(purposes, begun, now, progress)
         reports = purposes.each(
             lambda path: _finish(begun[path], handed[path], now, progress.branch(len(begun), path), publish=publish)
@@ -225,7 +229,7 @@ def _only(outcomes: Sequence[Outcome]) -> RunReport:
     return next(each.report for each in outcomes if each.report is not None)
 
 
-def _begin(
+def begin(
     path: Path,
     now: datetime,
     passphrase: Callable[[], str] | None,
@@ -234,8 +238,21 @@ def _begin(
     progress: Progress,
     *,
     full: bool,
+    kind: Literal["machine", "site"] = "machine",
 ) -> Begun:
-    configuration = config.load(path)
+    """One purpose, ready to read, until the stack is closed.
+
+    Args:
+        path: The `linkage.toml`.
+        now: As in `run`.
+        passphrase: As in `run`.
+        stack: What holds the store.
+        places: The stores, private folders and domains of purposes before it.
+        progress: As in `run`.
+        full: As in `run`.
+        kind: Of which kind the configuration has to be.
+    """
+    configuration = config.of_kind(path, kind)
     warnings = authority.check(configuration, now.date())
     _take(configuration, places)
     keyset = site.open_keyset(configuration, passphrase)

@@ -44,7 +44,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         LinkageError: Anything else that stops it; what was published before stays as it was.
     """
     now, progress = now or datetime.now(UTC), progress or Progress()
-    configuration = config.load(Path(path))
+    configuration = config.of_kind(Path(path), "machine")
     warnings = authority.check(configuration, now.date())
     with hub.working(configuration, now) as work:
         telling.begun(progress, path, work.run_id, configuration.purpose.name, warnings)

@@ -14,10 +14,10 @@ import polars as pl
 import pyrage
 import pytest
 
-from linkage.bundle import BundleManifest, Part, TableParts, digest
+from linkage.bundle import BundleManifest, Field, Part, TableParts, digest
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError, PolicyError
 from linkage.federate import Accepts, Evidence, Inbox, Packet, Site, pack
-from linkage.federate.receive import distinct_domains
+from linkage.federate.receive import Holds
 from linkage.signed import Signer, Verifier
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
@@ -38,7 +38,7 @@ def _bundle(folder: Path, *names: str, **changes: Any) -> BundleManifest:
                 path=path.relative_to(folder).as_posix(),
                 source=f"{name}.csv",
                 source_digest="0" * 64,
-                delivered=NOW,
+                delivered=NOW - timedelta(days=30),
                 read=1,
                 kept=1,
                 removed={},
@@ -59,11 +59,15 @@ def _packet(bundle: BundleManifest, **changes: Any) -> Packet:
     return Packet(**{**about, **changes})
 
 
+def _site(signer: Signer, domain: str, **changes: Any) -> Site:
+    columns: dict[str, dict[str, Holds]] = {"sus_apc spell": {"token": "person", "spell_id": "record", "sex": "value"}}
+    site = Site(signer.verifier, domain, "00112233aabbccdd", {"sus_apc": "c" * 64}, columns)
+    return replace(site, **changes)
+
+
 def _accepts(**changes: Any) -> Accepts:
     accepts = Accepts(
-        sites=[Site(RR8.verifier, "site:rr8"), Site(RXX.verifier, "site:rxx")],
-        key_id="00112233aabbccdd",
-        contracts={"sus_apc": "c" * 64},
+        sites=[_site(RR8, "site:rr8"), _site(RXX, "site:rxx")],
         max_age=timedelta(days=7),
     )
     return replace(accepts, **changes)
@@ -180,16 +184,18 @@ def test_a_packet_is_refused(post: Post, changes: dict[str, Any], message: str, 
 @pytest.mark.parametrize(
     ("changes", "message", "error"),
     [
-        ({"sites": [Site(RR8.verifier, "site:rr8", revoked=True)]}, "is revoked", PolicyError),
+        ({"revoked": True}, "is revoked", PolicyError),
         ({"contracts": {"sus_apc": "b" * 64}}, "another contract", ConfigurationError),
-        ({"contracts": {}}, "is not taken here", ConfigurationError),
+        ({"contracts": {}}, "is not taken from the site", ConfigurationError),
+        ({"columns": {}}, "hands over no table", IntegrityError),
+        ({"key_id": "ffffffffffffffff"}, "another key version", IntegrityError),
     ],
 )
 def test_a_packet_is_refused_by_who_takes_it(
     post: Post, changes: dict[str, Any], message: str, error: type[LinkageError]
 ) -> None:
     """For what is not taken here."""
-    post.refused(post.send("one", "a"), message, error, **changes)
+    post.refused(post.send("one", "a"), message, error, sites=[_site(RR8, "site:rr8", **changes)])
 
 
 def _cut_manifest(came: Path) -> None:
@@ -274,7 +280,7 @@ def test_a_missing_packet_in_the_inbox_is_seen(post: Post) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../x", "/x", "a//b", "a/./b", "a/..", "C:\\x", "a\0b", "", "a" * 401, "a/b/c/d/e/f/g/h/i"]
+    "path", ["../x", "/x", "a b", "a//b", "a/./b", "a/..", "C:\\x", "a\0b", "", "a" * 401, "a/b/c/d/e/f/g/h/i"]
 )
 def test_a_path_that_leads_out_is_refused(post: Post, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a packet that is signed by a registered site as well."""
@@ -306,13 +312,33 @@ def test_what_cannot_be_packed_leaves_nothing(post: Post) -> None:
     assert [path.name for path in post.folder.iterdir()] == ["bundle"]
 
 
-def test_two_sites_have_not_one_domain() -> None:
-    """Nor one name; and a name that leads out of the inbox is none."""
-    sites = [Site(RR8.verifier, "site:rr8"), Site(RXX.verifier, "site:rr8")]
+@pytest.mark.parametrize(
+    ("name", "kind", "role"),
+    [
+        ("surname", "VARCHAR", "category"),  # no contract lets it leave
+        ("token", "VARCHAR", "person"),  # a number in place of a token
+        ("sex", "UUID", "record"),  # a token that would not be translated as one
+        ("spell_id", "UUID", "person"),
+        ("token", "UUID", "record"),
+    ],
+)
+def test_a_column_that_no_contract_lets_leave_is_refused(post: Post, name: str, kind: Any, role: str) -> None:
+    """Whatever the site calls it."""
+    [table] = _bundle(post.folder / "one-bundle", "a").tables
+    fields = (Field(name="token", type="UUID", role="person"), Field(name=name, type=kind, role=role))
+    came = post.send("one", "a", tables=(table.model_copy(update={"fields": fields}),))
+    post.refused(came, "does not let leave so")
+
+
+def test_a_file_of_the_future_is_refused(post: Post) -> None:
+    """It would replace what others deliver."""
+    [table] = _bundle(post.folder / "one-bundle", "a").tables
+    part = table.parts[0].model_copy(update={"delivered": NOW + timedelta(days=400)})
+    came = post.send("one", "a", tables=(table.model_copy(update={"parts": (part,)}),))
+    post.refused(came, "delivered after it was made")
+
+
+def test_a_name_that_leads_out_of_the_inbox_is_none() -> None:
+    """It names a folder."""
     with pytest.raises(ConfigurationError):
-        distinct_domains(sites)
-    with pytest.raises(ConfigurationError):
-        distinct_domains([Site(RR8.verifier, "site:rr8"), Site(RR8.verifier, "site:rxx")])
-    distinct_domains([Site(RR8.verifier, "site:rr8"), Site(RXX.verifier, "site:rxx")])
-    with pytest.raises(ConfigurationError):
-        Site(Verifier("../RR8", RR8.verifier.public), "site:rr8")
+        Site(Verifier("../RR8", RR8.verifier.public), "site:rr8", "00112233aabbccdd", {}, {})

@@ -7,7 +7,7 @@ so that a misspelt rule cannot be a rule that is silently not applied. Keys appe
 
 from __future__ import annotations
 
-from linkage.config.files import load
+from linkage.config.files import load, of_kind
 from linkage.config.flow import Database, Flow
 from linkage.config.optouts import (
     Exemption,
@@ -21,6 +21,7 @@ from linkage.config.optouts import (
     Type1,
 )
 from linkage.config.quality import Quality, QualityRule
+from linkage.config.sites import Hub, RegisteredSite, SendingSite
 from linkage.config.whole import Audit, Configuration, Keys, Minimise, Store
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Database",
     "Exemption",
     "Flow",
+    "Hub",
     "Keys",
     "Late",
     "ListedPeople",
@@ -39,8 +41,11 @@ __all__ = [
     "Practices",
     "Quality",
     "QualityRule",
+    "RegisteredSite",
     "Restricted",
+    "SendingSite",
     "Store",
     "Type1",
     "load",
+    "of_kind",
 ]

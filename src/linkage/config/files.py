@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -39,3 +40,27 @@ def load(path: Path) -> Configuration:
         raise ConfigurationError(message, hint="see docs/reference/configuration.md for every key") from None
     update = {"base": path.resolve().parent, "digest": hashlib.sha256(text.encode()).hexdigest()}
     return configuration.model_copy(update=update)
+
+
+_KINDS = {"site": "a site", "hub": "a hub of sites", "machine": "one machine that does everything"}
+_COMMANDS = {
+    "site": "`linkage site run`",
+    "hub": "`linkage hub receive`, `translate` and `link`",
+    "machine": "`linkage run`",
+}
+
+
+def of_kind(path: Path, kind: Literal["site", "hub", "machine"]) -> Configuration:
+    """Read a configuration file of one kind.
+
+    Raises:
+        ConfigurationError: As `load`, or it is of another kind.
+    """
+    configuration = load(path)
+    found = "site" if configuration.site else "hub" if configuration.hub else "machine"
+    if found != kind:
+        raise ConfigurationError(
+            f"{path}: the configuration of {_KINDS[found]}, not of {_KINDS[kind]}",
+            hint=f"use {_COMMANDS[found]} with it",
+        )
+    return configuration

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from linkage.config.flow import Flow
 from linkage.config.optouts import OptOuts
 from linkage.config.quality import Quality
+from linkage.config.sites import Hub, SendingSite
 from linkage.purpose import Purpose, Section
 
 
@@ -77,7 +78,7 @@ class Audit(Section):
 
 
 class Configuration(Section):
-    """A whole `linkage.toml`."""
+    """A whole `linkage.toml`: of one machine that does everything, of a site, or of the hub that takes from sites."""
 
     purpose: Purpose
     keys: Keys
@@ -89,9 +90,34 @@ class Configuration(Section):
     optouts: OptOuts = OptOuts()
     minimise: Minimise = Minimise()
     quality: Quality = Quality()
-    flows: tuple[Flow, ...] = Field(min_length=1)
+    flows: tuple[Flow, ...] = ()
+    site: SendingSite | None = None
+    hub: Hub | None = None
     base: Path = Field(default=Path(), exclude=True)
     digest: str = Field(default="", exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_site_works_in_its_private_folder(cls, content: object) -> object:
+        if not isinstance(content, dict) or "site" not in content:
+            return content
+        if "store" in content:
+            raise ValueError("a site publishes nothing, so its configuration has no [store]")
+        private: Any = content.get("private", "private")
+        return {**content, "store": {"path": f"{private}/work"}}
+
+    @model_validator(mode="after")
+    def _halves_fit(self) -> Self:
+        if self.site is not None and self.hub is not None:
+            raise ValueError("a configuration is of a site or of the hub: [site] and [hub] stand in files of their own")
+        if self.hub is None and not self.flows:
+            raise ValueError("flows: there is none")
+        of_sites = {"flows", "optouts", "minimise", "quality", "allow_test_numbers"} & self.model_fields_set
+        if self.hub is not None and of_sites:
+            raise ValueError(f"{min(of_sites)}: its sites decide that, each in its own configuration")
+        if self.hub is not None and self.purpose.population and self.purpose.population.limits_people:
+            raise ValueError("a hub cannot tell practices and ages: its sites limit whom they hand over")
+        return self
 
     @model_validator(mode="after")
     def _flows_differ(self) -> Self:
@@ -106,6 +132,9 @@ class Configuration(Section):
         for flow in self.flows:
             if known and flow.agreement not in known:
                 raise ValueError(f"flow {flow.feed}: its agreement is not one of the purpose's agreements")
+        for site in self.hub.sites if self.hub else ():
+            if known and site.agreement not in known:
+                raise ValueError(f"site {site.name}: its agreement is not one of the purpose's agreements")
         return self
 
     @model_validator(mode="after")

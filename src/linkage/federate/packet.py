@@ -169,7 +169,7 @@ def safe(path: str) -> str:
     return path
 
 
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._- ")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
 def _recipients(texts: Sequence[str]) -> list[pyrage.x25519.Recipient]:

@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
-from linkage.bundle import digest
+from linkage.bundle import TableParts, digest
 from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError
 from linkage.federate.packet import MANIFEST, SEALED, Packet, read_packet
 from linkage.signed import Verifier
 
-__all__ = ["Accepts", "Inbox", "Site", "distinct_domains"]
+__all__ = ["Accepts", "Holds", "Inbox", "Site", "title"]
 
+Holds = Literal["person", "record", "value"]  # what a column holds: tokens of persons, of records, or no tokens
 SKEW = timedelta(hours=1)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it names a folder
 
@@ -31,11 +33,17 @@ class Site:
     Attributes:
         verifier: Its name and public signing key.
         domain: Its token domain, which no other site has.
+        key_id: The key version that its tokens are of.
+        contracts: The digest of the contract of each feed that it may send.
+        columns: By feed and table, the columns that the contract lets leave a site, with what each holds.
         revoked: Whether nothing more is taken from it.
     """
 
     verifier: Verifier
     domain: str
+    key_id: str
+    contracts: Mapping[str, str]
+    columns: Mapping[str, Mapping[str, Holds]]
     revoked: bool = False
 
     def __post_init__(self) -> None:
@@ -51,26 +59,35 @@ class Accepts:
 
     Attributes:
         sites: Who is registered.
-        key_id: The key version of which tokens are.
-        contracts: The digest of each feed's contract, by feed.
         max_age: Packets that were made longer ago are not taken.
     """
 
     sites: Sequence[Site]
-    key_id: str
-    contracts: Mapping[str, str]
     max_age: timedelta
+
+    @property
+    def verifiers(self) -> list[Verifier]:
+        """Whose signatures count."""
+        return [each.verifier for each in self.sites]
 
     def check(self, packet: Packet, signer: Verifier, now: datetime) -> None:
         """Raise unless a packet may be taken.
 
         Raises:
             PolicyError: The site is revoked, or the packet or its opt-outs are too old.
-            IntegrityError: It is of another domain or key, or from the future.
-            ConfigurationError: It was made by another contract.
+            IntegrityError: It is of another domain or key, from the future, or holds what no contract lets leave.
+            ConfigurationError: It was made by another contract, or of a feed that is not taken from the site.
+        """
+        self.check_source(packet, signer)
+        self.check_age(packet, now)
+
+    def check_source(self, packet: Packet, signer: Verifier) -> None:
+        """Raise unless a packet is what its signer may send; how old it is is not asked.
+
+        Raises: as `check`.
         """
         site = next(each for each in self.sites if each.verifier == signer)
-        name = f"packet {packet.sequence} of {packet.site}"
+        name = title(packet)
         if site.revoked:
             raise PolicyError(
                 f"{name}: the site is revoked", hint="take nothing more from it; its data left with its revocation"
@@ -79,10 +96,29 @@ class Accepts:
             raise IntegrityError(
                 f"{name}: it holds tokens of another domain than the site's", hint="ask the site which keyset it used"
             )
-        if packet.bundle.key_id != self.key_id:
+        if packet.bundle.key_id != site.key_id:
             raise IntegrityError(
                 f"{name}: it was made with another key version", hint="give the site a keyset of the version in use"
             )
+        for table in packet.bundle.tables:
+            if site.contracts.get(table.feed) != table.contract_digest:
+                raise ConfigurationError(
+                    f"{name}: feed {table.feed} is not taken from the site, or was made by another contract",
+                    hint="agree on the contract's version with the site, or add the feed to those that it may send",
+                )
+            _check_columns(name, table, site.columns)
+            if any(part.delivered > packet.made + SKEW for part in table.parts):
+                raise IntegrityError(
+                    f"{name}: it holds a file of {table.feed} that was delivered after it was made",
+                    hint="check the clock of the site: a file of the future would replace all others",
+                )
+
+    def check_age(self, packet: Packet, now: datetime) -> None:
+        """Raise where a packet is too old, or its opt-outs are, or it is dated in the future.
+
+        Raises: as `check`.
+        """
+        name = title(packet)
         if packet.made > now + SKEW:
             raise IntegrityError(
                 f"{name}: it is dated in the future", hint="check the clock of this machine and of the site"
@@ -95,11 +131,29 @@ class Accepts:
             raise PolicyError(
                 f"{name}: an opt-out register that it was made by is too old now", hint="ask the site to run again"
             )
-        for table in packet.bundle.tables:
-            if self.contracts.get(table.feed) != table.contract_digest:
-                raise ConfigurationError(
-                    f"{name}: feed {table.feed} is not taken here, or was made by another contract",
-                    hint="agree on the contract's version with the site",
+
+
+def title(packet: Packet) -> str:
+    """A packet in words."""
+    return f"packet {packet.sequence} of {packet.site}"
+
+
+def _check_columns(name: str, table: TableParts, columns: Mapping[str, Mapping[str, Holds]]) -> None:
+    """Refuse what no contract lets leave: a site's word for its own columns is not enough."""
+    known = columns.get(f"{table.feed} {table.table}")
+    if known is None:
+        raise IntegrityError(
+            f"{name}: the contract of {table.feed} hands over no table {table.table}",
+            hint="find out how the site made it; nothing was taken",
+        )
+    for fields in (table.fields, table.submissions.fields if table.submissions else ()):
+        for field in fields:
+            holds = known.get(field.name)
+            token = "value" if field.type != "UUID" else "person" if field.role == "person" else "record"
+            if holds is None or holds != token:
+                raise IntegrityError(
+                    f"{name}: {table.feed} {table.table} has a column {field.name!r} that its contract does not let leave so",
+                    hint="find out how the site made it; nothing was taken",
                 )
 
 
@@ -140,7 +194,7 @@ class Inbox:
             PolicyError: The site is revoked, or the packet or its opt-outs are too old.
             ConfigurationError: It was made by another contract.
         """
-        known = [each.verifier for each in accepts.sites]
+        known = accepts.verifiers
         packet, signer, own = read_packet(came, known)
         accepts.check(packet, signer, now)
         before = self.taken(packet.site)
@@ -150,7 +204,7 @@ class Inbox:
         if missing:
             raise IntegrityError(
                 f"packet {packet.sequence} of {packet.site}: {len(missing)} parts are neither in it nor in the packets before",
-                hint="ask the site for a packet with everything",
+                hint=f"ask the site for all of it: `linkage site run --everything --number {packet.sequence}`",
             )
         self._keep(came, packet, own, known)
         return packet
@@ -175,7 +229,8 @@ class Inbox:
             )
         if packet.sequence > last + 1:
             raise IntegrityError(
-                f"{name}: the one before it, {packet.sequence - 1}, has not come", hint="receive that one first"
+                f"{name}: the one before it, {packet.sequence - 1}, has not come; {last + 1} is the next to take",
+                hint=f"receive {last + 1} first; where it was lost: `linkage site run --everything --number {last + 1}` there",
             )
         newest = read_packet(before[-1], known)[2] if before else None
         if packet.previous != newest:
@@ -209,14 +264,3 @@ class Inbox:
             sync(place)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-
-
-def distinct_domains(sites: Sequence[Site]) -> None:
-    """Refuse two sites of one name or one domain: what one signs would count as the other's.
-
-    Raises:
-        ConfigurationError: There are such.
-    """
-    names, domains = [each.verifier.name for each in sites], [each.domain for each in sites]
-    if len(set(names)) != len(names) or len(set(domains)) != len(domains):
-        raise ConfigurationError("two sites have one name or one domain", hint="each site has both to itself")

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -67,6 +68,7 @@ class Codes:
         return sorted(self.dissent | self.withdrawal)
 
 
+@cache
 def national() -> CodeFile:
     """The national codes, as they come with the package."""
     text = (resources.files("linkage.optouts") / "type1_codes.toml").read_text(encoding="utf-8")
@@ -112,6 +114,7 @@ def plain(code: pl.Expr) -> pl.Expr:
     return pl.when(text.str.contains(r"^[0-9]+$")).then(text).otherwise(bare)
 
 
+@cache
 def _plain(code: str) -> str:
     return str(pl.select(plain(pl.lit(code))).item())
 

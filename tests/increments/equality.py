@@ -87,10 +87,15 @@ def relink_held(ics: Evolving, *, whole: bool) -> str:
 def compare(ics: Evolving, *, extracts: bool = True) -> None:
     """Hold the current snapshots and exact accounts of both against each other, and look for those who are out."""
     adding, whole = (ics.folder / path.stem for path in ics.configurations)
-    _same_tables(adding, whole)
-    _same_account(_account(adding), _account(whole))
+    same(adding, whole)
     if extracts:
         _nobody_who_is_out(ics, adding)
+
+
+def same(adding: Path, whole: Path) -> None:
+    """Hold the current snapshots and exact accounts in the folders of two purposes against each other."""
+    _same_tables(adding, whole)
+    _same_account(_account(adding), _account(whole))
 
 
 def tables(purpose: Path) -> dict[str, tuple[list[Any], list[tuple[Any, ...]]]]:

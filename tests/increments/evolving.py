@@ -103,6 +103,7 @@ class Rules:
     restricted: tuple[str, ...] = ()
     retention: int = 0
     wider: frozenset[str] = frozenset()
+    covers: str = ""
 
 
 @dataclass
@@ -229,6 +230,7 @@ private = "{name}/private"
 name = "test"
 legal_basis = "made-up data"
 controllers = ["nobody"]
+{f"[purpose.population]{chr(10)}{rules.covers}" if rules.covers else ""}
 {f"[purpose.retention]{chr(10)}days = {rules.retention}{chr(10)}reference = 'DOC-2'" if rules.retention else ""}
 [keys]
 keyset = "age://keys.age"

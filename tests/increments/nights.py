@@ -57,8 +57,9 @@ class Nights:
             old, new = chance.sample(PEOPLE, 2)
             self.deliver("pds", "merged", [f"{old},{new}"])
             self.deliver("pds", "person", [f"d{place},{old},1948-0{chance.randint(1, 9)}-01,2,2026-01-01,false"])
-        if place % 20 == 0:
+        if place % 6 == 5:
             self.deliver("gp", "agreement", ["Z99001,true", "Z99002,true", "Z99009,true"])
+        if place % 20 == 0:
             self.month(f"2026-{10 - place // 20:02}")
         self._files(place)
         self._people(place)

@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from linkage import held, lastrun, stopping
+from linkage import acts, held, lastrun, stopping
 from linkage import link as linking
 from linkage.account import Handed, account
 from linkage.bundle import BundleManifest, digest
@@ -51,13 +51,14 @@ ACCOUNTS = 400  # accounts of runs whose snapshots are gone, the newest
 
 @dataclass(frozen=True, slots=True)
 class WorkFolder:
-    """The folder that a run works in, inside the store, owner-only, and the most that it held."""
+    """The folder that a run works in, inside the store, owner-only, the most that it held, and what the log is told."""
 
     store: Store
     run_id: str
     folder: Path
     private: Path
     peak: Peak
+    act: acts.Working
 
     @property
     def snapshot(self) -> Path:
@@ -93,8 +94,8 @@ class Linked:
 
 
 @contextmanager
-def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]:
-    """Hold the store and work in a folder of it that is gone afterwards, whatever happens.
+def working(configuration: Configuration, now: datetime, act: str) -> Iterator[WorkFolder]:
+    """Hold the store and work in a folder of it that is gone afterwards, whatever happens. The log is told of the act.
 
     Raises:
         TemporaryError: Another run holds the store, or the disk is full.
@@ -105,7 +106,7 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
     with told_of_the_machine():
         store.make()
         private.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with told_of_the_machine(), hold(store):
+    with told_of_the_machine(), hold(store), acts.working(configuration, store, act) as told:
         _belong_together(store, private)
         _check_newest(store, private)
         name = run_id(now, store.newest())
@@ -113,7 +114,7 @@ def working(configuration: Configuration, now: datetime) -> Iterator[WorkFolder]
         _forget_unpublished(store, private)
         try:
             with stopping.clear(folder), Peak(folder).watching() as peak:
-                yield WorkFolder(store, name, folder, private, peak)
+                yield WorkFolder(store, name, folder, private, peak, told)
         finally:
             with suppress(OSError, IntegrityError):
                 switch.end(store, name)
@@ -347,7 +348,11 @@ def publish(
         What went wrong after the switch: the snapshot is published all the same.
     """
     keep(configuration, account_, work, rules)
-    switch.publish(work.store, work.snapshot, work.run_id)
+    counts = {"rows": sum(each.rows for each in account_.snapshot.tables), "read": account_.read}
+    about = {"key": account_.snapshot.key_id, "snapshot": account_.snapshot_digest}
+    with acts.publishing(work.act, run=work.run_id, **about, **counts):
+        switch.publish(work.store, work.snapshot, work.run_id)
+    work.act.details["run"] = work.run_id
     try:
         _mark_newest(work.private, work.run_id)
         _tidy(configuration, account_.snapshot.started, work)

@@ -72,7 +72,7 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
     keys = configuration.keys
     identity = configuration.at(keys.identity) if keys.identity else None
     keyset = KeyHolderKeyset.open(keys.keyset, identity=identity, passphrase=passphrase, base=configuration.base)
-    with hub.working(configuration, now) as work:
+    with hub.working(configuration, now, "optouts.tokens") as work:
         found = held.find(configuration, work.private, work.store.current())
         manifest = held.copy(work.private, found, work.folder / "bundle")
         _check_key(manifest, keyset, keys.domain)
@@ -100,6 +100,7 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
         rosters.save(known, aside / "roster", keyset.seal)
         held.write_lists(aside, lists, about)
         _put(aside, work.private / "late" / found.run_id)
+        work.act.details["key"] = manifest.key_id
     withdrawn = lists.withdrawn["token"].n_unique()
     return Made(found.run_id, withdrawn, lists.moved.height, about.good_until)
 

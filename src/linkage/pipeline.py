@@ -214,11 +214,15 @@ def run_all(
     purposes = Together.of(paths)
     with ExitStack() as stack:
         places: set[Path | str] = set()
-        begun = purposes.each(lambda path: begin(path, now, passphrase, stack, places, progress, full=full))
+        act = "run" if publish else "check"
+        begun = purposes.each(lambda path: begin(path, now, passphrase, stack, places, progress, full=full, act=act))
         handed = site_halves(purposes, begun, now, progress)
         reports = purposes.each(
             lambda path: _finish(begun[path], handed[path], now, progress.branch(len(begun), path), publish=publish)
         )
+        for path, each in begun.items():
+            if each.work is not None:
+                each.work.act.error = purposes.errors.get(path)
     return tuple(Outcome(Path(path), reports.get(Path(path)), purposes.errors.get(Path(path))) for path in paths)
 
 
@@ -239,6 +243,7 @@ def begin(
     *,
     full: bool,
     kind: Literal["machine", "site"] = "machine",
+    act: str = "run",
 ) -> Begun:
     """One purpose, ready to read, until the stack is closed.
 
@@ -251,16 +256,18 @@ def begin(
         progress: As in `run`.
         full: As in `run`.
         kind: Of which kind the configuration has to be.
+        act: What the log is told of it.
     """
     configuration = config.of_kind(path, kind)
     warnings = authority.check(configuration, now.date())
     _take(configuration, places)
     keyset = site.open_keyset(configuration, passphrase)
-    work = stack.enter_context(hub.working(configuration, now))
-    telling.begun(progress, path, work.run_id, configuration.purpose.name, warnings)
-    known = partial(hub.load_roster, configuration, keyset, work)
-    last = last_account(work.private, work.store.current(), configuration.quality)
-    memory = held.memory(work.private, work.store.current(), keyset.unseal)
+    work = stack.enter_context(hub.working(configuration, now, act))
+    with work.act.noted():
+        telling.begun(progress, path, work.run_id, configuration.purpose.name, warnings)
+        known = partial(hub.load_roster, configuration, keyset, work)
+        last = last_account(work.private, work.store.current(), configuration.quality)
+        memory = held.memory(work.private, work.store.current(), keyset.unseal)
     if full:
         memory = Memory.nothing("a full run was asked for")
     tables = lake.of(configuration)

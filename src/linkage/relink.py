@@ -46,7 +46,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
     now, progress = now or datetime.now(UTC), progress or Progress()
     configuration = config.of_kind(Path(path), "machine")
     warnings = authority.check(configuration, now.date())
-    with hub.working(configuration, now) as work:
+    with hub.working(configuration, now, "relink") as work:
         telling.begun(progress, path, work.run_id, configuration.purpose.name, warnings)
         tables = lake.of(configuration)
         found = held.find(configuration, work.private, work.store.current())

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
-from linkage import authority, binding, config, hub
+from linkage import acts, authority, binding, config, hub
 from linkage.bundle import digest
 from linkage.config import Configuration
 from linkage.errors import InputError, IntegrityError, PolicyError, TemporaryError
@@ -71,7 +71,7 @@ def rollback(
     authority.check(configuration, now.date())
     if not Store(configuration.at(configuration.store.path)).marker.is_file():
         raise InputError("nothing has been published", hint="run the pipeline first")
-    with hub.working(configuration, now) as work:
+    with hub.working(configuration, now, "rollback") as work:
         tables = lake.of(configuration)
         known = history.of_purpose(configuration)
         target, before = _target(known, run, work.store.current(), again=bool(without)), work.store.current()
@@ -92,7 +92,9 @@ def rollback(
         operations.record(
             work.private, "rolled back", target.name, before=before, reference=reference, reasons=reasons, extracts=left
         )
-        switch.switch(work.store, target.name)
+        about = {"run": target.name, "before": before, "snapshot": target.account.snapshot_digest}
+        with acts.publishing(work.act, **about, reasons=len(reasons)):
+            switch.switch(work.store, target.name)
         behind = lake.follow(tables, work.store, work.private)
     return RolledBack(target.name, before, reasons, left, behind)
 

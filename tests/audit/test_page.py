@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
+from small import make_small_ics
+from typer.testing import CliRunner
 
+from linkage.cli import app
 from linkage.config import Audit
+from linkage.pseudonymise.signing_keys import open_signing_key
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "audit.md").read_text(encoding="utf-8")
 
@@ -19,6 +24,23 @@ def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     [block] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     exec(compile(block, "audit.md", "exec"), {})  # noqa: S102 our own page
     assert capsys.readouterr().out == "2\n"
+
+
+def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after another, as they stand there."""
+    monkeypatch.chdir(tmp_path)
+    ics = make_small_ics(tmp_path)
+    ics.run()
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+    assert len(lines) == 6
+    for line in lines:
+        if " witnessed " in line:
+            key = open_signing_key("age://keys/lead.age").verifier.text
+            with ics.configuration.open("a", encoding="utf-8") as file:
+                file.write(f'[audit.witnesses]\n"QYY.lead" = "{key}"\n')
+        done = CliRunner().invoke(app, shlex.split(line.removeprefix("linkage ")))
+        assert done.exception is None, (line, done.exception)
+    assert "witnessed by QYY.lead" in CliRunner().invoke(app, ["audit", "verify", "linkage.toml"]).output
 
 
 def test_the_configuration_is_one() -> None:

@@ -4,10 +4,12 @@ Entries that nobody else has witnessed yet are not protected against whoever kee
 written anew and signed again. A checkpoint that is held elsewhere ends that.
 """
 
+from linkage.audit.copies import Witness, export, take
 from linkage.audit.entries import Entry
 from linkage.audit.journal import Act, Journal
 from linkage.audit.log import Log
 from linkage.audit.notes import Checkpoint, cosign, open_checkpoint, sign_checkpoint, verifier_key
+from linkage.audit.signing import public_key
 from linkage.audit.verify import Verified, prove, verify, witness
 
 __all__ = [
@@ -17,10 +19,14 @@ __all__ = [
     "Journal",
     "Log",
     "Verified",
+    "Witness",
     "cosign",
+    "export",
     "open_checkpoint",
     "prove",
+    "public_key",
     "sign_checkpoint",
+    "take",
     "verifier_key",
     "verify",
     "witness",

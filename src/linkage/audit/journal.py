@@ -141,9 +141,9 @@ class Journal:
         if not self.witnesses:
             return None
         hint = "`linkage audit export` for the witness, `linkage audit witnessed` with what it gives back"
-        if not self._witnessed_file().exists():
+        if not self.witnessed_file.exists():
             raise PolicyError("no witness has cosigned the log yet", hint=hint)
-        found = verify(self.folder, public_key(self.folder), witnesses=self.witnesses, witnessed=self._witnessed_file())
+        found = verify(self.folder, public_key(self.folder), witnesses=self.witnesses, witnessed=self.witnessed_file)
         if found.witnessed is None:
             raise PolicyError("none of the witnesses that [audit] names has cosigned the log", hint=hint)
         if self.max_unwitnessed_days is not None:
@@ -163,7 +163,7 @@ class Journal:
             IntegrityError: It was cut, edited, reordered, forked or rolled back.
         """
         key = public_key(self.folder)
-        return verify(self.folder, key, against=against, witnesses=self.witnesses, witnessed=self._witnessed_file())
+        return verify(self.folder, key, against=against, witnesses=self.witnesses, witnessed=self.witnessed_file)
 
     @contextmanager
     def held(self) -> Iterator[Log]:
@@ -176,7 +176,9 @@ class Journal:
         with told_of_the_machine(), Log.open(self.folder, signer(self.folder), self.now) as log:
             yield log
 
-    def _witnessed_file(self) -> Path:
+    @property
+    def witnessed_file(self) -> Path:
+        """Where the newest cosigned checkpoint is."""
         return self.witnessed or self.folder / "witnessed"
 
     def _end(self, act: Act, phase: Phase, details: dict[str, Detail]) -> None:

@@ -10,7 +10,7 @@ import traceback
 import typer
 
 from linkage import stopping
-from linkage.cli import demo, federate, feeds, keys, open, optouts, purposes, report, rollback, run, runs
+from linkage.cli import audit, demo, federate, feeds, keys, open, optouts, purposes, report, rollback, run, runs
 from linkage.errors import LinkageError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ demo.register(app)
 report.register(app)
 rollback.register(app)
 open.register(app)
+app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(federate.app, name="federate")
 app.add_typer(feeds.app, name="feeds")

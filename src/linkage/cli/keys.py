@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from linkage.audit import Act, Journal
+from linkage.audit.entries import Detail
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.keyset import CreatedKeyset
 from linkage.pseudonymise.signing_keys import create_signing_key
 
+AuditPath = Annotated[
+    Path | None, typer.Option("--audit", help="The log's folder; `audit` beside the key file when not given.")
+]
 app = typer.Typer(help="Make keysets and look at them.", no_args_is_help=True)
 
 
@@ -28,11 +35,14 @@ def create(
     ] = None,
     *,
     passphrase: Annotated[bool, typer.Option("--passphrase", help="Ask for a passphrase that opens it.")] = False,
+    audit: AuditPath = None,
 ) -> None:
     """Make a keyset: a new random root secret in an age-encrypted file."""
     secret = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = Keyset.create(path, recipients=recipient or (), passphrase=secret)
+    with told("key.create", path, audit, recipients=len(recipient or ())) as act:
+        made = Keyset.create(path, recipients=recipient or (), passphrase=secret)
+        act.details["key"] = made.key_id
     typer.echo(f"made {made.path} with key {made.key_id}")
     _tell_identity(made)
 
@@ -49,12 +59,16 @@ def site(
     passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase that opens the new one.")
     ] = False,
+    audit: AuditPath = None,
 ) -> None:
     """Make a site's keyset: the keys of its own domain and a signing key, and never the root secret."""
     secret = typer.prompt("passphrase for the site", hide_input=True, confirmation_prompt=True) if passphrase else None
     domain = domain or f"site:{name.lower()}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = _open(keyset, identity).create_for_site(path, name, domain, recipients=recipient or (), passphrase=secret)
+    with told("key.site", keyset, audit, domain=domain, recipients=len(recipient or ())) as act:
+        opened = _open(keyset, identity)
+        made = opened.create_for_site(path, name, domain, recipients=recipient or (), passphrase=secret)
+        act.details["key"] = made.key_id
     typer.echo(f"made {made.path} for {name}: tokens of domain {domain}, key {made.key_id}")
     _tell_identity(made)
     if not recipient:
@@ -68,11 +82,14 @@ def signer(
     recipient: Annotated[list[str] | None, typer.Option(help="An age public key that will open it.")] = None,
     *,
     passphrase: Annotated[bool, typer.Option("--passphrase", help="Ask for a passphrase that opens it.")] = False,
+    audit: AuditPath = None,
 ) -> None:
     """Make a signing key for a person, a role or a node: it makes and opens no token."""
     secret = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = create_signing_key(path, name, recipients=recipient or (), passphrase=secret)
+    with told("key.signer", path, audit, recipients=len(recipient or ())) as act:
+        made = create_signing_key(path, name, recipients=recipient or (), passphrase=secret)
+        act.details["signs"] = made.verifier.key_id
     typer.echo(f"made {made.path}; it signs as {name}: {made.verifier.text}")
     if made.identity is not None:
         typer.echo(f"made {made.identity}, which opens it: keep it apart from the key")
@@ -83,15 +100,26 @@ def show(
     keyset: Annotated[str, typer.Argument(help="The keyset, for example age://keys/ics.age.")],
     *,
     identity: Annotated[Path | None, typer.Option(help="The age identity that opens it.")] = None,
+    audit: AuditPath = None,
 ) -> None:
     """Show a keyset's versions and its public signing key."""
-    opened = _open(keyset, identity)
+    with told("key.list", keyset, audit):
+        opened = _open(keyset, identity)
     for each in opened.versions:
         typer.echo(f"{each.id}  {each.state.value:<9}  made {each.created:%Y-%m-%d}")
     if opened.domain is not None:
         typer.echo(f"tokens of domain {opened.domain} alone")
     verifier = opened.signer().verifier
     typer.echo(f"signs as {verifier.name}: {verifier.text}")
+
+
+@contextmanager
+def told(name: str, key: str | Path, audit: Path | None, **details: Detail) -> Iterator[Act]:
+    """Tell the log of what is done with a key file before it is done; the log lies beside it where nothing else is said."""
+    place = str(key).partition("://")[2] if str(key).startswith("age://") else str(key)
+    folder = audit or (Path("audit") if "://" in place else Path(place).parent / "audit")
+    with Journal(folder).act(name, "key-holder", **details) as act:
+        yield act
 
 
 def _open(reference: str, identity: Path | None) -> Keyset:

@@ -13,7 +13,7 @@ import pytest
 import linkage
 
 SOURCE = Path(linkage.__file__).parent
-STAGES = ("sources", "optouts", "pseudonymise", "link", "store", "disclosure", "federate", "questions")
+STAGES = ("sources", "optouts", "pseudonymise", "link", "store", "disclosure", "reidentify", "federate", "questions")
 LEAVES = {
     "errors",
     "config",

@@ -228,6 +228,8 @@ described by  year of birth, month of death, postcode district; names, contacts 
 domain        ics:test, keyset age://keys.age
 kept          3 snapshots, none longer than 400 days (RET-1)
 named again   by GP practice, at most 500 people in a request (R-1)
+              at most 500 people in 365 days; each request approved by one other person, within 7 days
+              with the NHS number and the reason go: nothing more
 """
 
 

@@ -22,7 +22,7 @@ from linkage.contract import Feed, Table
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError
 from linkage.held import LateLists, RowRules
 from linkage.link.withdraw import MOVED, PRACTICES, WITHDRAWN, Lists, people_columns, practice_column
-from linkage.optouts.policy import MAY_BE_USED, VERDICTS, Policy, Standing
+from linkage.optouts.policy import MAY_BE_USED, VERDICTS, Policy
 from linkage.optouts.practices import Sharing
 from linkage.pseudonymise.reverser import KeyHolderKeyset, Reverser
 from linkage.reasons import Reason
@@ -172,7 +172,7 @@ class Judge:
             )
         frame = pl.DataFrame({"token": found, "number": numbers})
         frame = follow(frame.lazy(), self.who.current, "number").rename({"_followed": "current"}).collect()
-        verdicts = _verdicts(frame, self.policy.standings[feed.name])
+        verdicts = self.policy.standings[feed.name].strictest(frame["number"], frame["current"])
         _check_coverage(self.configuration, parts, verdicts)
         lost = frame["_replaced"] & frame["current"].is_null()
         out = (verdicts < MAY_BE_USED) | lost | frame["number"].is_in(self._not_sharing(parts, feed, table).implode())
@@ -218,12 +218,6 @@ class Judge:
 
     def _rows(self, parts: TableParts) -> pl.LazyFrame:
         return pl.scan_parquet([self.folder / part.path for part in parts.parts])
-
-
-def _verdicts(frame: pl.DataFrame, standing: Standing) -> pl.Series:
-    """The stricter of the verdicts on the number that a token was made from and on the one that counts now."""
-    own, current = standing.of(frame["number"]), standing.of(frame["current"])
-    return pl.select(pl.min_horizontal(own, current)).to_series()
 
 
 def _check_coverage(configuration: Configuration, parts: TableParts, verdicts: pl.Series) -> None:

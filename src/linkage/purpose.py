@@ -140,13 +140,28 @@ class Reidentification(Section):
         allowed: Not unless it is said.
         roles: Who may ask.
         max_people: The most people in one request.
+        max_total: The most people in all releases of the last `total_days` days together; `max_people` when not given.
+        total_days: Over how many days they are added up.
+        approvals: How many people have to approve a request, none of whom made it or holds the key.
+        expires_days: How long a request stands.
+        columns: What may go with the NHS number, beside the reason.
         reference: The document that allows it.
     """
 
     allowed: bool = False
     roles: Strings = ()
     max_people: int = Field(default=0, ge=0)
+    max_total: int | None = Field(default=None, ge=1)
+    total_days: int = Field(default=365, ge=1)
+    approvals: int = Field(default=1, ge=1)
+    expires_days: int = Field(default=7, ge=1, le=90)
+    columns: Strings = ()
     reference: str = ""
+
+    @property
+    def most(self) -> int:
+        """The most people in all releases of the last `total_days` days together."""
+        return self.max_people if self.max_total is None else self.max_total
 
     @model_validator(mode="after")
     def _says_enough(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,9 @@ from linkage.optouts.type1_codes import Codes
 from linkage.reasons import Reason
 from linkage.sources.resolve import People, follow
 from linkage.sources.roster import BY_NUMBER, Roster
+
+# With which practice people are registered.
+REGISTERED = pl.Schema({"number": pl.Int64(), "practice": pl.String(), "unclear": pl.Boolean()})
 
 
 def owners(rows: pl.DataFrame, who: People) -> pl.DataFrame:
@@ -78,14 +81,56 @@ def type1(rules: Type1, codes: Codes, newest: Mapping[str, datetime], known: Ros
 def leavers(sharing: Sharing, known: Roster, who: People) -> pl.DataFrame:
     """People who moved to a practice that does not share (`practices.LEAVERS`)."""
     found = []
+    for feed, rows in _registrations(known, who):
+        found.append(rows.select("number", "start", "end", shares=~sharing.not_sharing(pl.col("practice"), feed)))
+    return practices.moved(pl.concat(found)) if found else practices.LEAVERS.to_frame()
+
+
+def registered(known: Roster, who: People, today: date) -> pl.DataFrame:
+    """With which practice each person is registered on a day: the registration that began last decides, whoever tells of it.
+
+    Returns:
+        `REGISTERED`, one row for each person with a registration that has not ended: `practice` is null, and `unclear` true,
+        where several that began on one day, or on no day that is known, name different practices.
+    """
+    rows = [part for _, part in _registrations(known, who)]
+    if not rows:
+        return REGISTERED.to_frame()
+    # One without a beginning may be the last: it counts beside the one that is.
+    latest = (
+        pl.concat(rows)
+        .filter((pl.col("start") <= today).fill_null(value=True))
+        .filter((pl.col("start") == pl.col("start").max().over("number")).fill_null(value=True))
+        .filter(pl.col("practice").is_not_null())
+    )
+    # A source that says that it has ended knows more than one that does not; on its last day somebody has left.
+    ended = (pl.col("end") <= today).fill_null(value=False).any()
+    by_practice = latest.group_by("number", "practice").agg(ended.alias("ended")).filter(~pl.col("ended"))
+    unclear = pl.len() > 1
+    found = by_practice.group_by("number").agg(
+        pl.when(~unclear).then(pl.col("practice").first()).alias("practice"), unclear.alias("unclear")
+    )
+    return found.cast(REGISTERED)
+
+
+def not_sharing(sharing: Sharing, known: Roster) -> frozenset[str]:
+    """Practices with which anybody was ever registered, and which some feed's agreements or the list say not to share."""
+    found: set[str] = set()
+    for (feed,), rows in known.registrations.group_by("feed"):
+        named = rows.select(pl.col("practice").cast(pl.String).unique()).drop_nulls()
+        found |= {*named.filter(sharing.not_sharing(pl.col("practice"), str(feed)))["practice"]}
+    return frozenset(found)
+
+
+def _registrations(known: Roster, who: People) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Each feed's registrations with the person's current number: `number`, `practice` (String), `start` and `end`."""
+    columns = ("number", pl.col("practice").cast(pl.String), "start", "end")
     for (feed,), rows in known.registrations.filter(~pl.col("deleted")).group_by("feed", maintain_order=True):
-        shares = ~sharing.not_sharing(pl.col("practice").cast(pl.String), str(feed))
         by_key = owners(rows.filter(pl.col("namespace") != BY_NUMBER), who)
         by_number = rows.filter(pl.col("namespace") == BY_NUMBER).with_columns(number=pl.col("key").cast(pl.Int64))
         followed = follow(by_number.lazy(), who.current, "number").with_columns(number="_followed")
-        for part in (by_key.lazy(), followed):
-            found.append(part.select("number", "start", "end", shares=shares).collect())
-    return practices.moved(pl.concat(found)) if found else practices.LEAVERS.to_frame()
+        found = pl.concat([by_key.select(columns), followed.select(columns).collect()])
+        yield str(feed), found.filter(pl.col("number").is_not_null())
 
 
 def _numbers(keys: pl.DataFrame, known: Roster, who: People) -> Numbers:

@@ -10,7 +10,22 @@ import traceback
 import typer
 
 from linkage import stopping
-from linkage.cli import audit, demo, federate, feeds, keys, open, optouts, purposes, report, rollback, run, runs
+from linkage.cli import (
+    audit,
+    cohort,
+    demo,
+    federate,
+    feeds,
+    keys,
+    open,
+    optouts,
+    purposes,
+    reidentify,
+    report,
+    rollback,
+    run,
+    runs,
+)
 from linkage.errors import LinkageError
 
 app = typer.Typer(
@@ -31,6 +46,8 @@ app.add_typer(feeds.app, name="feeds")
 app.add_typer(optouts.app, name="optouts")
 app.add_typer(purposes.app, name="purposes")
 app.add_typer(runs.app, name="runs")
+app.add_typer(cohort.app, name="cohort")
+app.add_typer(reidentify.app, name="reidentify")
 
 
 def main() -> None:

@@ -174,4 +174,10 @@ def _reidentified(configuration: Configuration) -> list[str]:
     rules = configuration.purpose.reidentification
     if not rules.allowed:
         return ["no: re-identification is not allowed"]
-    return [f"by {', '.join(rules.roles)}, at most {rules.max_people:,} people in a request ({rules.reference})"]
+    people = "one other person" if rules.approvals == 1 else f"{rules.approvals} other people"
+    return [
+        f"by {', '.join(rules.roles)}, at most {rules.max_people:,} people in a request ({rules.reference})",
+        f"at most {rules.most:,} people in {rules.total_days} days; each request approved by {people}, "
+        f"within {rules.expires_days} days",
+        f"with the NHS number and the reason go: {', '.join(rules.columns) or 'nothing more'}",
+    ]

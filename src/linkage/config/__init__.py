@@ -21,6 +21,7 @@ from linkage.config.optouts import (
     Type1,
 )
 from linkage.config.quality import Quality, QualityRule
+from linkage.config.release import Release
 from linkage.config.sites import Hub, RegisteredSite, SendingSite
 from linkage.config.whole import Audit, Configuration, Keys, Minimise, Store
 
@@ -42,6 +43,7 @@ __all__ = [
     "Quality",
     "QualityRule",
     "RegisteredSite",
+    "Release",
     "Restricted",
     "SendingSite",
     "Store",

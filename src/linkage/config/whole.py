@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from linkage.config.flow import Flow
 from linkage.config.optouts import OptOuts
 from linkage.config.quality import Quality
+from linkage.config.release import Release
 from linkage.config.sites import Hub, SendingSite
 from linkage.purpose import Purpose, Section
 
@@ -90,6 +91,7 @@ class Configuration(Section):
     optouts: OptOuts = OptOuts()
     minimise: Minimise = Minimise()
     quality: Quality = Quality()
+    release: Release | None = None
     flows: tuple[Flow, ...] = ()
     site: SendingSite | None = None
     hub: Hub | None = None

@@ -69,6 +69,10 @@ class Standing:
         verdicts[doubtful] = self._judged(values[doubtful])
         return pl.Series(verdicts)
 
+    def strictest(self, own: pl.Series, current: pl.Series) -> pl.Series:
+        """The stricter of the verdicts (UInt8) on the number that a token was made from and on the one that counts now."""
+        return pl.select(pl.min_horizontal(self.of(own), self.of(current))).to_series()
+
     def _judged(self, values: Numbers) -> npt.NDArray[np.uint8]:
         verdicts = np.full(len(values), self.otherwise, dtype=np.uint8)
         if self.otherwise_abroad != self.otherwise:

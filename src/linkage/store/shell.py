@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from linkage.errors import ConfigurationError, InputError, IntegrityError
 from linkage.store.layout import Store
-from linkage.store.open import open_store
+from linkage.store.open import open_snapshot, open_store
 
-__all__ = ["SETTINGS", "arguments", "python", "query", "r", "shell", "snapshot", "sql"]
+__all__ = ["SETTINGS", "arguments", "python", "query", "r", "rows", "shell", "snapshot", "sql"]
 
 # Nothing is loaded, and views read the snapshot's own files alone; the order matters, and the last one closes the door.
 SETTINGS = (
@@ -90,17 +93,36 @@ def query(path: Path, text: str) -> str:
     Raises:
         ConfigurationError: The query cannot be run. What DuckDB says of it is told where it repeats the query alone.
     """
-    with open_store(path) as connection:
-        try:
-            found = connection.sql(text)
-            return "" if found is None else str(found).rstrip("\n")
-        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
-            raise ConfigurationError(f"the query: {str(error).splitlines()[0]}", hint="correct it") from None
-        except duckdb.Error as error:
-            raise ConfigurationError(
-                f"the query cannot be run: {type(error).__name__}",
-                hint="the snapshot can be read and nothing else; large queries: linkage.open_store with `temporary`",
-            ) from None
+    with open_store(path) as connection, _told():
+        found = connection.sql(text)
+        return "" if found is None else str(found).rstrip("\n")
+
+
+def rows(folder: Path, text: str) -> pl.DataFrame:
+    """Ask one question of a snapshot, and take all of its answer; identifiers of type UUID are text in it.
+
+    Raises:
+        ConfigurationError: As `query`, and when it gives no rows and columns.
+    """
+    with open_snapshot(folder) as connection, _told():
+        found = connection.sql(text)
+        if found is None:
+            raise ConfigurationError("the query gives no rows", hint="write it as SELECT …")
+        answer: pl.DataFrame = found.pl()
+        return answer
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+        raise ConfigurationError(f"the query: {str(error).splitlines()[0]}", hint="correct it") from None
+    except duckdb.Error as error:
+        raise ConfigurationError(
+            f"the query cannot be run: {type(error).__name__}",
+            hint="the snapshot can be read and nothing else; large queries: linkage.open_store with `temporary`",
+        ) from None
 
 
 def _allowed(folder: Path) -> str:

@@ -1,0 +1,200 @@
+"""A practice's package: an age file that its key alone opens, and a signature by which it is known to be the key holder's.
+
+<practice>/cohort.zip.age     inside: cohort.csv, README.txt and contents.json, which is signed
+<practice>/signature.json     who it is for and its digest, signed: checked before it is opened
+
+Everything is made in memory: what is written is encrypted already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+import pyrage
+from pydantic import BaseModel, ConfigDict
+
+from linkage.errors import IntegrityError, KeyUnavailableError
+from linkage.signed import Signer, Verifier, canonical, opened, sign
+
+__all__ = ["CSV", "PACKAGE", "SIGNATURE", "About", "Package", "open_package", "seal"]
+
+PACKAGE, SIGNATURE = "cohort.zip.age", "signature.json"
+CSV, README, CONTENTS = "cohort.csv", "README.txt", "contents.json"
+_OUTSIDE, _INSIDE = "linkage-package/1", "linkage-package-contents/1"
+_LONGEST = 1 << 30
+
+_WORDS = """\
+To: practice {practice}
+From: {controllers}
+Purpose: {purpose}
+Why you receive this: {reason}
+
+cohort.csv names {people} of the patients who are registered with you today, {made:%Y-%m-%d}, one a line: the NHS
+number, the reason, and what was agreed for this purpose ({columns}). People who opted out, and
+people who are registered elsewhere now, are not in it.
+
+- Check in your own system that it is the right person before you act, and that they are still your patient.
+- Use it for the purpose above and nothing else. Do not pass it on.
+- Delete it when it is in your system.
+- Whoever sends you a package that does not verify is not us: see signature.json.
+
+Request {request}
+"""
+
+
+class _Signed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    practice: str
+    request: str
+    made: datetime
+
+
+class _Outside(_Signed):
+    format: Literal["linkage-package/1"] = "linkage-package/1"
+    package_sha256: str
+
+
+class _Inside(_Signed):
+    format: Literal["linkage-package-contents/1"] = "linkage-package-contents/1"
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What all packages of a release say.
+
+    Attributes:
+        purpose: Its name.
+        controllers: On whose behalf.
+        reason: The request's.
+        request: The request's digest.
+        columns: What goes with the number.
+        made: When, UTC.
+    """
+
+    purpose: str
+    controllers: str
+    reason: str
+    request: str
+    columns: tuple[str, ...]
+    made: datetime
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Package:
+    """A sealed package, ready to be written."""
+
+    practice: str
+    sealed: bytes
+    signature: bytes
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the age file, hexadecimal."""
+        return hashlib.sha256(self.sealed).hexdigest()
+
+
+def seal(practice: str, recipient: str, people: pl.DataFrame, about: About, signer: Signer) -> Package:
+    """Make the package of one practice.
+
+    Args:
+        practice: Its ODS code.
+        recipient: Its age public key.
+        people: `number` (Int64) and the agreed columns, of its own patients.
+        about: What all packages of the release say.
+        signer: The key holder's.
+    """
+    words = _WORDS.format(
+        practice=practice,
+        controllers=about.controllers,
+        purpose=about.purpose,
+        reason=about.reason,
+        people=f"{people.height:,}",
+        made=about.made,
+        columns=", ".join(about.columns) or "nothing more",
+        request=about.request,
+    )
+    files = {CSV: _csv(people, about), README: words.encode()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    inside = _Inside(practice=practice, request=about.request, made=about.made, files=digests)
+    files[CONTENTS] = sign(_INSIDE, canonical(inside), [signer]).model_dump_json(indent=1).encode()
+    sealed = bytes(pyrage.encrypt(_zip(files, about.made), [pyrage.x25519.Recipient.from_str(recipient)]))
+    outside = _Outside(
+        practice=practice, request=about.request, made=about.made, package_sha256=hashlib.sha256(sealed).hexdigest()
+    )
+    return Package(practice, sealed, sign(_OUTSIDE, canonical(outside), [signer]).model_dump_json(indent=1).encode())
+
+
+def open_package(folder: Path, identity: Path, key_holder: Verifier) -> dict[str, bytes]:
+    """What a practice does with a package: check whose it is, open it, and check what is inside.
+
+    Args:
+        folder: With the two files.
+        identity: The file with the practice's age identity.
+        key_holder: Whose signature counts.
+
+    Returns:
+        The files inside, by name; nothing is written.
+
+    Raises:
+        IntegrityError: It was changed, exchanged, cut short, or signed by somebody else.
+        KeyUnavailableError: The identity does not open it.
+    """
+    try:
+        signature, sealed = (folder / SIGNATURE).read_bytes(), (folder / PACKAGE).read_bytes()
+    except OSError:
+        raise IntegrityError(f"{folder}: a file of the package is missing", hint="ask for it again") from None
+    outside, _ = opened(signature, _Outside, _OUTSIDE, [key_holder])
+    if hashlib.sha256(sealed).hexdigest() != outside.package_sha256:
+        raise IntegrityError(f"{folder}: the package is not what was signed", hint="ask for it again")
+    files = _unzip(_decrypted(sealed, identity))
+    inside, _ = opened(files.get(CONTENTS, b""), _Inside, _INSIDE, [key_holder])
+    found = {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name != CONTENTS}
+    if found != inside.files or (inside.practice, inside.request) != (outside.practice, outside.request):
+        raise IntegrityError(f"{folder}: what is inside is not what was signed", hint="ask for it again")
+    return files
+
+
+def _csv(people: pl.DataFrame, about: About) -> bytes:
+    number = pl.col("number").cast(pl.String).str.zfill(10).alias("nhs_number")
+    buffer = io.BytesIO()
+    people.select(number, pl.lit(about.reason).alias("reason"), *about.columns).sort("nhs_number").write_csv(buffer)
+    return buffer.getvalue()
+
+
+def _zip(files: dict[str, bytes], made: datetime) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, made.astimezone(UTC).timetuple()[:6]), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _decrypted(sealed: bytes, identity: Path) -> bytes:
+    try:
+        lines = identity.read_text(encoding="ascii").splitlines()
+        keys = [pyrage.x25519.Identity.from_str(line) for line in lines if line.startswith("AGE-SECRET-KEY-1")]
+        return bytes(pyrage.decrypt(sealed, keys))
+    except (OSError, ValueError, pyrage.IdentityError, pyrage.DecryptError):
+        pass
+    raise KeyUnavailableError(
+        f"{identity}: does not open the package", hint="it is another practice's, or no age identity"
+    )
+
+
+def _unzip(content: bytes) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(each.file_size for each in archive.infolist()) > _LONGEST:
+                raise zipfile.BadZipFile
+            return {each.filename: archive.read(each) for each in archive.infolist()}
+    except (zipfile.BadZipFile, EOFError, OSError):
+        raise IntegrityError("the package holds no archive that can be read", hint="ask for it again") from None

@@ -1,0 +1,130 @@
+"""What the log says of requests: which are open, which are ended for good, and how many people were released.
+
+Whatever ends a request counts from its intent: an act that a crash cut short has spent the request all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from linkage.audit.entries import Entry
+from linkage.audit.log import lines_of
+from linkage.errors import IntegrityError, PolicyError
+
+__all__ = ["APPROVE", "EXPIRE", "NOTHING", "PUBLISHED", "REFUSE", "RELEASE", "REQUEST", "WITHDRAW", "History", "State"]
+
+REQUEST, APPROVE, REFUSE, WITHDRAW, EXPIRE, RELEASE = (
+    f"cohort.{each}" for each in ("request", "approve", "refuse", "withdraw", "expire", "release")
+)
+PUBLISHED, NOTHING = "published", "nothing published"
+_PREFIX = b'"act":"cohort.'
+
+
+class State(StrEnum):
+    """Where a request stands. All but the first two are final."""
+
+    UNKNOWN = "not in the log"
+    OPEN = "open"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    RELEASED = "released"
+    SPENT = "spent by a release that published nothing"
+    RELEASING = "spent by a release that did not end"
+
+
+_ENDS = {REFUSE: State.REFUSED, WITHDRAW: State.WITHDRAWN, EXPIRE: State.EXPIRED}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The entries about cohorts, by their places in the log; and the ends of acts by the places of their intents."""
+
+    intents: Mapping[int, Entry]
+    ends: Mapping[int, Entry]
+
+    @classmethod
+    def of(cls, folder: Path) -> History:
+        """What a log's folder holds; nothing where there is no log yet.
+
+        Raises:
+            IntegrityError: An entry cannot be read.
+        """
+        intents, ends = {}, {}
+        for place, line in enumerate(lines_of(folder) if (folder / "entries").exists() else ()):
+            if _PREFIX not in line:
+                continue
+            try:
+                entry = Entry.model_validate_json(line)
+            except ValueError:
+                raise IntegrityError(
+                    f"entry {place} of the log cannot be read", hint="keep it as it is: linkage audit verify"
+                ) from None
+            if entry.phase == "intent":
+                intents[place] = entry
+            elif entry.of is not None:
+                ends[entry.of] = entry
+        return cls(intents, ends)
+
+    def state(self, digest: str) -> State:
+        """Where a request stands."""
+        state = State.UNKNOWN
+        for place, entry in self.intents.items():
+            if entry.details.get("request") != digest:
+                continue
+            if entry.act in _ENDS:
+                return _ENDS[entry.act]
+            if entry.act == RELEASE:
+                return self._released(place)
+            if entry.act == REQUEST and self._outcome(place) == "done":
+                state = State.OPEN
+        return state
+
+    def check_open(self, digest: str) -> None:
+        """Raise unless a request is in the log and nothing has ended it.
+
+        Raises:
+            PolicyError: It is not; says how it ended.
+        """
+        state = self.state(digest)
+        if state is State.UNKNOWN:
+            raise PolicyError(
+                "the request is not in the log: it was made elsewhere, or changed",
+                hint="make it again: linkage cohort request",
+            )
+        if state is not State.OPEN:
+            raise PolicyError(f"the request is {state.value}: that is final", hint="make a new request")
+
+    def released(self, purpose: str, since: datetime) -> int:
+        """How many people the releases of a purpose since a moment were for, those withheld among them."""
+        return sum(
+            _number(entry, "people")
+            for place, entry in self.intents.items()
+            if entry.act == RELEASE
+            and entry.details.get("purpose") == purpose
+            and entry.time >= since
+            and self._released(place) is not State.SPENT
+        )
+
+    def newest_register(self) -> int:
+        """The highest serial of a register that a release went by; 0 before the first."""
+        return max((_number(each, "register") for each in self.intents.values() if each.act == RELEASE), default=0)
+
+    def _released(self, place: int) -> State:
+        end = self.ends.get(place)
+        if end is None:
+            return State.RELEASING
+        return State.RELEASED if end.phase == "done" or end.details.get("outcome") == PUBLISHED else State.SPENT
+
+    def _outcome(self, place: int) -> str | None:
+        end = self.ends.get(place)
+        return end.phase if end else None
+
+
+def _number(entry: Entry, name: str) -> int:
+    value = entry.details.get(name, 0)
+    return value if isinstance(value, int) else 0

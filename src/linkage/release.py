@@ -1,0 +1,235 @@
+"""Releasing a cohort: the key holder's step, and the only one that turns tokens back for somebody to act on.
+
+    request ─▶ verified ─▶ judged as of now ─▶ one package for each practice ─▶ one rename
+               signatures,  opt-outs,           encrypted in memory              and the log
+               approvals    registrations                                        says which
+
+Only a key holder's program imports this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from linkage import registers_now
+from linkage.audit import Act
+from linkage.cohort import Ready, check_still_good, purpose_digest, ready
+from linkage.errors import LinkageError, PolicyError
+from linkage.pseudonymise.keyset import KeyState
+from linkage.pseudonymise.reverser import KeyHolderKeyset
+from linkage.registers_now import Now
+from linkage.reidentify import publish, states
+from linkage.reidentify.decisions import approvals
+from linkage.reidentify.judged import decide
+from linkage.reidentify.packages import About, Package, seal
+from linkage.reidentify.publish import Release
+from linkage.reidentify.register import KEY_HOLDER
+from linkage.reidentify.request import TOKEN, Asked, read_request
+from linkage.reidentify.states import History
+from linkage.signed import Signer
+
+__all__ = ["Released", "release", "settle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What was released.
+
+    Attributes:
+        place: The folder with a folder for each practice.
+        people: How many were asked for.
+        practices: How many went to each.
+        withheld: How many did not, by reason.
+    """
+
+    place: Path
+    people: int
+    practices: dict[str, int]
+    withheld: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Holder:
+    """What the key holder brings to a release."""
+
+    begun: Ready
+    keyset: KeyHolderKeyset
+    signer: Signer
+    folder: Path
+
+
+def release(
+    path: Path,
+    request: Path,
+    now: datetime,
+    passphrase: Callable[[], str] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Released:
+    """Release a cohort that was approved.
+
+    Args:
+        path: The `linkage.toml`.
+        request: The request's folder.
+        now: The clock, UTC; opt-outs and registrations are judged as of it.
+        passphrase: Asks for the keyset's passphrase.
+        tell: Is told what became of earlier releases that a crash cut short, whatever becomes of this one.
+
+    Raises:
+        PolicyError: The request is not open, not approved, above a limit; a register is missing or too old; the log is
+            not witnessed.
+        IntegrityError: Something signed was changed, or the log is behind its last witnessed checkpoint.
+        KeyUnavailableError: The keyset does not open.
+    """
+    begun = ready(path, now)
+    holder = _holder(begun, passphrase)
+    with publish.hold(holder.folder):
+        for line in settle(begun, holder.folder, holder.signer):
+            tell(line)
+        begun.journal.check_witnessed()
+        asked, history = read_request(request, begun.registered.verifiers), begun.history
+        _check(holder, asked, history)
+        known = registers_now.read(begun.configuration, holder.keyset, begun.rules.max_age_days, now)
+        said = asked.request
+        act = begun.journal.begin(
+            states.RELEASE,
+            f"key-holder {holder.signer.verifier.key_id}",
+            request=asked.digest,
+            purpose=said.purpose,
+            people=said.people,
+            register=begun.registered.register.serial,
+            register_digest=begun.registered.digest,
+        )
+        try:
+            found, packages = _make(holder, asked, known)
+            act.details["release"] = publish.publish(holder.folder, found, packages, holder.signer)
+        except BaseException as error:
+            _give_up(holder, act, asked.digest, error)
+            raise
+        act.details |= {"outcome": states.PUBLISHED, **_counted(found)}
+        begun.journal.done(act)
+    place = publish.place_of(holder.folder, asked.digest)
+    return Released(place, found.people, found.released, found.withheld)
+
+
+def settle(begun: Ready, folder: Path, signer: Signer) -> tuple[str, ...]:
+    """Find out what became of releases that a crash cut short, and tell the log.
+
+    Returns:
+        A line for each.
+
+    Raises:
+        IntegrityError: One is on the disk and not whole: nobody but a person can say why.
+    """
+    lines, history = [], begun.history
+    for place, entry in history.intents.items():
+        if entry.act != states.RELEASE or place in history.ends:
+            continue
+        digest = str(entry.details.get("request"))
+        found = publish.read_release(folder, digest, signer.verifier)
+        act = Act(entry.act, entry.by, place)
+        if found is None:
+            publish.clear(folder, digest)
+            act.details["outcome"] = states.NOTHING
+        else:
+            act.details |= {"outcome": states.PUBLISHED, "release": found[1], **_counted(found[0])}
+        begun.journal.settle(act)
+        lines.append(f"the release of request {digest[:16]} had not ended: {act.details['outcome']}")
+    return tuple(lines)
+
+
+def _holder(begun: Ready, passphrase: Callable[[], str] | None) -> _Holder:
+    configuration, keys = begun.configuration, begun.configuration.keys
+    identity = configuration.at(keys.identity) if keys.identity else None
+    keyset = KeyHolderKeyset.open(keys.keyset, identity=identity, passphrase=passphrase, base=configuration.base)
+    signer = keyset.signer()
+    begun.registered.check_role(signer.verifier, KEY_HOLDER)
+    return _Holder(begun, keyset, signer, configuration.at(begun.rules.path))
+
+
+def _check(holder: _Holder, asked: Asked, history: History) -> None:
+    """Everything that is checked before the log is told that tokens will be turned back."""
+    begun, said, digest = holder.begun, asked.request, purpose_digest(holder.begun.configuration)
+    if begun.registered.register.serial < history.newest_register():
+        raise PolicyError(
+            "the register is older than one that a release went by", hint="ask the governance lead for the newest"
+        )
+    check_still_good(begun, asked, digest, history)
+    begun.check_limit(said.people, history)
+    usable = [each.id for each in holder.keyset.versions if each.state in (KeyState.PRIMARY, KeyState.ACTIVE)]
+    if said.key_id not in usable:
+        raise PolicyError(
+            "the cohort's tokens are of a key version that is not in use",
+            hint="make the request again from the current snapshot",
+        )
+    approved, void = approvals(asked, digest, begun.registered)
+    keys = {asked.requester.public, *(each.public for each in approved)}
+    names = {asked.requester.name, *(each.name for each in approved)}
+    if holder.signer.verifier.public in keys or holder.signer.name in names:
+        raise PolicyError("who asked or approved cannot hold the key", hint="three different people do these")
+    needed = begun.configuration.purpose.reidentification.approvals
+    if len(approved) < needed:
+        voided = f"; {void} are void, since the request or the purpose has changed" if void else ""
+        raise PolicyError(f"{len(approved)} of {needed} approvals{voided}", hint="linkage reidentify approve")
+
+
+def _make(holder: _Holder, asked: Asked, known: Now) -> tuple[Release, list[Package]]:
+    """Judge everybody, and seal the packages: in memory."""
+    begun, said = holder.begun, asked.request
+    reverser = holder.keyset.reverser(said.domain)
+    judged = known.judge(asked.people, TOKEN, lambda tokens: reverser.reverse(tokens)[0])
+    keys = begun.registered.recipients
+    decided = decide(judged, said.recipients, keys)
+    going = decided.filter(pl.col("withheld").is_null())
+    about = About(
+        purpose=said.purpose,
+        controllers=", ".join(begun.configuration.purpose.controllers),
+        reason=said.reason,
+        request=asked.digest,
+        columns=said.columns,
+        made=begun.now,
+    )
+    packages = [
+        seal(practice, keys[practice], people, about, holder.signer)
+        for (practice,), people in sorted(going.partition_by("practice", as_dict=True).items())
+    ]
+    withheld = decided.filter(pl.col("withheld").is_not_null()).group_by("withheld").len().sort("withheld")
+    found = Release(
+        request=asked.digest,
+        made=begun.now,
+        register_digest=begun.registered.digest,
+        optouts={f"{each.name} {each.file}": each.sha256 for each in known.policy.evidence},
+        people=said.people,
+        released=dict(going.group_by("practice").len().sort("practice").iter_rows()),
+        withheld=dict(withheld.iter_rows()),
+        packages={each.practice: each.digest for each in packages},
+    )
+    return found, packages
+
+
+def _give_up(holder: _Holder, act: Act, digest: str, error: BaseException) -> None:
+    """Tell the log what an error left: nothing, or, where it came after the rename, everything."""
+    try:
+        whole = publish.read_release(holder.folder, digest, holder.signer.verifier)
+    except LinkageError:
+        # It is there and cannot be read: the next start says so again, and a person has to look.
+        return
+    if whole is not None:
+        act.details |= {"outcome": states.PUBLISHED, "release": whole[1], **_counted(whole[0])}
+        holder.begun.journal.settle(act)
+        return
+    publish.clear(holder.folder, digest)
+    act.details["outcome"] = states.NOTHING
+    holder.begun.journal.failed(act, error)
+
+
+def _counted(found: Release) -> dict[str, int]:
+    return {
+        "practices": len(found.released),
+        "released": sum(found.released.values()),
+        "withheld": sum(found.withheld.values()),
+    }

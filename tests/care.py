@@ -174,6 +174,10 @@ class Care:
         """A delivery of registrations more: `id,nhs,practice,start,end`."""
         _write(self.folder, "patient", "id,nhs,practice,start,end", *lines, stamp=stamp)
 
+    def deliver(self, table: str, *lines: str, stamp: str = "20261121") -> None:
+        """A delivery more of a table of the GP feed."""
+        _write(self.folder, table, *lines, stamp=stamp)
+
     def answers(self, *allowed: str) -> None:
         """The national service was asked about everybody, and returned these."""
         (self.folder / "optouts" / "r.dat").write_text("".join(f"{number},\n" for number in EVERYBODY))

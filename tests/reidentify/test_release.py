@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
+import uuid
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import pyrage
 import pytest
+from small import NOW
 
-from care import ANN, CAT, P1, P2, Care, make_care
+from care import ANN, BEN, CAT, DAN, EVERYBODY, P1, P2, Care
+from linkage import cohort
+from linkage.audit import prove, witness
 from linkage.audit.log import lines_of
-from linkage.errors import IntegrityError, KeyUnavailableError
+from linkage.audit.signing import public_key
+from linkage.cohort import Asking
+from linkage.errors import IntegrityError, KeyUnavailableError, LinkageError, PolicyError, TemporaryError
+from linkage.reidentify import publish
+from linkage.signed import Signer
 
-
-@pytest.fixture
-def care(tmp_path: Path) -> Care:
-    """Four people at two practices, published."""
-    return make_care(tmp_path)
+CODES = "id,patient,day,code"
 
 
 def _acts(care: Care) -> list[tuple[str, str]]:
@@ -48,3 +57,216 @@ def test_a_package_opens_with_its_practices_key_alone(care: Care) -> None:
     sealed.write_bytes(content)
     with pytest.raises(IntegrityError, match="not what was signed"):
         care.opened(released, P2)
+
+
+def _objects(care: Care) -> None:
+    _listed(care, "objections", "objecting_nhs_number,note", BEN)
+
+
+def _sensitive(care: Care) -> None:
+    _listed(care, "sensitive", "sensitive_nhs_number,note", BEN)
+
+
+def _listed(care: Care, name: str, header: str, number: str) -> None:
+    path = care.folder / f"{name}.csv"
+    path.write_text(f"{header}\n{number},\nend,1,2026-11-24\n")
+    path.chmod(0o600)
+    with care.ics.configuration.open("a") as file:
+        file.write(f'[optouts.{name}]\nlist = "{name}.csv"\nmax_share = 1.0\n')
+
+
+def _not_asked(care: Care) -> None:
+    care.answers(*EVERYBODY)
+    (care.folder / "optouts" / "r.dat").write_text("".join(f"{each},\n" for each in EVERYBODY if each != BEN))
+    care.ics.answer.write_text("".join(f"{each},\n" for each in EVERYBODY if each != BEN))
+
+
+def _practice_leaves(care: Care) -> None:
+    care.deliver("agreement", "practice,active", f"{P1},false", f"{P2},true")
+
+
+def _listed_practice(care: Care) -> None:
+    (care.folder / "practices.csv").write_text(f"not_sharing_ods_code,from,to,note\n{P1},,,\nend,1,2026-11-24\n")
+    with care.ics.configuration.open("a") as file:
+        file.write('[optouts.practices]\nlist = "practices.csv"\n')
+
+
+DISSENT = "827241000000103"
+# What becomes known of Ben after he was published: why he is not released.
+SINCE: dict[str, tuple[Callable[[Care], object], str]] = {
+    "the national service does not return him": (lambda care: care.answers(ANN, CAT, DAN), "national_opt_out"),
+    "he was never asked about": (_not_asked, "national_not_asked"),
+    "a type 1 code": (lambda care: care.deliver("code", CODES, f"d1,k1,2026-11-21,{DISSENT}"), "type1_opt_out"),
+    "he objects to the ICS": (_objects, "local_objection"),
+    "his record is sensitive": (_sensitive, "sensitive"),
+    "his practice leaves": (_practice_leaves, "practice_not_sharing"),
+    "his practice is listed": (_listed_practice, "practice_not_sharing"),
+    "he left": (lambda care: care.patients(f"k1,{BEN},{P1},2010-01-01,2026-11-20"), "not_registered"),
+    "he leaves today": (lambda care: care.patients(f"k1,{BEN},{P1},2010-01-01,2026-11-24"), "not_registered"),
+    "two practices claim him": (lambda care: care.patients(f"k9,{BEN},{P2},2010-01-01,"), "registration_unclear"),
+    "he moved away": (lambda care: care.patients(f"k9,{BEN},P77777,2026-11-01,"), "practice_not_sharing"),
+    "he moved, nobody knows where": (lambda care: care.patients(f"k9,{BEN},,2026-11-01,"), "practice_not_sharing"),
+    "nobody knows since when": (lambda care: care.patients(f"k9,{BEN},{P2},,"), "registration_unclear"),
+}
+
+
+@pytest.mark.parametrize(("change", "reason"), SINCE.values(), ids=SINCE.keys())
+def test_what_became_known_since_keeps_somebody_back(care: Care, change: Callable[[Care], object], reason: str) -> None:
+    """Counted by its reason; a run at that moment leaves them out, or their registration is no longer at the practice."""
+    request = care.approve(care.ask(BEN, DAN))
+    change(care)
+    released = care.release(request)
+    assert released.withheld == {reason: 1}
+    assert care.named(released) == {DAN: P2}
+    assert BEN not in _everything_readable(care, released.place)
+
+
+def test_somebody_who_moved_goes_to_the_new_practice(care: Care) -> None:
+    """Not to the one that they were with when the cohort was selected."""
+    request = care.approve(care.ask(BEN))
+    care.patients(f"k9,{BEN},{P2},2026-11-01,")
+    assert care.named(care.release(request)) == {BEN: P2}
+
+
+def test_a_future_registration_is_none_yet(care: Care) -> None:
+    """Until its day."""
+    request = care.approve(care.ask(BEN))
+    care.patients(f"k9,{BEN},{P2},2026-11-25,")
+    assert care.named(care.release(request)) == {BEN: P1}
+
+
+def test_a_practice_that_is_no_recipient_or_lost_its_key_learns_nothing(care: Care) -> None:
+    """Its patients are counted."""
+    released = care.release(care.approve(care.ask(ANN, CAT, to=[P1])))
+    assert (released.practices, released.withheld) == ({P1: 1}, {"practice_not_recipient": 1})
+    request = care.approve(care.ask(BEN, DAN, name="other"))
+    del care.practices[P2]
+    care.register()
+    released = care.release(request)
+    assert (released.practices, released.withheld) == ({P1: 1}, {"practice_without_key": 1})
+
+
+def test_nobody_left_to_release_is_a_release_of_nobody(care: Care) -> None:
+    """The request is spent, and the folder says why."""
+    request = care.approve(care.ask(BEN))
+    care.answers(ANN, CAT, DAN)
+    released = care.release(request)
+    assert (released.practices, released.withheld) == ({}, {"national_opt_out": 1})
+    assert [path.name for path in released.place.iterdir()] == ["release.json"]
+
+
+def test_a_replaced_number_is_followed_and_an_old_no_counts(care: Care) -> None:
+    """The practice gets the number that counts now; whoever said no under the old one has said no."""
+    newer = "9434765870"
+    merged = 'name = "pds"\nsetting = "registry"\ndelivered = \'_(\\d{8})\\.csv$\'\n[tables.merged]\nfiles = "merged_*.csv"\n'
+    merged += 'kind = "superseded"\nsuperseded = { superseded = "old", current = "new" }\n[tables.merged.columns]\n'
+    merged += 'old = { source = "old", role = "person" }\nnew = { source = "new", role = "person", other = true }\n'
+    care.ics.add_feed("pds", merged)
+    (care.folder / "pds" / "merged_20261121.csv").write_text(f"old,new\n{BEN},{newer}\n")
+    (care.folder / "optouts" / "r.dat").write_text("".join(f"{each},\n" for each in (*EVERYBODY, newer)))
+    care.ics.answer.write_text("".join(f"{each},\n" for each in (*EVERYBODY, newer)))
+    one, two = (care.approve(care.ask(BEN, name=name)) for name in ("one", "two"))
+    assert care.named(care.release(one)) == {newer: P1}
+    care.ics.answer.write_text("".join(f"{each},\n" for each in (ANN, CAT, DAN, newer)))
+    assert care.release(two).withheld == {"national_opt_out": 1}
+
+
+REFUSALS: dict[str, tuple[Callable[[Care], object], type[LinkageError], str]] = {
+    "the national answers are too old": (lambda care: care.ics.answer.with_suffix(".ctl").write_text(OLD), PolicyError, "old"),
+    "there is no national answer": (lambda care: care.ics.answer.unlink(), PolicyError, "answer"),
+    "an older register came back": (lambda care: care.register(serial="1"), PolicyError, "older"),
+}  # fmt: skip
+OLD = "<DTSControl><StatusRecord><DateTime>20261101060000</DateTime></StatusRecord></DTSControl>"
+
+
+@pytest.mark.parametrize(("change", "kind", "words"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_register_that_is_stale_refuses_and_spends_nothing(
+    care: Care, change: Callable[[Care], object], kind: type[LinkageError], words: str
+) -> None:
+    """The request stays open until it is mended."""
+    care.serial = 2
+    care.register()
+    care.release(care.approve(care.ask(ANN, name="before")))
+    request = care.approve(care.ask(CAT))
+    before = _acts(care)
+    change(care)
+    with pytest.raises(kind, match=words):
+        care.release(request)
+    assert _acts(care) == before
+
+
+def test_stale_registrations_refuse(care: Care) -> None:
+    """Where somebody is registered now, an old extract does not say."""
+    care.ics.replace("[release]", "[release]\nmax_age_days = 3")
+    request = care.approve(care.ask(ANN))
+    with pytest.raises(PolicyError, match="its registrations are older than the 3 days allowed"):
+        care.release(request)
+    care.patients(f"k1,{BEN},{P1},2010-01-01,", stamp="20261123")
+    assert care.release(request).practices == {P1: 1}
+
+
+def test_a_purpose_without_registrations_names_nobody(care: Care) -> None:
+    """Nobody can say whose patient they are."""
+    text = (care.folder / "gp.toml").read_text()
+    (care.folder / "gp.toml").write_text(
+        "\n".join(line for line in text.splitlines() if not line.startswith("registration ="))
+    )
+    request = care.approve(care.ask(ANN))
+    with pytest.raises(PolicyError, match="with which practice people are registered now"):
+        care.release(request)
+
+
+def test_a_log_behind_its_last_witnessed_checkpoint_releases_nothing(care: Care) -> None:
+    """Nor one that no witness has seen, where the configuration names witnesses."""
+    witness_ = Signer("QYY.lead", bytes([1]) * 32)
+    care.ics.replace("[release]", f'[audit.witnesses]\n"QYY.lead" = "{witness_.verifier.text}"\n[release]')
+    request, copy = care.approve(care.ask(ANN)), care.folder / "earlier"
+    with pytest.raises(PolicyError, match="no witness has cosigned"):
+        care.release(request)
+    log = care.folder / "audit"
+    shutil.copytree(log, copy)
+    care.decide(care.ask(BEN, name="other"), "b.okoro")
+    note = witness((log / "checkpoint").read_text(), public_key(log), witness_, None, prove(log, 0), NOW)
+    (log / "witnessed").write_text(note)
+    shutil.copy(log / "witnessed", copy / "witnessed")
+    shutil.rmtree(log)
+    copy.rename(log)
+    with pytest.raises(IntegrityError, match="not what its checkpoint"):
+        care.release(request)
+
+
+def test_one_release_at_a_time(care: Care) -> None:
+    """The second is told to wait."""
+    request = care.approve(care.ask(ANN))
+    with publish.hold(care.folder / "released"), pytest.raises(TemporaryError, match="another release"):
+        care.release(request)
+
+
+def test_a_clinician_asks_for_one_under_the_same_rules(care: Care) -> None:
+    """Approved and released as a cohort is, and counted."""
+    (token,) = care.tokens(ANN)
+    asking, where = Asking("seen in clinic today", [P1]), care.folder / "one"
+    made = cohort.one(care.ics.configuration, str(uuid.UUID(bytes=token)), asking, care.keys["d.clinician"], where, NOW)
+    assert (made.people, made.left) == (1, 6)
+    with pytest.raises(PolicyError, match="0 of 2 approvals"):
+        care.release(where)
+    released = care.release(care.approve(where))
+    assert care.opened(released, P1) == [{"nhs_number": ANN, "reason": "seen in clinic today"}]
+    assert care.asked(BEN, name="next").left == 5
+
+
+def test_what_a_package_says_is_for_people_who_run_practices(care: Care) -> None:
+    """Any age tool opens it: an archive with the table, a page of words, and what was signed."""
+    released = care.release(care.approve(care.ask(ANN)))
+    identity = pyrage.x25519.Identity.from_str(care.practices[P1].read_text().strip())
+    content = pyrage.decrypt((released.place / P1 / "cohort.zip.age").read_bytes(), [identity])
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert sorted(archive.namelist()) == ["README.txt", "cohort.csv", "contents.json"]
+        words = archive.read("README.txt").decode()
+    assert "call them for a review" in words
+    assert ANN not in words
+
+
+def _everything_readable(care: Care, place: Path) -> str:
+    """What is in a release for whoever has no practice's key."""
+    return "".join(path.read_bytes().decode("latin-1") for path in place.rglob("*") if path.is_file())

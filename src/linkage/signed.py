@@ -128,9 +128,14 @@ class Envelope(_Model):
     signatures: tuple[Signature, ...]
 
     @property
+    def content(self) -> bytes:
+        """The payload's bytes, whoever signed them."""
+        return _bytes(self.payload)
+
+    @property
     def digest(self) -> str:
         """SHA-256 of what is signed, hexadecimal: the same for all signatures on it."""
-        return hashlib.sha256(_encoded(self.payload_type, _bytes(self.payload))).hexdigest()
+        return hashlib.sha256(_encoded(self.payload_type, self.content)).hexdigest()
 
 
 def canonical(value: BaseModel | Mapping[str, Any]) -> bytes:

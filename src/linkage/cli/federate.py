@@ -1,4 +1,4 @@
-"""`linkage federate`: for key holders, between ICSs."""
+"""`linkage federate`: between ICSs. Questions are in `questions`; what needs a keyset is for key holders."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Move approved tables to a study's own tokens.", no_args_is_help=True)
+from linkage.cli import questions
+
+app = typer.Typer(
+    help="Ask several ICSs one question, and move approved tables to a study's own tokens.", no_args_is_help=True
+)
+questions.register(app)
 
 
 @app.callback()
 def federate() -> None:
-    """Move approved tables to a study's own tokens."""
+    """Ask several ICSs one question, and move approved tables to a study's own tokens."""
 
 
 @app.command()

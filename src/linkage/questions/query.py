@@ -105,11 +105,9 @@ def _cohort(query: Query, cohort: Cohort, practices: Sequence[str], found: dict[
         f"registered.latest.practice IN (SELECT unnest({query.bind(list(practices))}))",
         f"(death_month IS NULL OR death_month >= date_trunc('month', {day}))",
     ]
-    age = _age(query, cohort)
-    if cohort.min_age is not None:
-        wanted.append(f"{age} >= {query.bind(cohort.min_age)}")
-    if cohort.max_age is not None:
-        wanted.append(f"{age} <= {query.bind(cohort.max_age)}")
+    for sign, limit in ((">=", cohort.min_age), ("<=", cohort.max_age)):
+        if limit is not None:
+            wanted.append(f"{_age(query, cohort)} {sign} {query.bind(limit)}")
     if cohort.sexes:
         wanted.append(f"sex IN (SELECT unnest({query.bind(list(cohort.sexes))}))")
     for word, criteria in (("IN", cohort.having), ("NOT IN", cohort.lacking)):

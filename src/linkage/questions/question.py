@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_serializer, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, field_serializer, model_validator
 
 from linkage.errors import ConfigurationError
 from linkage.questions.parts import Criterion, Dimension, Has, Known, Number, Strict, Words, Years
@@ -122,14 +122,12 @@ class Question(Asked):
 
     format: Literal["linkage-question/1"] = "linkage-question/1"
     asker: Name
-    asked: datetime
-    expires: datetime
+    asked: AwareDatetime
+    expires: AwareDatetime
     nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
-        if self.asked.tzinfo is None or self.expires.tzinfo is None:
-            raise ValueError("moments say their time zone")
         if not timedelta() < self.expires - self.asked <= timedelta(days=LONGEST_DAYS):
             raise ValueError(f"a question ends after it was asked, and within {LONGEST_DAYS} days")
         return self

@@ -1,0 +1,221 @@
+"""Answers of several nodes put together: sums with bounds, and who answered. A withheld count is a range, never a zero."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import polars as pl
+
+from linkage.errors import InputError, IntegrityError, LinkageError
+from linkage.questions.answers import ANSWER, Answer, Cell
+from linkage.questions.checks import digest_of
+from linkage.questions.question import MEASURE, QUESTION, Question
+from linkage.signed import Envelope, Verifier, opened
+
+__all__ = ["ALL", "WITHHELD", "Combined", "Refused", "combine", "own_question"]
+
+ALL, WITHHELD = "(all)", "*"
+
+Groups = dict[tuple[str, ...], Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file that is not part of the sums, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combined:
+    """What the nodes that answered say together.
+
+    Attributes:
+        question: What was asked.
+        answers: The answers in the sums, by node.
+        missing: Nodes that were asked and of which there is no answer that can be used.
+        refused: Files that were not used.
+        table: The dimensions (String, `(all)` in totals), `count` (String: the sum of rounded counts, `*` where a node
+            withheld one), `at_least` and `at_most` (Int64). All are of the nodes that answered.
+    """
+
+    question: Question
+    answers: Mapping[str, Answer]
+    missing: tuple[str, ...]
+    refused: tuple[Refused, ...]
+    table: pl.DataFrame
+
+    def shares(self) -> pl.DataFrame:
+        """Of a question for a share: of how many in a hundred the measure is true, in every group.
+
+        Returns:
+            The dimensions, `share` (String with one decimal, `*` where a count that it needs is withheld), `share_at_least`
+            and `share_at_most` (Float64, null where there is surely nobody).
+
+        Raises:
+            InputError: The question was for no share.
+        """
+        if self.question.measure is None:
+            raise InputError("the question was for counts, not for a share", hint="read the table of counts")
+        keys = [name for name in self.question.groups if name != MEASURE]
+        yes, no, both = (
+            self.table.filter(pl.col(MEASURE) == value).select(
+                *keys, pl.exclude(*keys, MEASURE).name.suffix(f"_{word}")
+            )
+            for value, word in (("yes", "yes"), ("no", "no"), (ALL, "all"))
+        )
+        joined = pl.concat([both, yes.select(pl.exclude(keys)), no.select(pl.exclude(keys))], how="horizontal")
+        shown = (pl.col("count_yes") != WITHHELD) & (pl.col("count_all") != WITHHELD) & (pl.col("at_least_all") > 0)
+        counted = pl.col("count_yes").cast(pl.Int64, strict=False) / pl.col("count_all").cast(pl.Int64, strict=False)
+        return joined.select(
+            *keys,
+            pl.when(shown)
+            .then((100 * counted).clip(0, 100).round(1).cast(pl.String))
+            .otherwise(pl.lit(WITHHELD))
+            .alias("share"),
+            _share("at_least_yes", "at_most_no", "at_most_all").alias("share_at_least"),
+            _share("at_most_yes", "at_least_no", "at_least_all").alias("share_at_most"),
+        )
+
+    def lines(self) -> list[str]:
+        """Who answered and who did not, for people."""
+        asked, answered = self.question.nodes, sorted(self.answers)
+        said = [f"{len(answered)} of {len(asked)} nodes answered; every count is of these alone"]
+        said += [f"  {name}: snapshot of {self.answers[name].snapshot_day}" for name in answered]
+        said += [f"  {name}: no answer" for name in self.missing]
+        return said + [f"not used: {each.file}: {each.reason}" for each in self.refused]
+
+
+def own_question(envelope: bytes) -> Question:
+    """The question that was asked, from the asker's own file.
+
+    Raises:
+        IntegrityError: It is none.
+    """
+    try:
+        read = Envelope.model_validate_json(envelope)
+        if read.payload_type != QUESTION:
+            raise ValueError
+        return Question.model_validate_json(read.content)
+    except ValueError:
+        raise IntegrityError("not a question", hint="give the file that `linkage federate ask` wrote") from None
+
+
+def combine(envelope: bytes, answers: Mapping[str, bytes], nodes: Iterable[Verifier]) -> Combined:
+    """Put answers together.
+
+    Args:
+        envelope: The question as it was asked.
+        answers: What came, by the name of its file.
+        nodes: The nodes' public keys, pinned by the asker.
+
+    Raises:
+        IntegrityError: The question is none.
+        InputError: There is no answer that can be used.
+    """
+    question, digest, known = own_question(envelope), digest_of(envelope), tuple(nodes)
+    read: dict[str, Answer] = {}
+    refused: list[Refused] = []
+    for file, content in sorted(answers.items()):
+        try:
+            read[file] = _checked(content, question, digest, known)
+        except LinkageError as error:
+            refused.append(Refused(file, error.message))
+    used, unclear = _clear(read)
+    refused += unclear
+    if not used:
+        reasons = "; ".join(f"{each.file}: {each.reason}" for each in refused)
+        raise InputError(
+            f"no answer can be used{': ' if reasons else ''}{reasons}",
+            hint="wait for answers, or ask the nodes for them again",
+        )
+    missing = tuple(name for name in question.nodes if name not in used)
+    return Combined(question, used, missing, tuple(refused), _sums(question, used.values()))
+
+
+def _checked(content: bytes, question: Question, digest: str, nodes: Iterable[Verifier]) -> Answer:
+    answer, signers = opened(content, Answer, ANSWER, nodes)
+    again = "ask the node for its answer again"
+    if answer.node not in {each.name for each in signers}:
+        raise IntegrityError("it names another node than the one that signed it", hint=again)
+    if answer.question != digest:
+        raise IntegrityError("it answers another question", hint=again)
+    if answer.node not in question.nodes:
+        raise IntegrityError("its node was not asked", hint=again)
+    if answer.policy != question.policy:
+        raise IntegrityError("another disclosure policy was applied than the one asked for", hint=again)
+    if answer.snapshot_day < question.snapshots_from:
+        raise IntegrityError(f"its snapshot is of before {question.snapshots_from}", hint=again)
+    if not question.asked <= answer.at <= question.expires:
+        raise IntegrityError("it was given before the question was asked, or after it expired", hint=again)
+    cells = {each.values: each for each in answer.cells}
+    if len(cells) != len(answer.cells) or set(cells) != set(_labels(question)):
+        raise IntegrityError("its groups are not those of the question", hint=again)
+    if not all(each.at_least <= each.at_most for each in answer.cells) or not _adds_up(question, cells):
+        raise IntegrityError("its counts do not add up to its totals", hint=again)
+    return answer
+
+
+def _labels(question: Question) -> Iterable[tuple[str, ...]]:
+    """Every group and total, totals after what they are of."""
+    return product(*((*values, ALL) for values in question.groups.values()))
+
+
+def _adds_up(question: Question, cells: Groups) -> bool:
+    """Whether every total can be the sum of what it is a total of."""
+    for label, cell in cells.items():
+        for place, values in enumerate(question.groups.values()):
+            if label[place] == ALL:
+                parts = [cells[(*label[:place], value, *label[place + 1 :])] for value in values]
+                least, most = sum(each.at_least for each in parts), sum(each.at_most for each in parts)
+                if least > cell.at_most or most < cell.at_least:
+                    return False
+    return True
+
+
+def _clear(read: Mapping[str, Answer]) -> tuple[dict[str, Answer], list[Refused]]:
+    """One answer of each node, and no practice that two nodes claim."""
+    several = {
+        file: "its node gave several answers that differ"
+        for file, answer in read.items()
+        if any(other.node == answer.node and other != answer for other in read.values())
+    }
+    by_node = {answer.node: answer for file, answer in read.items() if file not in several}
+    claims = Counter(practice for answer in by_node.values() for practice in set(answer.practices))
+    twice = {practice for practice, number in claims.items() if number > 1}
+    shared = {
+        file: "another node claims a practice of its node, so that people would be counted twice"
+        for file, answer in read.items()
+        if file not in several and twice.intersection(answer.practices)
+    }
+    refused = [Refused(file, reason) for file, reason in sorted((several | shared).items())]
+    return {name: each for name, each in by_node.items() if not twice.intersection(each.practices)}, refused
+
+
+def _sums(question: Question, answers: Iterable[Answer]) -> pl.DataFrame:
+    every = [{each.values: each for each in answer.cells} for answer in answers]
+    rows = []
+    for label in _labels(question):
+        cells = [each[label] for each in every]
+        withheld = any(each.count == WITHHELD for each in cells)
+        count = WITHHELD if withheld else str(sum(int(each.count) for each in cells))
+        rows.append((*label, count, sum(each.at_least for each in cells), sum(each.at_most for each in cells)))
+    names = [*question.groups]
+    schema = {**dict.fromkeys([*names, "count"], pl.String), "at_least": pl.Int64, "at_most": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _share(yes: str, no: str, everybody: str) -> pl.Expr:
+    """A bound of a share: by who is in it and who is not, and by all; whichever says more.
+
+    The share grows with who is in it and shrinks with who is not, so each of the two is a bound.
+    """
+    upper = yes.startswith("at_most")
+    by_parts = (100 * pl.col(yes) / (pl.col(yes) + pl.col(no))).fill_nan(None)
+    by_all = (100 * pl.col(yes) / pl.col(everybody)).fill_nan(None)
+    best = pl.min_horizontal(by_parts, by_all) if upper else pl.max_horizontal(by_parts, by_all)
+    return pl.when(pl.col("at_most_all") > 0).then(best.clip(0, 100))

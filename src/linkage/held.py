@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 from linkage import bundle
 from linkage.bundle import BundleManifest, digest
 from linkage.config import Configuration
-from linkage.disk import sync
+from linkage.disk import entries, sync_all
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError, PolicyError
 from linkage.increments import taken
 from linkage.increments.taken import Memory
@@ -283,17 +283,21 @@ def _link(source: str, target: str) -> None:
 
 
 def _close(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        path.chmod(0o700 if path.is_dir() else 0o600)
-        sync(path)
+    folder.chmod(0o700)
+    inside = list(entries(folder))
+    for each in inside:
+        Path(each.path).chmod(0o700 if each.is_dir(follow_symlinks=False) else 0o600)
+    sync_all(folder, [*(each.path for each in inside), folder])
 
 
 def _check_closed(folder: Path) -> None:
     """Refuse what others than its owner may read; Windows has other means, which the folder's owner sets."""
-    for path in [*folder.rglob("*"), folder]:
-        if os.name != "nt" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if os.name == "nt":
+        return
+    for name, found in [(folder.name, folder.stat()), *((each.name, each.stat()) for each in entries(folder))]:
+        if stat.S_IMODE(found.st_mode) & 0o077:
             raise PolicyError(
-                f"{path.name}: held bundles and token lists are for their owner only, and others may read this",
+                f"{name}: held bundles and token lists are for their owner only, and others may read this",
                 hint="find out who could, then run over the extracts",
             )
 

@@ -223,7 +223,8 @@ def link(
     finally:
         connection.close()
     (work.folder / "work.duckdb").unlink()
-    _make_database(configuration, work, published, columns)
+    with progress.stage("creating the database"):
+        _make_database(configuration, work, published, columns)
     again = tuple(f"{each.name} ({each.why})" for each in steps.settled.values() if each.why)
     return Linked(published, tuple(balances), months, sources, common, again=again)
 

@@ -1,8 +1,9 @@
 """The last run for the hub half: whether anything can be taken over from it, and its files, which are linked and looked after.
 
-A file of the last snapshot that stays as it is becomes one of the new snapshot's by a hard link. Its size and its rows are
-looked at each time. Of all files a share is read again whenever some days have passed, so that each is read within `DAYS`
-days and one that rots on the disk is not handed on for ever.
+A file of the last snapshot that stays as it is becomes one of the new snapshot's by a hard link. Its size is looked at each
+time, and the rows of its table are counted before anybody is told of the snapshot. Of all files, and of the parts of the
+held bundle, a share is read again whenever some days have passed, so that each is read within `DAYS` days and one that
+rots on the disk is not handed on for ever.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from linkage import held
-from linkage.bundle import BundleManifest, digest
+from linkage.bundle import BundleManifest, Part, digest
 from linkage.config import Configuration
 from linkage.errors import LinkageError
 from linkage.findings import last_account
@@ -59,17 +58,39 @@ class LastRun:
         Raises:
             IntegrityError: One is missing or was changed; names it.
         """
-        due = _due(self.run_id, run_id)
+        due, folders = _due(self.run_id, run_id), set[str]()
         for kept in linked:
             file = self.known[kept.path]
-            _look_at(kept.path, file, again=due(file.path))
-            target = snapshot / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _link(kept.path, target)
+            folder, _, name = f"{snapshot}/{file.path}".rpartition("/")
+            if folder not in folders:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                folders.add(folder)
+            _link(kept.path, file, Path(folder, name), again=due(file.path))
 
     def files(self, linked: Iterable[Kept]) -> tuple[File, ...]:
         """The files as they were accounted for."""
         return tuple(self.known[kept.path] for kept in linked)
+
+    def stands(self, folder: Path, run_id: str) -> Callable[[Part], bool]:
+        """Which parts of a new bundle need not be read whole today, beside what the bundle of this run has.
+
+        A part that is the same file under the same digest was read when it came, and is on its day of `DAYS`.
+
+        Args:
+            folder: The new bundle.
+            run_id: The new run.
+        """
+        due = _due(self.run_id, run_id)
+        held_parts = {part.path: part.digest for each in self.before.tables.values() for part in each.all_parts}
+
+        def stand(part: Part) -> bool:
+            if due(part.path) or held_parts.get(part.path) != part.digest:
+                return False
+            with suppress(OSError):
+                return (folder / part.path).samefile(self.before.folder / part.path)
+            return False
+
+        return stand
 
 
 def find(
@@ -112,8 +133,8 @@ def _why_not(account: RunManifest, manifest: BundleManifest, place: Path, domain
 
 
 def _last_run(run_id: str, folder: Path, manifest: BundleManifest, account: RunManifest, place: Path) -> LastRun:
-    files = {table.name: table.files for table in account.snapshot.tables}
-    known = {place / file.path: file for each in files.values() for file in each}
+    kept = {table.name: tuple((_kept(place, file), file) for file in table.files) for table in account.snapshot.tables}
+    known = {each.path: file for found in kept.values() for each, file in found}
     removed = {f"{each.feed}_{each.table}": dict(each.removed) for each in account.balance}
     for table in manifest.tables:
         # What the site removed is counted in its parts; the rest was removed by settling.
@@ -123,7 +144,7 @@ def _last_run(run_id: str, folder: Path, manifest: BundleManifest, account: RunM
     before = Before(
         folder=folder,
         tables={table.name: table for table in manifest.tables},
-        files={name: tuple(_kept(place, file) for file in each) for name, each in files.items()},
+        files={name: tuple(each for each, _ in found) for name, found in kept.items()},
         digests={path: file.sha256 for path, file in known.items()},
         removed={
             name: {Reason(reason): rows for reason, rows in each.items() if rows} for name, each in removed.items()
@@ -151,18 +172,17 @@ def _day(run_id: str) -> date:
     return datetime.strptime(run_id[:8], "%Y%m%d").date()
 
 
-def _look_at(path: Path, file: File, *, again: bool) -> None:
+def _link(source: Path, file: File, target: Path, *, again: bool) -> None:
     try:
-        good = path.stat().st_size == file.bytes and pq.read_metadata(path).num_rows == file.rows
-    except (OSError, pa.ArrowInvalid):
-        good = False
-    if not good or (again and digest(path) != file.sha256):
-        raise damaged(path)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            # Some volumes have no links.
+            shutil.copyfile(source, target)
+        good = target.stat().st_size == file.bytes
     except OSError:
-        # Some volumes have no links.
-        shutil.copyfile(source, target)
+        good = False
+    if not good or (again and digest(source) != file.sha256):
+        raise damaged(source)

@@ -300,10 +300,12 @@ def _finish(begun: Begun, handed: SiteResult, now: datetime, progress: Progress,
         raise ValueError("a site half alone has no store to finish in")
     linked = hub_half(configuration, handed, work, progress, full=begun.full)
     hub.check_people(configuration, linked)
-    account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, begun.last)
+    with progress.stage("accounting"):
+        account = hub.account(configuration, hub.Handed.of(handed), linked, work, now, progress, begun.last)
     late: tuple[str, ...] = ()
     if publish:
-        late = hub.publish(configuration, account, work, handed.rules)
+        with progress.stage("publishing"):
+            late = hub.publish(configuration, account, work, handed.rules)
     behind = lake.follow(begun.lake, work.store, work.private) if publish else None
     where = work.published if publish else None
     telling.done(progress, begun.path, account, published=publish)
@@ -357,7 +359,10 @@ def site_halves(
     jobs = {path: list(_jobs(begun[path], judged[path], delivered[path], plans[path])) for path in purposes.paths}
     with progress.stage("preparing", together.rows(jobs)) as stage:
         made = together.make(purposes, jobs, stage)
-    return purposes.each(lambda path: _hand_over(begun[path], judged[path], delivered[path], plans[path], made[path]))
+    with progress.stage("handing over"):
+        return purposes.each(
+            lambda path: _hand_over(begun[path], judged[path], delivered[path], plans[path], made[path])
+        )
 
 
 def _jobs(begun: Begun, judged: _Judged, delivered: Sequence[Delivery], plans: Sequence[FeedPlan]) -> Iterator[Job]:
@@ -441,7 +446,9 @@ def hub_half(
     configuration: Configuration, handed: SiteResult, work: hub.WorkFolder, progress: Progress, *, full: bool = False
 ) -> hub.Linked:
     """From a bundle to linked tables: verify, settle, link, write; on top of the last run, or `full`."""
-    manifest = bundle.read(work.folder / "bundle")
+    folder = work.folder / "bundle"
     feeds = {delivery.feed.name: delivery.feed for delivery in handed.delivered}
-    last, why = (None, "it was asked for") if full else hub.find_last(configuration, manifest, work)
+    with progress.stage("taking in the bundle"):
+        last, why = (None, "it was asked for") if full else hub.find_last(configuration, handed.bundle, work)
+        manifest = bundle.read(folder, last.stands(folder, work.run_id) if last else None)
     return replace(hub.link(configuration, manifest, feeds, work, progress, last), full=why or None)

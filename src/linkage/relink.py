@@ -71,10 +71,12 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
             files=last.files,
             from_held=found.run_id,
         )
-        account = hub.account(configuration, handed, linked, work, now, progress, last)
+        with progress.stage("accounting"):
+            account = hub.account(configuration, handed, linked, work, now, progress, last)
         # The roster that the token lists came with is the newest; it stays encrypted.
         shutil.copytree(work.private / "late" / found.run_id / "roster", work.folder / "roster")
-        late = hub.publish(configuration, account, work, found.rules)
+        with progress.stage("publishing"):
+            late = hub.publish(configuration, account, work, found.rules)
         behind = lake.follow(tables, work.store, work.private)
         telling.done(progress, path, account, published=True)
     return RunReport(

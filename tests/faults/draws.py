@@ -31,7 +31,7 @@ class Drawn:
     then: tuple[str, ...] = ()
 
 
-DEVICE = ("read", "write", "sync")
+DEVICE = ("read", "write", "sync", "volume")
 FAMILIES = {
     "killed": Drawn(30, "kill", ANY),
     "killed while it writes": Drawn(6, "torn", ("write",)),

@@ -33,6 +33,9 @@ class Disk:
         elif kind == "sync":
             self.files.discard(path)
             self.folders.discard(path)
+        elif kind == "volume":
+            self.files.clear()
+            self.folders.clear()
         elif kind == "unlink":
             self.files.discard(path)
         elif kind == "rename":

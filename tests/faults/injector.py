@@ -15,6 +15,7 @@ import pytest
 
 KINDS = (
     "open", "create", "read", "write", "rename", "link", "unlink", "rmdir", "mkdir", "sync", "truncate", "chmod", "map",
+    "volume",
 )  # fmt: skip
 ACTIONS = ("none", "kill", "torn", "refuse", "short", "cut", "grow", "replace", "jump")
 CHANGES = ("cut", "grow", "replace")

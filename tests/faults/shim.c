@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum kind { OPEN, CREATE, READ, WRITE, RENAME, LINK, UNLINK, RMDIR, MKDIR, SYNC, TRUNCATE, CHMOD, MAP, KINDS };
+enum kind { OPEN, CREATE, READ, WRITE, RENAME, LINK, UNLINK, RMDIR, MKDIR, SYNC, TRUNCATE, CHMOD, MAP, VOLUME, KINDS };
 enum action { NONE, KILL, TORN, REFUSE, SHORT, CUT, GROW, REPLACE, JUMP };
 
 /* The same layout is written in injector.py. */
@@ -208,6 +208,7 @@ int fallocate(int fd, int mode, off_t at, off_t size) { return fallocate64(fd, m
 int posix_fallocate64(int fd, off_t at, off_t size) { return fallocate64(fd, 0, at, size) ? errno : 0; }
 int posix_fallocate(int fd, off_t at, off_t size) { return fallocate64(fd, 0, at, size) ? errno : 0; }
 int fsync(int fd) { REFUSED(SYNC, fd, 0); return (int)syscall(SYS_fsync, fd); }
+int syncfs(int fd) { REFUSED(VOLUME, fd, 0); return (int)syscall(SYS_syncfs, fd); }
 int fdatasync(int fd) { REFUSED(SYNC, fd, 0); return (int)syscall(SYS_fdatasync, fd); }
 
 void *mmap64(void *near, size_t size, int protection, int flags, int fd, off_t at) {

@@ -26,7 +26,7 @@ from .driver import as_another_user, command, import_what_a_run_does
 from .injector import Armed, Fault
 from .world import World
 
-NAMES = ("rename", "link")
+NAMES = ("rename", "link", "volume")
 OFTEN = ("mkdir", "unlink", "rmdir", "create", "write", "sync", "chmod")  # much the same for one file after another
 
 

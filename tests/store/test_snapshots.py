@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -18,6 +19,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from linkage import disk
 from linkage.bundle import digest
 from linkage.errors import ConfigurationError, InputError, IntegrityError, TemporaryError, told_of_the_machine
 from linkage.store import publish as switch
@@ -251,6 +253,10 @@ def break_fsync(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: _raise(error))
 
 
+def break_volume(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    monkeypatch.setattr(disk, "_sync_volume", lambda folder: _raise(error))
+
+
 def break_text(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(Path, "write_text", lambda self, *args, **more: _raise(error))
 
@@ -262,7 +268,7 @@ def _raise(error: BaseException) -> None:
 Break = Callable[[pytest.MonkeyPatch, BaseException], None]
 
 
-@pytest.mark.parametrize("broken", [break_rename, break_replace, break_sync, break_fsync, break_text])
+@pytest.mark.parametrize("broken", [break_rename, break_replace, break_sync, break_fsync, break_volume, break_text])
 @pytest.mark.parametrize(
     ("error", "raised"), [(OSError(errno.ENOSPC, "full"), TemporaryError), (KeyboardInterrupt(), KeyboardInterrupt)]
 )
@@ -299,10 +305,47 @@ def test_every_new_file_is_confirmed_by_the_disk_and_what_an_earlier_snapshot_ho
     (built / shared).unlink()
     os.link(earlier / shared, built / shared)
     asked: list[Path] = []
-    monkeypatch.setattr(switch, "sync", asked.append)
+    monkeypatch.setattr(disk, "_sync_volume", lambda folder: False)
+    monkeypatch.setattr(disk, "sync", asked.append)
     switch.publish(store, built, name)
     new = {path.relative_to(store.snapshots / name) for path in (store.snapshots / name).rglob("*")} - {shared}
     assert {path.relative_to(built) for path in asked if path.is_relative_to(built)} == {*new, Path()}
+
+
+def test_a_volume_is_confirmed_at_once_when_all_is_closed_and_nothing_moved_yet(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = run_id(datetime(2026, 11, 2, tzinfo=UTC))
+    built = switch.begin(store, name) / "snapshot"
+    built.mkdir()
+    build(built, store.snapshots / name)
+    closed: list[set[int]] = []
+
+    def volume(folder: Path) -> bool:
+        closed.append({path.stat().st_mode & 0o222 for path in folder.rglob("*")})
+        return folder == built
+
+    monkeypatch.setattr(disk, "_sync_volume", volume)
+    switch.publish(store, built, name)
+    assert closed == [{0}]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each file is asked for")
+def test_what_a_volume_could_not_write_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a system that would not say so is not asked."""
+    assert disk._sync_volume(tmp_path)
+
+    class Failing:
+        def syncfs(self, handle: int) -> int:
+            ctypes.set_errno(errno.EIO)
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *args, **more: Failing())
+    with pytest.raises(OSError, match="nput/output") as caught:
+        disk._sync_volume(tmp_path)
+    assert caught.value.errno == errno.EIO
+    monkeypatch.setattr(disk, "_kernel", lambda: (5, 7))
+    assert not disk._sync_volume(tmp_path)
 
 
 KILLED = """

@@ -31,6 +31,10 @@ __all__ = [
     "table_made",
 ]
 
+_SPECIAL = re.compile(r"([*?\[])")
+# The month of a file's rows, from the name of its folder; `undated` is none.
+_MONTH = "TRY_CAST(month || '-01' AS DATE)"
+
 # The rows of a settled table that a step is to see, as a relation: all of them, or those that a change reaches.
 Source = Callable[[FeedTable, str | None], str]
 
@@ -136,15 +140,16 @@ def read(files: Sequence[Kept], columns: Sequence[tuple[str, str]]) -> str:
     """A query for the rows of files, in the columns given with their types; what stands in the folders is told again."""
     selected = []
     keyed = sorted(files, key=lambda file: (file.feed or "", file.month or ""))
-    by_month = any(column == "month" for column, _ in columns)
-    for (feed, month), group in groupby(keyed, key=lambda file: (file.feed, file.month if by_month else None)):
+    for feed, group in groupby(keyed, key=lambda file: file.feed):
         # A table that is not cut by feed has all its columns in its files, also ones of these names.
-        told = {} if feed is None else {"feed": text(feed), "month": f"DATE {text(month + '-01')}" if month else "NULL"}
+        told = {} if feed is None else {"feed": text(feed), "month": _MONTH}
         listed = ", ".join(
             f"CAST({told.get(column, name(column))} AS {type}) AS {name(column)}" for column, type in columns
         )
+        by_month = feed is not None and any(column == "month" for column, _ in columns)
+        folders = "true, hive_types = {'month': 'VARCHAR'}" if by_month else "false"
         paths = ", ".join(text(plain(file.path)) for file in group)
-        selected.append(f"SELECT {listed} FROM read_parquet([{paths}], hive_partitioning = false)")
+        selected.append(f"SELECT {listed} FROM read_parquet([{paths}], hive_partitioning = {folders})")
     nothing = ", ".join(f"CAST(NULL AS {type}) AS {name(column)}" for column, type in columns)
     return " UNION ALL ".join(selected or [f"SELECT {nothing} WHERE FALSE"])
 
@@ -180,4 +185,5 @@ def _first(number: int) -> str:
 
 def plain(path: Path) -> str:
     """The path as DuckDB has to be given it: it expands wildcards, which stand for themselves in brackets."""
-    return re.sub(r"([*?\[])", r"[\1]", path.as_posix())
+    found = path.as_posix()
+    return _SPECIAL.sub(r"[\1]", found) if _SPECIAL.search(found) else found

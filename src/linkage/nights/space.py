@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linkage.disk import about
 from linkage.errors import TemporaryError
 from linkage.site import Delivery
 from linkage.store.manifest import DiskUse, RunManifest
@@ -67,12 +68,19 @@ class Peak:
 def size(folder: Path, *, own: bool = False) -> int:
     """Bytes on the disk of all files below a folder, each counted once; with `own` only of those linked from nowhere else."""
     seen: set[int] = set()
+    return _size(os.fspath(folder), seen, own=own)
+
+
+def _size(folder: str, seen: set[int], *, own: bool) -> int:
     total = 0
-    for inside, _, names in os.walk(folder):
-        for name in names:
-            # Files come and go while a run works.
+    # Files come and go while a run works.
+    with suppress(OSError), os.scandir(folder) as inside:
+        for each in inside:
+            if each.is_dir(follow_symlinks=False):
+                total += _size(each.path, seen, own=own)
+                continue
             with suppress(OSError):
-                found = Path(inside, name).lstat()
+                found = about(each)
                 if found.st_ino not in seen and not (own and found.st_nlink > 1):
                     total += getattr(found, "st_blocks", -(-found.st_size // 512)) * 512
                 if found.st_nlink > 1:

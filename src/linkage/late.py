@@ -233,7 +233,7 @@ def _check_coverage(configuration: Configuration, parts: TableParts, verdicts: p
 
 
 def _check_key(manifest: BundleManifest, keyset: KeyHolderKeyset, domain: str) -> None:
-    if (manifest.domain, manifest.key_id) != (domain, keyset.key_id):
+    if (manifest.domain, manifest.key_id) != (domain, keyset.version_of(domain).id):
         raise ConfigurationError(
             "the held bundle was made under another domain or key version",
             hint="run over the extracts: one snapshot has one domain and one key",

@@ -141,7 +141,7 @@ def test_no_traceback_of_a_failure_shows_a_key(tmp_path: Path, as_document: Call
     (version,) = whole["versions"]
     failures = [
         whole | {"format": "x"},
-        whole | {"versions": [version | {"state": "active"}]},
+        whole | {"versions": [version | {"state": "x"}]},
         whole | {"versions": [version | {"id": "0" * 16}]},
         whole | {"versions": [version | {"root": version["root"][:-4]}]},
         whole | {"versions": [version | {"created": "x"}]},

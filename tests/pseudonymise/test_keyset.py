@@ -147,9 +147,9 @@ def test_a_failure_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     if broken == "write":
-        monkeypatch.setattr("linkage.pseudonymise.keyset.os.open", fail)
+        monkeypatch.setattr("linkage.pseudonymise.age_files.os.open", fail)
     else:
-        monkeypatch.setattr(f"linkage.pseudonymise.keyset.os.{broken}", fail)
+        monkeypatch.setattr(f"linkage.pseudonymise.age_files.os.{broken}", fail)
     if broken == "link":
         created = Keyset.create(tmp_path / "ics.age")
         assert Keyset.open(f"age://{created.path}").key_id == created.key_id
@@ -235,7 +235,6 @@ def damages() -> dict[str, Callable[[dict[str, Any]], object]]:
         "root not base64": lambda d: d["versions"][0].update(root="@@"),
         "no root": lambda d: d["versions"][0].pop("root"),
         "root of another id": lambda d: d["versions"][0].update(root=base64.b64encode(b"\1" * 32).decode()),
-        "no primary": lambda d: d["versions"][0].update(state="active"),
         "unknown state": lambda d: d["versions"][0].update(state="retired"),
         "same version twice": lambda d: d["versions"].append(d["versions"][0] | {"state": "active"}),
         "two primaries": lambda d: d["versions"].append(d["versions"][0] | {"id": "0"}),

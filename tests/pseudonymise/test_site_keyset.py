@@ -72,7 +72,16 @@ def test_the_root_is_not_in_it(keyset: KeyHolderKeyset, keyset_file: Path, tmp_p
             assert form not in json.dumps(one)
     assert not set(map(str, one["subkeys"].values())) & set(map(str, two["subkeys"].values()))  # type: ignore[attr-defined]
     assert len({each[name] for each in (holder, one, two) for name in ("signing", "storage_identity")}) == 6
-    assert sorted(one) == ["domain", "format", "signing", "site", "storage_identity", "subkeys", "versions"]
+    assert sorted(one) == [
+        "domain",
+        "format",
+        "recipients",
+        "signing",
+        "site",
+        "storage_identity",
+        "subkeys",
+        "versions",
+    ]
 
 
 def test_it_signs_under_its_name(keyset: KeyHolderKeyset, tmp_path: Path) -> None:

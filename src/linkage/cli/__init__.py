@@ -16,6 +16,7 @@ from linkage.cli import (
     demo,
     federate,
     feeds,
+    key_versions,
     keys,
     open,
     optouts,
@@ -40,6 +41,7 @@ report.register(app)
 rollback.register(app)
 open.register(app)
 app.add_typer(audit.app, name="audit")
+key_versions.register(keys.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(federate.app, name="federate")
 app.add_typer(feeds.app, name="feeds")

@@ -18,6 +18,10 @@ from linkage.pseudonymise.signing_keys import create_signing_key
 AuditPath = Annotated[
     Path | None, typer.Option("--audit", help="The log's folder; `audit` beside the key file when not given.")
 ]
+IdentityPaths = Annotated[
+    list[Path] | None,
+    typer.Option("--identity", help="The age identity that opens the keyset; twice where two people hold it."),
+]
 app = typer.Typer(help="Make keysets and look at them.", no_args_is_help=True)
 
 
@@ -34,6 +38,9 @@ def create(
         typer.Option(help="An age public key that will open it; may be given several times."),
     ] = None,
     *,
+    second_recipient: Annotated[
+        list[str] | None, typer.Option(help="A public key of a second person: one of these is needed besides.")
+    ] = None,
     passphrase: Annotated[bool, typer.Option("--passphrase", help="Ask for a passphrase that opens it.")] = False,
     audit: AuditPath = None,
 ) -> None:
@@ -41,7 +48,9 @@ def create(
     secret = typer.prompt("passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
     path.parent.mkdir(parents=True, exist_ok=True)
     with told("key.create", path, audit, recipients=len(recipient or ())) as act:
-        made = Keyset.create(path, recipients=recipient or (), passphrase=secret)
+        made = Keyset.create(
+            path, recipients=recipient or (), passphrase=secret, second_recipients=second_recipient or ()
+        )
         act.details["key"] = made.key_id
     typer.echo(f"made {made.path} with key {made.key_id}")
     _tell_identity(made)
@@ -55,7 +64,7 @@ def site(
     domain: Annotated[str | None, typer.Option(help="The site's token domain; site:NAME when not given.")] = None,
     recipient: Annotated[list[str] | None, typer.Option(help="The site's own age public key.")] = None,
     *,
-    identity: Annotated[Path | None, typer.Option(help="The age identity that opens the key holder's keyset.")] = None,
+    identity: IdentityPaths = None,
     passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase that opens the new one.")
     ] = False,
@@ -99,7 +108,7 @@ def signer(
 def show(
     keyset: Annotated[str, typer.Argument(help="The keyset, for example age://keys/ics.age.")],
     *,
-    identity: Annotated[Path | None, typer.Option(help="The age identity that opens it.")] = None,
+    identity: IdentityPaths = None,
     audit: AuditPath = None,
 ) -> None:
     """Show a keyset's versions and its public signing key."""
@@ -107,6 +116,8 @@ def show(
         opened = _open(keyset, identity)
     for each in opened.versions:
         typer.echo(f"{each.id}  {each.state.value:<9}  made {each.created:%Y-%m-%d}")
+    for domain, version in sorted(opened.domains.items()):
+        typer.echo(f"domain {domain} uses {version}")
     if opened.domain is not None:
         typer.echo(f"tokens of domain {opened.domain} alone")
     verifier = opened.signer().verifier
@@ -116,16 +127,19 @@ def show(
 @contextmanager
 def told(name: str, key: str | Path, audit: Path | None, **details: Detail) -> Iterator[Act]:
     """Tell the log of what is done with a key file before it is done; the log lies beside it where nothing else is said."""
-    place = str(key).partition("://")[2] if str(key).startswith("age://") else str(key)
+    place = str(key).partition("://")[2] if str(key).startswith(("age://", "vault://")) else str(key)
     folder = audit or (Path("audit") if "://" in place else Path(place).parent / "audit")
     with Journal(folder).act(name, "key-holder", **details) as act:
         yield act
 
 
-def _open(reference: str, identity: Path | None) -> Keyset:
-    return Keyset.open(
-        reference, identity=identity, passphrase=lambda: str(typer.prompt("passphrase of the keyset", hide_input=True))
-    )
+def ask() -> str:
+    """The keyset's passphrase, typed."""
+    return str(typer.prompt("passphrase of the keyset", hide_input=True))
+
+
+def _open(reference: str, identity: list[Path] | None) -> Keyset:
+    return Keyset.open(reference, identity=identity, passphrase=ask)
 
 
 def _tell_identity(made: CreatedKeyset) -> None:

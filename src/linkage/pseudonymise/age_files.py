@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pyrage
 
-__all__ = ["IDENTITY_VARIABLE", "Problem", "decrypt", "occupied", "unlock", "write_new"]
+from linkage.disk import sync
+
+__all__ = [
+    "IDENTITY_VARIABLE", "Found", "Identities", "Problem", "decrypt", "identities_for", "occupied", "recipients_in",
+    "replace", "sealed_to", "unlock", "unseal", "write_new",
+]  # fmt: skip
 
 IDENTITY_VARIABLE = "LINKAGE_IDENTITY"
 
@@ -21,11 +26,21 @@ _AGE = b"age-encryption.org/v1\n"
 _AGE_SECRET = b"AGE-SECRET-KEY-1"
 
 
+class Found(NamedTuple):
+    """Identities, and where they are."""
+
+    identities: list[pyrage.x25519.Identity]
+    where: str
+
+
 class Problem(NamedTuple):
     """What is wrong, and what to do about it."""
 
     message: str
     hint: str
+
+
+Identities = Callable[[], Found | Problem]
 
 
 def write_new(path: Path, content: bytes) -> Problem | None:
@@ -60,12 +75,7 @@ def _publish(aside: Path, path: Path) -> None:
         except OSError:
             path.unlink()
             raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync(path.parent)
 
 
 def occupied(path: Path) -> Problem:
@@ -73,26 +83,71 @@ def occupied(path: Path) -> Problem:
     return Problem(f"{path} is taken", "a keyset is never overwritten: choose another name")
 
 
-def unlock(path: Path, identity: Path | None, passphrase: Callable[[], str] | None) -> bytes | Problem:
-    """Return the JSON inside an age file."""
+def unlock(path: Path, identities: Identities, passphrase: Callable[[], str] | None) -> bytes | Problem:
+    """Return the JSON inside an age file, also where it is an age file inside another, for two people.
+
+    Args:
+        path: The file.
+        identities: Gives the age identities that may open it; asked only where it has no passphrase.
+        passphrase: Asks for the passphrase; called only when the file needs one.
+    """
     try:
         sealed = path.read_bytes()
     except OSError as error:
         return Problem(f"cannot be read: {error.strerror}", "check the reference and the file's owner")
+    return unseal(sealed, identities, passphrase)
+
+
+def unseal(sealed: bytes, identities: Identities, passphrase: Callable[[], str] | None) -> bytes | Problem:
+    """As `unlock`, of the file's bytes."""
     if not sealed.startswith(_AGE):
         return Problem("is not an age file", "check the reference; create one with `linkage keys create`")
     if sealed.startswith(_AGE + b"-> scrypt "):
         return _unlock_by_passphrase(sealed, passphrase)
-    variable = os.environ.get(IDENTITY_VARIABLE)
-    chosen = identity or (Path(variable) if variable else path.with_suffix(".identity"))
-    identities = _identities(chosen)
-    if isinstance(identities, Problem):
-        return identities
-    opened = decrypt(sealed, identities)
+    found = identities()
+    if isinstance(found, Problem):
+        return found
+    opened = decrypt(sealed, found.identities)
     if opened is None:
-        hint = "it is another keyset's identity, or the file was changed"
-        return Problem(f"does not open with {chosen}", hint)
+        return Problem(f"does not open with {found.where}", "it is another keyset's identity, or the file was changed")
+    if opened.startswith(_AGE):
+        opened = decrypt(opened, found.identities)
+    if opened is None:
+        return Problem(
+            "needs the identities of two people, and only one is here",
+            f"name both: as a list in the configuration, or in {IDENTITY_VARIABLE} with {os.pathsep!r} between",
+        )
     return opened
+
+
+def sealed_to(
+    plain: bytes, recipients: Sequence[pyrage.x25519.Recipient], inner: Sequence[pyrage.x25519.Recipient] = ()
+) -> bytes:
+    """An age file for any of the recipients; with `inner`, around one for any of those, so that it takes one of each."""
+    inside = pyrage.encrypt(plain, list(inner)) if inner else plain
+    return bytes(pyrage.encrypt(inside, list(recipients)))
+
+
+def recipients_in(sealed: bytes) -> int:
+    """For how many recipients an age file was made."""
+    return sealed.partition(b"\n--- ")[0].count(b"\n-> X25519 ")
+
+
+def replace(path: Path, content: bytes) -> Problem | None:
+    """Write a file in place of another: whole or not at all, and on the disk on return."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        return Problem(f"{path} cannot be written: {error.strerror}", "the file is as it was: check its folder")
+    finally:
+        aside.unlink(missing_ok=True)
+    return None
 
 
 def _unlock_by_passphrase(sealed: bytes, passphrase: Callable[[], str] | None) -> bytes | Problem:
@@ -102,6 +157,27 @@ def _unlock_by_passphrase(sealed: bytes, passphrase: Callable[[], str] | None) -
         return bytes(pyrage.passphrase.decrypt(sealed, passphrase()))
     except pyrage.DecryptError:
         return Problem("does not open", "wrong passphrase, or the file was changed")
+
+
+def identities_for(path: Path, named: Path | Sequence[Path] | None) -> Found | Problem:
+    """The identities that may open a keyset file.
+
+    Args:
+        path: The keyset file.
+        named: The identity files; else those that LINKAGE_IDENTITY names; else the one beside the keyset.
+    """
+    variable = os.environ.get(IDENTITY_VARIABLE)
+    if named:
+        files = [named] if isinstance(named, Path) else list(named)
+    else:
+        files = [Path(each) for each in variable.split(os.pathsep)] if variable else [path.with_suffix(".identity")]
+    found: list[pyrage.x25519.Identity] = []
+    for file in files:
+        some = _identities(file)
+        if isinstance(some, Problem):
+            return some
+        found += some
+    return Found(found, " and ".join(map(str, files)))
 
 
 def _identities(path: Path) -> list[pyrage.x25519.Identity] | Problem:

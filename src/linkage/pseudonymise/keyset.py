@@ -8,14 +8,8 @@ returns a `Problem` instead of raising, so that no traceback can reach them.
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -23,34 +17,22 @@ import pyrage
 
 from linkage.errors import ConfigurationError, IntegrityError, KeyUnavailableError
 from linkage.handles import SecretHandle
-from linkage.pseudonymise.age_files import Problem, decrypt, occupied, unlock, write_new
-from linkage.pseudonymise.token import ROOT_BYTES, Subkeys, check_domain, derive, key_id
+from linkage.pseudonymise.age_files import Problem, decrypt, occupied, sealed_to, write_new
+from linkage.pseudonymise.custody import back_end
+from linkage.pseudonymise.keyset_document import (
+    KeyState,
+    KeyVersion,
+    Material,
+    chosen,
+    new_material,
+    parse,
+    site_material,
+)
+from linkage.pseudonymise.token import Subkeys, check_domain, derive
 from linkage.pseudonymise.tokeniser import Pseudonymiser
-from linkage.signed import SEED_BYTES, Signer, check_name
+from linkage.signed import Signer, check_name
 
 __all__ = ["CreatedKeyset", "KeyState", "KeyVersion", "Keyset"]
-
-_FORMAT, _SITE_FORMAT = "linkage-keyset/1", "linkage-site-keyset/1"
-_SUBKEYS = ("person_mac", "person_enc", "record_mac")
-HOLDER = "key-holder"
-
-
-class KeyState(StrEnum):
-    """What a key version may still do."""
-
-    PRIMARY = "primary"  # makes tokens; exactly one
-    ACTIVE = "active"  # its tokens can still be reversed
-    DISABLED = "disabled"  # kept, but not used
-    DESTROYED = "destroyed"  # only its id is left
-
-
-@dataclass(frozen=True, slots=True)
-class KeyVersion:
-    """The public part of a key version: its id (16 hexadecimal digits), when it was made (UTC), its state."""
-
-    id: str
-    created: datetime
-    state: KeyState
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +44,6 @@ class CreatedKeyset:
     key_id: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class _Material(SecretHandle):
-    """What a keyset file holds: roots by id, without destroyed versions; or, in a site's, the subkeys of one domain."""
-
-    versions: tuple[KeyVersion, ...]
-    roots: dict[str, bytes]
-    storage: pyrage.x25519.Identity
-    subkeys: Subkeys | None = None
-    signing: bytes | None = None
-    holder: str = HOLDER
-
-
 class Keyset(SecretHandle):
     """A handle on one or more versions of a root secret. Comes from `Keyset.open`.
 
@@ -82,7 +52,7 @@ class Keyset(SecretHandle):
 
     __slots__ = ("_material",)
 
-    _material: _Material
+    _material: Material
 
     def __init__(self) -> None:
         raise TypeError("a Keyset comes from Keyset.open(reference)")
@@ -91,22 +61,34 @@ class Keyset(SecretHandle):
         return f"<{type(self).__name__} {', '.join(f'{each.id} {each.state}' for each in self.versions)}>"
 
     @classmethod
-    def create(cls, path: Path, *, recipients: Sequence[str] = (), passphrase: str | None = None) -> CreatedKeyset:
+    def create(
+        cls,
+        path: Path,
+        *,
+        recipients: Sequence[str] = (),
+        passphrase: str | None = None,
+        second_recipients: Sequence[str] = (),
+    ) -> CreatedKeyset:
         """Make a keyset with one new random root secret and write it to an age file (mode 0600).
 
         Args:
             path: The file to make; it must not exist.
             recipients: age public keys (`age1…`) whose identities will open it.
             passphrase: Opens it instead. With neither, a new identity is written to `<stem>.identity`.
+            second_recipients: age public keys of which one is needed besides: two people open it together.
 
         Raises:
             ConfigurationError: when a file is in the way or cannot be written, a recipient is not an age
                 public key, or both recipients and a passphrase are given. Nothing is left behind.
         """
         beside = None if recipients or passphrase is not None else path.with_suffix(".identity")
-        keys = _openers(recipients, passphrase)
-        identifier, plain = _new_material()
-        problem = _create_files(plain, path, beside, keys, passphrase)
+        keys, inner = _openers(recipients, passphrase), _openers(second_recipients, None)
+        if inner and not keys:
+            raise ConfigurationError(
+                "a keyset for two people is made for recipients of both", hint="give --recipient and --second-recipient"
+            )
+        identifier, plain = new_material(recipients, second_recipients)
+        problem = _create_files(plain, path, beside, keys, passphrase, inner)
         if problem is not None:
             raise ConfigurationError(problem.message, hint=problem.hint)
         return CreatedKeyset(path, beside, identifier)
@@ -131,7 +113,7 @@ class Keyset(SecretHandle):
         check_domain(domain)
         beside = None if recipients or passphrase is not None else path.with_suffix(".identity")
         keys = _openers(recipients, passphrase)
-        identifier, plain = _site_material(self._material, site, domain)
+        identifier, plain = site_material(self._material, self.version_of(domain), site, domain, recipients)
         problem = _create_files(plain, path, beside, keys, passphrase)
         if problem is not None:
             raise ConfigurationError(problem.message, hint=problem.hint)
@@ -142,17 +124,17 @@ class Keyset(SecretHandle):
         cls,
         reference: str,
         *,
-        identity: Path | None = None,
+        identity: Path | Sequence[Path] | None = None,
         passphrase: Callable[[], str] | None = None,
         base: Path | None = None,
     ) -> Self:
         """Open a keyset by reference.
 
         Args:
-            reference: `age://path`, relative to `base` or absolute; or, for tests only, `env://NAME`, an
-                environment variable with the JSON in base64.
-            identity: File with the age identity; else the one that the environment variable
-                LINKAGE_IDENTITY names; else `<stem>.identity` beside the keyset.
+            reference: `age://path` or `vault://path`, relative to `base` or absolute; or, for tests only, `env://NAME`,
+                an environment variable with the JSON in base64.
+            identity: File with the age identity, or both files where two people hold the keyset; else those that the
+                environment variable LINKAGE_IDENTITY names; else `<stem>.identity` beside the keyset.
             passphrase: Asks for the passphrase; called only when the file needs one.
             base: Folder that a relative path starts from; the working directory when not given.
 
@@ -160,28 +142,28 @@ class Keyset(SecretHandle):
             ConfigurationError: when the reference has an unknown scheme.
             KeyUnavailableError: when anything else keeps the keyset shut.
         """
-        scheme, _, place = reference.partition("://")
-        if scheme == "age":
-            path = (base or Path()) / place
-            where = f"keyset {path}"
-            found = _parse(unlock(path, identity, passphrase))
-        elif scheme == "env":
-            where = "keyset in an environment variable"
-            found = _parse(_from_environment(place))
-        else:
-            raise ConfigurationError(
-                "a keyset reference has an unknown scheme", hint='write it like "age://keys/ics.age"'
-            )
+        opened = back_end(reference, identity, passphrase, base)
+        found = parse(opened.unlock())
         if isinstance(found, Problem):
-            raise KeyUnavailableError(f"{where}: {found.message}", hint=found.hint)
+            raise KeyUnavailableError(f"{opened.where}: {found.message}", hint=found.hint)
         self = object.__new__(cls)
         self._material = found
         return self
 
     @property
     def key_id(self) -> str:
-        """The id of the primary version, 16 hexadecimal digits."""
-        return next(each.id for each in self.versions if each.state is KeyState.PRIMARY)
+        """The id of the primary version, 16 hexadecimal digits; a domain may have chosen another (`version_of`).
+
+        Raises:
+            KeyUnavailableError: The primary version was disabled.
+        """
+        found = next((each.id for each in self.versions if each.state is KeyState.PRIMARY), None)
+        if found is None:
+            raise KeyUnavailableError(
+                "no key version of the keyset is in use: the primary one was disabled",
+                hint="`linkage keys rotate`, then `linkage keys rekey` for each purpose",
+            )
+        return found
 
     @property
     def versions(self) -> tuple[KeyVersion, ...]:
@@ -189,17 +171,34 @@ class Keyset(SecretHandle):
         return self._material.versions
 
     @property
+    def domains(self) -> dict[str, str]:
+        """The domains that have chosen a version of their own, and its id."""
+        return dict(self._material.domains)
+
+    def version_of(self, domain: str) -> KeyVersion:
+        """The version that makes a domain's tokens: the one it has chosen, else the primary.
+
+        Raises:
+            KeyUnavailableError: It is disabled or destroyed.
+        """
+        found = chosen(self._material, domain)
+        if isinstance(found, Problem):
+            raise KeyUnavailableError(found.message, hint=found.hint)
+        return found
+
+    @property
     def domain(self) -> str | None:
         """The one domain that a site's keyset makes tokens of; None where it makes those of every domain."""
         return self._material.subkeys.domain if self._material.subkeys else None
 
     def pseudonymiser(self, domain: str) -> Pseudonymiser:
-        """Return what makes the tokens of a domain, under the primary version.
+        """Return what makes the tokens of a domain, under the version that it has chosen, else the primary.
 
         Raises:
             ConfigurationError: when the domain's name cannot be used, or a site's keyset is for another one.
+            KeyUnavailableError: when the version is disabled.
         """
-        return Pseudonymiser._from_subkeys(self._usable_subkeys(domain)[0], self.key_id)
+        return Pseudonymiser._from_subkeys(self._usable_subkeys(domain)[0], self.version_of(domain).id)
 
     def signer(self) -> Signer:
         """Return what signs for the keyset's holder: a site under its name, or the key holder.
@@ -232,8 +231,18 @@ class Keyset(SecretHandle):
             )
         return opened
 
+    def _version_subkeys(self, domain: str, version: str) -> Subkeys:
+        """A domain's keys under one version, also a disabled one."""
+        root = self._material.roots.get(version)
+        if root is None:
+            raise KeyUnavailableError(
+                f"the keyset has no such key version as {version}, or it was destroyed",
+                hint="`linkage keys list` shows the versions; a backup of the keyset may hold it",
+            )
+        return derive(root, domain)
+
     def _usable_subkeys(self, domain: str) -> list[Subkeys]:
-        """Return a domain's keys under every version in use, the primary first."""
+        """Return a domain's keys under every version in use, the one that it makes tokens with first."""
         own = self._material.subkeys
         if own is not None:
             if own.domain != domain:
@@ -242,34 +251,10 @@ class Keyset(SecretHandle):
                     hint="set that domain under [keys], or ask the key holder for a keyset of another one",
                 )
             return [own]
-        states = (KeyState.PRIMARY, KeyState.ACTIVE)
+        states, first = (KeyState.PRIMARY, KeyState.ACTIVE), self.version_of(domain).id
         used = [each.id for state in states for each in self.versions if each.state is state]
+        used.sort(key=lambda identifier: identifier != first)
         return [derive(self._material.roots[identifier], domain) for identifier in used]
-
-
-def _new_material() -> tuple[str, bytes]:
-    """A new keyset's key id and JSON."""
-    root = secrets.token_bytes(ROOT_BYTES)
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = {"id": key_id(root), "created": created, "state": KeyState.PRIMARY.value}
-    entry["root"] = base64.b64encode(root).decode()
-    return entry["id"], json.dumps({"format": _FORMAT, "versions": [entry], **_own_secrets()}).encode()
-
-
-def _site_material(material: _Material, site: str, domain: str) -> tuple[str, bytes]:
-    """A site keyset's key id and JSON: the primary version's subkeys of one domain, and never a root."""
-    primary = next(each for each in material.versions if each.state is KeyState.PRIMARY)
-    keys = derive(material.roots[primary.id], domain)
-    version = {"id": primary.id, "created": primary.created.isoformat(), "state": KeyState.PRIMARY.value}
-    subkeys = {name: base64.b64encode(getattr(keys, name)).decode() for name in _SUBKEYS}
-    document = {"format": _SITE_FORMAT, "site": site, "domain": domain, "versions": [version], "subkeys": subkeys}
-    return primary.id, json.dumps({**document, **_own_secrets()}).encode()
-
-
-def _own_secrets() -> dict[str, str]:
-    """What every keyset has for itself: where its working files are sealed to, and what it signs with."""
-    signing = base64.b64encode(secrets.token_bytes(SEED_BYTES)).decode()
-    return {"storage_identity": str(pyrage.x25519.Identity.generate()), "signing": signing}
 
 
 def _openers(recipients: Sequence[str], passphrase: str | None) -> list[pyrage.x25519.Recipient]:
@@ -292,13 +277,18 @@ def _openers(recipients: Sequence[str], passphrase: str | None) -> list[pyrage.x
 
 
 def _create_files(
-    plain: bytes, path: Path, beside: Path | None, keys: list[pyrage.x25519.Recipient], passphrase: str | None
+    plain: bytes,
+    path: Path,
+    beside: Path | None,
+    keys: list[pyrage.x25519.Recipient],
+    passphrase: str | None,
+    inner: Sequence[pyrage.x25519.Recipient] = (),
 ) -> Problem | None:
     opener = pyrage.x25519.Identity.generate()
     if passphrase is not None:
         sealed = pyrage.passphrase.encrypt(plain, passphrase)
     else:
-        sealed = pyrage.encrypt(plain, keys or [opener.to_public()])
+        sealed = sealed_to(plain, keys or [opener.to_public()], inner)
     problem = occupied(path) if path.exists() or path == beside else None
     if problem is None and beside is not None:
         problem = write_new(beside, f"# opens {path.name}\n{opener}\n".encode())
@@ -307,50 +297,3 @@ def _create_files(
         if problem is not None and beside is not None:
             beside.unlink()
     return problem
-
-
-def _from_environment(name: str) -> bytes | Problem:
-    try:
-        return base64.b64decode(os.environ[name], validate=True)
-    except (KeyError, ValueError):
-        hint = "set it to the keyset's JSON in base64; for tests only"
-        return Problem("it is not set, or not base64", hint)
-
-
-def _parse(plain: bytes | Problem) -> _Material | Problem:
-    """Return what the JSON holds once all of it has been checked."""
-    if isinstance(plain, Problem):
-        return plain
-    try:
-        document = json.loads(plain)
-        if document["format"] not in (_FORMAT, _SITE_FORMAT):
-            return Problem("has a format that this version does not know", "upgrade linkage")
-        entries = [(_version(each), each.get("root")) for each in document["versions"]]
-        kept = [(each, root) for each, root in entries if each.state is not KeyState.DESTROYED]
-        storage = pyrage.x25519.Identity.from_str(document["storage_identity"])
-        signing = base64.b64decode(document["signing"], validate=True) if "signing" in document else None
-        if document["format"] == _SITE_FORMAT:
-            parts = [base64.b64decode(document["subkeys"][name], validate=True) for name in _SUBKEYS]
-            own, [(version, _)], site = Subkeys(document["domain"], *parts), entries, document["site"]
-            if not isinstance(own.domain, str) or not isinstance(site, str):
-                raise TypeError
-            if version.state is not KeyState.PRIMARY:
-                return Problem("holds a key that is not in use", "ask the key holder for a new one")
-            return _Material((version,), {}, storage, own, signing, site)
-        roots = {each.id: base64.b64decode(root, validate=True) for each, root in kept}
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, pyrage.IdentityError):
-        return Problem("holds no keyset", "restore it from a backup")
-    versions = tuple(each for each, _ in entries)
-    if any(len(root) != ROOT_BYTES or key_id(root) != identifier for identifier, root in roots.items()):
-        return Problem("holds a root secret that does not fit its id", "restore it from a backup")
-    primary = [each for each in versions if each.state is KeyState.PRIMARY]
-    if len(primary) != 1 or len({each.id for each in versions}) != len(versions):
-        return Problem("does not have one primary version and each id once", "restore it from a backup")
-    return _Material(versions, roots, storage, signing=signing)
-
-
-def _version(entry: dict[str, str]) -> KeyVersion:
-    created = datetime.fromisoformat(entry["created"])
-    if created.tzinfo is None or not isinstance(entry["id"], str):
-        raise ValueError
-    return KeyVersion(entry["id"], created.astimezone(UTC), KeyState(entry["state"]))

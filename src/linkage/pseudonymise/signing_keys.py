@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linkage.errors import ConfigurationError, KeyUnavailableError
-from linkage.pseudonymise.age_files import Problem, unlock
+from linkage.pseudonymise.age_files import Problem
+from linkage.pseudonymise.custody import back_end
 from linkage.pseudonymise.keyset import _create_files, _openers
 from linkage.signed import SEED_BYTES, Signer, Verifier, check_name
 
@@ -63,7 +64,7 @@ def open_signing_key(
     """Open a signing key by reference.
 
     Args:
-        reference: `age://path`, relative to `base` or absolute.
+        reference: `age://path` or `vault://path`, relative to `base` or absolute.
         identity: File with the age identity; else LINKAGE_IDENTITY; else `<stem>.identity` beside the key.
         passphrase: Asks for the passphrase; called only when the file needs one.
         base: Folder that a relative path starts from; the working directory when not given.
@@ -72,15 +73,15 @@ def open_signing_key(
         ConfigurationError: The reference has an unknown scheme.
         KeyUnavailableError: Anything else keeps the key shut.
     """
-    scheme, _, place = reference.partition("://")
-    if scheme != "age":
+    if reference.startswith("env://"):
         raise ConfigurationError(
             "a signing key's reference has an unknown scheme", hint='write it like "age://keys/analyst.age"'
         )
-    path = (base or Path()) / place
-    found = _parse(unlock(path, identity, passphrase))
+    opened = back_end(reference, identity, passphrase, base)
+    found = _parse(opened.unlock())
     if isinstance(found, Problem):
-        raise KeyUnavailableError(f"signing key {path}: {found.message}", hint=found.hint)
+        where = opened.where.replace("keyset", "signing key", 1)
+        raise KeyUnavailableError(f"{where}: {found.message}", hint=found.hint)
     return found
 
 

@@ -55,6 +55,16 @@ class Translator(SecretHandle):
         return cls._from_subkeys(keyset._usable_subkeys(source), keyset._usable_subkeys(target)[0])
 
     @classmethod
+    def between(cls, keyset: KeyHolderKeyset, domain: str, old: str, new: str) -> Self:
+        """The way from one key version's tokens of a domain to another's; the old one may be disabled.
+
+        Raises:
+            KeyUnavailableError: The keyset has no such version, or it is destroyed.
+            ConfigurationError: The domain's name cannot be used.
+        """
+        return cls._from_subkeys([keyset._version_subkeys(domain, old)], keyset._version_subkeys(domain, new))
+
+    @classmethod
     def _from_subkeys(cls, sources: Sequence[Subkeys], target: Subkeys) -> Self:
         self = object.__new__(cls)
         self._sources, self._target = tuple(sources), target

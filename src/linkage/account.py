@@ -61,7 +61,7 @@ class Handed:
         """What the site half made."""
         return cls(
             bundle=made.bundle,
-            feeds=tuple(_version(each.feed) for each in made.delivered),
+            feeds=tuple(feed_version(each.feed) for each in made.delivered),
             contracts={each.feed.name: each.feed for each in made.delivered},
             inputs=tuple(_inputs(made)),
             registers=tuple(RegisterFile.model_validate(asdict(each)) for each in _files(made)),
@@ -146,7 +146,8 @@ def _beside(last: RunManifest | None, made: RunManifest, counted: tuple[TableCou
     return made.model_copy(update={"last_run": last.snapshot.run_id, "changes": changes})
 
 
-def _version(feed: Feed) -> FeedVersion:
+def feed_version(feed: Feed) -> FeedVersion:
+    """A contract as accounts name it."""
     return FeedVersion(
         feed=feed.name, version=feed.version, contract_digest=feed.digest, title=feed.title, setting=feed.setting
     )

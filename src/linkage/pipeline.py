@@ -27,7 +27,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from linkage import authority, binding, bundle, config, held, hub, parts, rostering, site, together  # fmt: skip
+from linkage import (  # fmt: skip
+    authority,
+    binding,
+    bundle,
+    config,
+    freshness,
+    held,
+    hub,
+    parts,
+    rostering,
+    site,
+    together,
+)
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
 from linkage.errors import ConfigurationError, LinkageError, TemporaryError
@@ -112,6 +124,7 @@ class SiteResult:
     quality: tuple[FileQuality, ...]
     taken: tuple[TableTaken, ...]
     made_whole: str | None
+    good_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +404,7 @@ class _Judged:
     known: Roster
     roster: Roster
     work: Work
+    good_until: datetime | None
 
 
 def _judge(begun: Begun, delivered: Sequence[Delivery], now: datetime) -> _Judged:
@@ -400,9 +414,9 @@ def _judge(begun: Begun, delivered: Sequence[Delivery], now: datetime) -> _Judge
     who = people(roster, allow_test=configuration.allow_test_numbers)
     policy = binding.policy(configuration, delivered, roster, who, now)
     pseudonymiser = begun.keyset.pseudonymiser(configuration.keys.domain)
-    return _Judged(
-        known, roster, Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality)
-    )
+    work = Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality)
+    good_until = min(freshness.ends(configuration, policy, delivered, now), default=None)
+    return _Judged(known, roster, work, good_until)
 
 
 def _plan(begun: Begun, judged: _Judged, delivered: Sequence[Delivery]) -> list[FeedPlan]:
@@ -432,7 +446,7 @@ def _hand_over(
     told = increment.told(delivered, plans, made)
     policy = judged.work.policy
     rules = held.RowRules.of(policy)
-    return SiteResult(manifest, delivered, policy.evidence, rules, quality, told, begun.memory.why)
+    return SiteResult(manifest, delivered, policy.evidence, rules, quality, told, begun.memory.why, judged.good_until)
 
 
 def _keep(begun: Begun, judged: _Judged, account: Taken) -> None:

@@ -16,6 +16,7 @@ from linkage.cli import (
     demo,
     federate,
     feeds,
+    hub,
     key_versions,
     keys,
     open,
@@ -26,6 +27,7 @@ from linkage.cli import (
     rollback,
     run,
     runs,
+    site,
 )
 from linkage.errors import LinkageError
 
@@ -45,11 +47,13 @@ key_versions.register(keys.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(federate.app, name="federate")
 app.add_typer(feeds.app, name="feeds")
+app.add_typer(hub.app, name="hub")
 app.add_typer(optouts.app, name="optouts")
 app.add_typer(purposes.app, name="purposes")
 app.add_typer(runs.app, name="runs")
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(reidentify.app, name="reidentify")
+app.add_typer(site.app, name="site")
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError
 from linkage.signed import Signer, Verifier, canonical, opened, sign
 
-__all__ = ["MANIFEST", "PAYLOAD_TYPE", "Evidence", "Packet", "pack", "read_packet", "safe"]
+__all__ = ["MANIFEST", "PAYLOAD_TYPE", "Evidence", "Packet", "digest_of", "pack", "read_packet", "safe"]
 
 MANIFEST, SEALED = "packet.json", ".age"
 PAYLOAD_TYPE = "linkage-packet/1"
@@ -153,7 +153,12 @@ def read_packet(folder: Path, known: Sequence[Verifier]) -> tuple[Packet, Verifi
         raise IntegrityError(
             f"{folder.name}: the packet brings parts that its bundle does not have", hint="ask for it again"
         )
-    return packet, signer, hashlib.sha256(canonical(packet)).hexdigest()
+    return packet, signer, digest_of(packet)
+
+
+def digest_of(packet: Packet) -> str:
+    """The digest of a packet as it was signed, hexadecimal: the next one names it."""
+    return hashlib.sha256(canonical(packet)).hexdigest()
 
 
 def safe(path: str) -> str:

@@ -289,6 +289,43 @@ class DiskUse(_Model):
     free_bytes: int
 
 
+class SiteTable(_Model):
+    """Rows of one feed table that a site read, and that it handed over."""
+
+    feed: str
+    table: str
+    read: int
+    handed_over: int
+
+
+class SiteTaken(_Model):
+    """What a run took of one site; only its name, and why it is revoked, where it took nothing.
+
+    Attributes:
+        site: Its name.
+        sequence: The number of its packet; None where there is none, or the site is revoked.
+        packet: The packet's digest, hexadecimal.
+        made: When the site made it, UTC.
+        good_until: When the first opt-out register that the site applied is too old, UTC.
+        tables: Its rows.
+        people: How many persons are in them.
+        exemptions: Opt-outs that were lifted at the site, with the document.
+        revoked: Since when nothing of it is taken.
+        why: Why.
+    """
+
+    site: str
+    sequence: int | None = None
+    packet: str = ""
+    made: datetime | None = None
+    good_until: datetime | None = None
+    tables: tuple[SiteTable, ...] = ()
+    people: int = 0
+    exemptions: tuple[str, ...] = ()
+    revoked: date | None = None
+    why: str = ""
+
+
 class RunManifest(_Model):
     """Everything about a run, exactly: for the pipeline's operators, not for analysts.
 
@@ -316,6 +353,7 @@ class RunManifest(_Model):
     made_whole: str | None = None
     disk: DiskUse | None = None
     full: str | None = None
+    sites: tuple[SiteTaken, ...] = ()
 
     @property
     def read(self) -> int:

@@ -1,0 +1,62 @@
+"""What opens packets: the key holder's age identity. Only a key holder's program imports this module."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyrage
+
+from linkage.config import Configuration
+from linkage.errors import KeyUnavailableError
+from linkage.handles import SecretHandle
+from linkage.pseudonymise.age_files import IDENTITY_VARIABLE, Problem, decrypt, identities
+from linkage.sites.register import hub_of
+
+__all__ = ["Opener"]
+
+
+class Opener(SecretHandle):
+    """A handle on the identity that opens packets."""
+
+    __slots__ = ("_identities",)
+
+    def __init__(self, found: list[pyrage.x25519.Identity]) -> None:
+        """Args:
+        found: The identities; one of them opens a packet.
+        """
+        self._identities = found
+
+    def __repr__(self) -> str:
+        return f"<Opener {', '.join(self.recipients)}>"
+
+    @classmethod
+    def of(cls, configuration: Configuration) -> Opener:
+        """The one that a hub's configuration names, else the one that opens its keyset.
+
+        Raises:
+            KeyUnavailableError: It cannot be read, or others may read it.
+        """
+        found = identities(_path(configuration))
+        if isinstance(found, Problem):
+            raise KeyUnavailableError(f"what opens packets: {found.message}", hint=found.hint)
+        return cls(found)
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """The public keys that sites seal to."""
+        return tuple(str(each.to_public()) for each in self._identities)
+
+    def open(self, sealed: bytes) -> bytes | None:
+        """What is inside; None where it is not sealed to this identity, or was changed."""
+        return decrypt(sealed, self._identities)
+
+
+def _path(configuration: Configuration) -> Path:
+    named = hub_of(configuration).identity or configuration.keys.identity
+    if named is not None:
+        return configuration.at(named)
+    variable = os.environ.get(IDENTITY_VARIABLE)
+    if variable:
+        return Path(variable)
+    return configuration.at(Path(configuration.keys.keyset.partition("://")[2])).with_suffix(".identity")

@@ -16,7 +16,7 @@ from linkage.nights import lake, telling
 from linkage.pipeline import RunReport
 from linkage.progress import Progress
 from linkage.sites import register
-from linkage.sites.together import Gathered, gather
+from linkage.sites.together import Gathered, gather, with_people
 from linkage.store.manifest import Input, RegisterFile, SiteTaken
 
 __all__ = ["LinkReport", "link"]
@@ -70,10 +70,11 @@ def link(
         handed = _handed(configuration, gathered)
         before, why = (None, "it was asked for") if full else hub.find_last(configuration, gathered.manifest, work)
         manifest = bundle.read(folder)
+        told = with_people(gathered, folder)
         linked = replace(hub.link(configuration, manifest, handed.contracts, work, progress, before), full=why or None)
         hub.check_people(configuration, linked)
         account = hub.account(configuration, handed, linked, work, now, progress, last)
-        account = account.model_copy(update={"sites": gathered.sites})
+        account = account.model_copy(update={"sites": told})
         if publish:
             # Rosters stay with the sites; a run keeps one, and this one is empty.
             (work.folder / "roster").mkdir(mode=0o700)
@@ -95,7 +96,7 @@ def link(
         behind=behind,
         disk=account.disk,
     )
-    return LinkReport(report, gathered.sites)
+    return LinkReport(report, told)
 
 
 def _handed(configuration: Configuration, gathered: Gathered) -> hub.Handed:

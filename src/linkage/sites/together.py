@@ -22,7 +22,7 @@ from linkage.sites import translated as kept
 from linkage.sites.translated import Translated
 from linkage.store.manifest import SiteTable, SiteTaken
 
-__all__ = ["Gathered", "gather"]
+__all__ = ["Gathered", "gather", "with_people"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def gather(configuration: Configuration, now: datetime, folder: Path) -> Gathere
             if found is not None:
                 _check(configuration, accepts, box, found, now)
                 counted.append(found)
-            told.append(_told(place, site, found, now))
+            told.append(_told(site, found, now))
         if not counted:
             raise ConfigurationError(
                 "no site has handed over anything that counts",
@@ -94,7 +94,7 @@ def _check(configuration: Configuration, accepts: Accepts, box: Inbox, found: Tr
         )
 
 
-def _told(place: Path, site: RegisteredSite, found: Translated | None, now: datetime) -> SiteTaken:
+def _told(site: RegisteredSite, found: Translated | None, now: datetime) -> SiteTaken:
     if found is None:
         revoked = site.revoked if site.is_revoked(now.date()) else None
         return SiteTaken(site=site.name, revoked=revoked, why=site.why if revoked else "")
@@ -115,17 +115,29 @@ def _told(place: Path, site: RegisteredSite, found: Translated | None, now: date
         made=found.made,
         good_until=found.good_until,
         tables=tables,
-        people=_people(place, found),
         exemptions=found.exemptions,
     )
 
 
-def _people(place: Path, found: Translated) -> int:
-    files = [found.file(place, part) for table in found.bundle.tables for part in table.parts if part.kept]
-    if not files:
-        return 0
-    tokens = pl.scan_parquet(files, hive_partitioning=False, extra_columns="ignore").select("token")
-    return int(tokens.drop_nulls().unique().select(pl.len()).collect(engine="streaming").item())
+def with_people(gathered: Gathered, folder: Path) -> tuple[SiteTaken, ...]:
+    """What is told of each site, with how many persons are in its rows.
+
+    Args:
+        gathered: What all hand over.
+        folder: The bundle's folder, whose parts were checked by their digests.
+    """
+    parts = {each.site: each.bundle.tables for each in gathered.counted}
+
+    def people(site: str) -> int:
+        files = [folder / _path(site, part.path) for table in parts[site] for part in table.parts if part.kept]
+        if not files:
+            return 0
+        tokens = pl.scan_parquet(files, hive_partitioning=False, extra_columns="ignore").select("token")
+        return int(tokens.drop_nulls().unique().select(pl.len()).collect(engine="streaming").item())
+
+    return tuple(
+        each.model_copy(update={"people": people(each.site)}) if each.site in parts else each for each in gathered.sites
+    )
 
 
 def _one_bundle(counted: Sequence[Translated]) -> BundleManifest:

@@ -17,7 +17,9 @@ from linkage.store.layout import Store
 
 __all__ = ["ACTS", "Working", "publishing", "working"]
 
-ACTS = ("run", "check", "relink", "optouts.tokens", "rollback", "publish", "rekey", "rekey.confirm")
+ACTS = (
+    "run", "check", "relink", "optouts.tokens", "rollback", "publish", "rekey", "rekey.confirm", "site.run", "site.check", "link",
+)  # fmt: skip
 OPERATOR = "operator"
 
 

@@ -163,9 +163,10 @@ class Federation:
             return connection.execute(sql).fetchall()
 
     def state(self) -> dict[str, bytes]:
-        """Every file of the hub, but what says who worked there last."""
+        """Every file of the hub, but the log, and what says who worked there last."""
         files = (path for path in self.hub.rglob("*") if path.is_file() and "lock" not in path.name)
-        return {str(path.relative_to(self.hub)): path.read_bytes() for path in files}
+        found = {path.relative_to(self.hub).as_posix(): path.read_bytes() for path in files}
+        return {path: content for path, content in found.items() if not path.startswith("audit/")}
 
 
 def ago(days: float) -> datetime:

@@ -60,7 +60,7 @@ def link(
     configuration = config.of_kind(Path(path), "hub")
     warnings = authority.check(configuration, now.date())
     behind: TemporaryError | None = None
-    with hub.working(configuration, now) as work:
+    with hub.working(configuration, now, "link" if publish else "check") as work:
         telling.begun(progress, path, work.run_id, configuration.purpose.name, warnings)
         last = last_account(work.private, work.store.current(), configuration.quality)
         tables, folder = lake.of(configuration), work.folder / "bundle"
@@ -75,6 +75,7 @@ def link(
         hub.check_people(configuration, linked)
         account = hub.account(configuration, handed, linked, work, now, progress, last)
         account = account.model_copy(update={"sites": told})
+        work.act.details["packets"] = tuple(f"{each.site} {each.sequence}" for each in gathered.counted)
         if publish:
             # Rosters stay with the sites; a run keeps one, and this one is empty.
             (work.folder / "roster").mkdir(mode=0o700)

@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 from linkage import config
+from linkage.audit import Journal
 from linkage.config import Configuration, RegisteredSite
 from linkage.errors import LinkageError, told_of_the_machine
 from linkage.federate import Accepts, Packet
-from linkage.federate.packet import read_packet
+from linkage.federate.packet import digest_of, read_packet
 from linkage.federate.receive import Inbox
 from linkage.sites import register
 from linkage.sites import translated as kept
@@ -35,11 +36,16 @@ def receive(path: str | Path, packets: Sequence[Path], now: datetime) -> Iterato
     """
     configuration = config.of_kind(Path(path), "hub")
     accepts, inbox = register.accepts(configuration, now.date()), register.inbox(configuration)
+    journal = Journal.of(configuration)
     with told_of_the_machine(), kept.hold(inbox.folder):
+        for left in journal.unfinished(("receive",), {}):
+            journal.settle(left)
         for came in sorted(packets, key=lambda each: _number(each, accepts)):
             try:
-                with told_of_the_machine():
-                    yield came, inbox.receive(came, accepts, now)
+                with told_of_the_machine(), journal.act("receive", "operator") as act:
+                    packet = inbox.receive(came, accepts, now)
+                    act.details |= {"site": packet.site, "sequence": packet.sequence, "packet": digest_of(packet)}
+                yield came, packet
             except LinkageError as error:
                 yield came, error
 

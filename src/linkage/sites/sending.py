@@ -127,8 +127,9 @@ def _run(
         raise ConfigurationError(
             "a packet of another number than the next one has to bring everything", hint="add --everything"
         )
+    act = "site.run" if send else "site.check"
     with ExitStack() as stack:
-        begun = pipeline.begin(path, now, passphrase, stack, set(), progress, full=full, kind="site")
+        begun = pipeline.begin(path, now, passphrase, stack, set(), progress, full=full, kind="site", act=act)
         site, work = _own(begun), begun.work
         if work is None:
             raise ValueError("a site's run works in a folder")
@@ -235,6 +236,7 @@ def _send(
     chains.save(sent, work.private, work.run_id)
     sync(work.private)
     switch.switch(work.store, work.run_id)
+    work.act.details |= {"run": work.run_id, "packet": own, "sequence": packet.sequence, "parts": len(signed.sealed)}
     place = outbox.put(name)
     _tidy(work)
     return place, own

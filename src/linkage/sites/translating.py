@@ -152,6 +152,9 @@ def _site(work: _Work, name: str) -> Done:
     known = before.known if before is not None and same else {}
     place = kept.at(work.folder, name)
     (place / "parts").mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The folder is held, so whatever the log knows the intent of alone was cut off by a crash.
+    for left in work.journal.unfinished(("translate",), {"site": name}):
+        work.journal.settle(left)
     with work.journal.act(
         "translate", f"key-holder {work.keyset.key_id}", site=name, packet=own, sequence=packet.sequence
     ) as act:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pyrage
@@ -10,7 +9,7 @@ import pyrage
 from linkage.config import Configuration
 from linkage.errors import KeyUnavailableError
 from linkage.handles import SecretHandle
-from linkage.pseudonymise.age_files import IDENTITY_VARIABLE, Problem, decrypt, identities
+from linkage.pseudonymise.age_files import Problem, decrypt, identities_for
 from linkage.sites.register import hub_of
 
 __all__ = ["Opener"]
@@ -37,10 +36,12 @@ class Opener(SecretHandle):
         Raises:
             KeyUnavailableError: It cannot be read, or others may read it.
         """
-        found = identities(_path(configuration))
+        named = hub_of(configuration).identity or configuration.keys.identity
+        keyset = configuration.at(Path(configuration.keys.keyset.partition("://")[2]))
+        found = identities_for(keyset, configuration.at(named) if named else None)
         if isinstance(found, Problem):
             raise KeyUnavailableError(f"what opens packets: {found.message}", hint=found.hint)
-        return cls(found)
+        return cls(found.identities)
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -50,13 +51,3 @@ class Opener(SecretHandle):
     def open(self, sealed: bytes) -> bytes | None:
         """What is inside; None where it is not sealed to this identity, or was changed."""
         return decrypt(sealed, self._identities)
-
-
-def _path(configuration: Configuration) -> Path:
-    named = hub_of(configuration).identity or configuration.keys.identity
-    if named is not None:
-        return configuration.at(named)
-    variable = os.environ.get(IDENTITY_VARIABLE)
-    if variable:
-        return Path(variable)
-    return configuration.at(Path(configuration.keys.keyset.partition("://")[2])).with_suffix(".identity")

@@ -43,7 +43,7 @@ people who are registered elsewhere now, are not in it.
 - Check in your own system that it is the right person before you act, and that they are still your patient.
 - Use it for the purpose above and nothing else. Do not pass it on.
 - Delete it when it is in your system.
-- Whoever sends you a package that does not verify is not us: see signature.json.
+- A package whose signature (signature.json) does not verify is not from us: do not use it, and tell us.
 
 Request {request}
 """

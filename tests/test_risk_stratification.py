@@ -1,0 +1,113 @@
+"""The example of a score that goes back to care: as a script, as a notebook, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from linkage import pipeline
+from linkage.cli import demo
+from made_up import Search
+
+FOLDER = Path(__file__).parent.parent / "examples" / "risk_stratification"
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the example names its keys by POSIX paths")
+
+
+@pytest.fixture(scope="module")
+def ics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small made-up ICS after a run."""
+    folder = tmp_path_factory.mktemp("risk") / "demo"
+    demo.make(folder, 1_500, seed=3)
+    pipeline.run(folder / "linkage.toml")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(ics: Path) -> str:
+    """What the script said."""
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "run.py"), str(ics)], capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_script_goes_the_whole_way(ics: Path, told: str) -> None:
+    """One practice reads of people who are registered there, by the truth about everybody."""
+    assert "released " in told
+    (opened,) = (ics / "care").glob("opened")
+    named = pl.read_csv(opened / "cohort.csv", infer_schema=False)
+    assert named.columns == ["nhs_number", "reason", "risk_percent", "deficits", "frailty"]
+    assert f"one practice reads of {named.height} of its patients" in told
+    truth = pl.read_parquet(ics / "truth" / "people.parquet")
+    known = named.join(truth.with_columns(pl.col("nhs_number").cast(pl.String).str.zfill(10)), on="nhs_number")
+    assert known.height == named.height > 0
+
+
+def test_no_file_that_it_leaves_names_anybody(ics: Path, told: str) -> None:
+    """But the one that the practice opened: requests, decisions, packages, the log, the register, the store, what was printed."""
+    search = Search(pl.read_parquet(ics / "truth" / "people.parquet"))
+    search.text(told, "what was printed")
+    search.folder(ics / "released")
+    search.folder(ics / "audit")
+    search.folder(ics / "store")
+    for path in (ics / "care").iterdir():
+        if path.is_dir() and not path.name.startswith("opened"):
+            search.folder(path)
+        elif path.suffix in (".parquet", ".json", ".toml", ".svg"):
+            search.text(path.read_bytes().decode("latin-1"), path)
+    with pytest.raises(AssertionError, match="an NHS number"):
+        search.folder(ics / "care" / "opened")
+
+
+def test_the_notebook_goes_the_whole_way_too(
+    ics: Path, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its cells, one after another, where the demo is; it keeps no output, so it shows nobody."""
+    assert told
+    monkeypatch.chdir(ics.parent)
+    monkeypatch.syspath_prepend(str(FOLDER))
+    notebook = json.loads((FOLDER / "risk_stratification.ipynb").read_text())
+    names: dict[str, object] = {}
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] for cell in cells)
+    for cell in cells:
+        exec(compile("".join(cell["source"]), "notebook", "exec"), names)  # noqa: S102 our own page
+    assert (ics / "care" / "opened-from-notebook" / "cohort.csv").exists()
+    assert "odds" not in capsys.readouterr().err
+
+
+def test_the_model_finds_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of people whose chance is known, the weights come back, and what it says is what comes."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import score
+
+    random = np.random.default_rng(5)
+    people = pl.DataFrame(
+        {
+            "token": [f"{each:032x}" for each in random.integers(0, 2**62, 40_000)],
+            "deficits": random.integers(0, 12, 40_000),
+            "age": random.integers(65, 95, 40_000),
+            "attendances": random.integers(0, 5, 40_000),
+        }
+    )
+    odds = -3 + 0.2 * people["deficits"] + 0.5 * (people["age"] - 75) / 10 + 0.3 * people["attendances"]
+    chance = 1 / (1 + np.exp(-odds.to_numpy()))
+    people = people.with_columns(admitted=pl.Series(random.random(40_000) < chance))
+    fitted, shown = score.halves(people)
+    assert abs(fitted.height - shown.height) < 1_000
+    model = score.Model.fit(fitted)
+    assert np.abs(model.weights - [-3, 0.2, 0.5, 0.3]).max() < 0.1
+    found = score.calibration(model, shown)
+    assert (found["said"] - found["came"]).abs().max() < 0.02  # type: ignore[operator]
+    top = score.cohort(model, people, 10)
+    assert top["risk_percent"].to_list() == sorted(top["risk_percent"], reverse=True)
+    assert {*top["frailty"]} <= {"fit", "mild", "moderate", "severe"}

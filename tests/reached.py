@@ -6,10 +6,13 @@ before instead, and looks into the extract only where `reach` says so.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,10 +22,18 @@ from linkage import nhs_number
 from linkage.bundle import Field, Part, TableParts, digest
 from linkage.config import Quality
 from linkage.contract import Feed, Table, parse
-from linkage.increments.absent import absent
+from linkage.increments.absent import absent, load, save
 from linkage.increments.carried import Tokens, carry, holding
+from linkage.increments.compare import Files
+from linkage.increments.concerned import Concerned
 from linkage.increments.judged import Judged
+from linkage.increments.mend import Mended, Read
+from linkage.increments.plans import FeedPlan, TablePlan
 from linkage.increments.reach import Between
+from linkage.increments.taken import Memory, Taken, TakenFile
+from linkage.increments.twice import Twice, of_file
+from linkage.jobs import Job, Making, lacking
+from linkage.layout import Layout
 from linkage.optouts.policy import MAY_BE_USED, Policy, Standing
 from linkage.optouts.practices import LEAVERS, Sharing
 from linkage.parts import REMOVED, Work, decide, release
@@ -31,8 +42,11 @@ from linkage.pseudonymise.minimise import Minimiser, outputs
 from linkage.site import HIDDEN, INACTIVE
 from linkage.sources import quality
 from linkage.sources.clean import clean
+from linkage.sources.inspect import Extract
+from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import people
 from linkage.sources.roster import ENTRIES, SUPERSEDED, Roster, kept
+from linkage.sources.seen import Seen
 from linkage.sources.select import Selection
 
 # Four of England, one of Scotland, one of the test range.
@@ -191,6 +205,7 @@ class State:
     part: Part
     absent: pl.DataFrame
     cells: dict[str, Any]
+    quality: FileQuality
     again: bool = True
 
     @property
@@ -210,12 +225,17 @@ def text(rows: list[dict[str, Any]], table: Table) -> pl.DataFrame:
     return pl.DataFrame({**columns, "_malformed": broken}).with_row_index("_row")
 
 
+def _cleaned(name: str, rows: list[dict[str, Any]]) -> pl.LazyFrame:
+    feed, table = TABLES[name]
+    return clean(text(rows, table).lazy(), feed, table, {}).with_columns(
+        pl.lit(value=False).alias(HIDDEN), pl.lit(value=False).alias(INACTIVE)
+    )
+
+
 def made(folder: Path, name: str, rows: list[dict[str, Any]], judged: Judged) -> State:
     """The part that a run over the extract makes."""
     feed, table = TABLES[name]
-    cleaned = clean(text(rows, table).lazy(), feed, table, {}).with_columns(
-        pl.lit(value=False).alias(HIDDEN), pl.lit(value=False).alias(INACTIVE)
-    )
+    cleaned = _cleaned(name, rows)
     unwanted = SELECTION.unwanted("", table)
     decided = decide(cleaned, feed, table, work(judged)).with_columns(pl.coalesce(REMOVED, unwanted).alias(REMOVED))
     released = release(decided, feed, table, work(judged)).with_columns(
@@ -231,7 +251,13 @@ def made(folder: Path, name: str, rows: list[dict[str, Any]], judged: Judged) ->
         path="made.parquet", place=0, source="s", source_digest="", delivered=DELIVERED, read=len(rows),
         kept=left.height, removed=dict(removed.iter_rows()), digest=digest(path),
     )  # fmt: skip
-    return State(path, part, lacking, counts.row(0, named=True))
+    cells = counts.row(0, named=True)
+    return State(path, part, lacking, cells, quality.tally(feed.name, "t", table, _extract(table, len(rows)), cells))
+
+
+def _extract(table: Table, rows: int) -> Extract:
+    header = tuple(column.source[0] for column in table.columns.values())
+    return Extract(Path("s"), header, DELIVERED, rows, (), 0, "", Layout())
 
 
 def night(state: State, name: str, rows: list[dict[str, Any]], between: Between) -> State:
@@ -246,15 +272,66 @@ def night(state: State, name: str, rows: list[dict[str, Any]], between: Between)
     parts = TableParts(feed=feed.name, table="t", contract_digest="", fields=fields, parts=(state.part,))
     tokens = Tokens.of(reach, parts, PSEUDONYMISER, subject[0] if subject else None)
     held, found = holding([state.path], tokens), reach.absent(state.absent)
-    if reach.everything is not None or found.again or held.again:
+    if reach.everything is not None:
         return made(state.path.parent, name, rows, between.after)
+    if found.again or held.again:
+        return mended(state, name, rows, between)
     part, lacks = state.part, found.absent
     if held.changed:
         carried = carry(state.path, state.path.with_name("carried.parquet"), part, tokens, [pl.col("_row")])
         part, lacks = carried.part, pl.concat([lacks, carried.absent])
-        state = State(state.path.with_name("carried.parquet"), part, lacks, state.cells)
-    part = found.recounted(part)
-    return State(state.path, part, lacks, state.cells, again=False)
+        state = replace(state, path=state.path.with_name("carried.parquet"))
+    return replace(state, part=found.recounted(part), absent=lacks, again=False)
+
+
+def mended(state: State, name: str, rows: list[dict[str, Any]], between: Between) -> State:
+    """The part of which those rows alone are made again that the change concerns."""
+    feed, table = TABLES[name]
+    folder = Path(tempfile.mkdtemp(dir=state.path.parent))
+    concerned = Concerned.of(between.reach(feed, table), ())
+    known = TakenFile.of(
+        replace(_extract(table, len(rows)), seen=Seen(0, 0, 0, 0, 0)), Path(), state.part, state.quality
+    )
+    plan = TablePlan(Files(()), (0,), {0: known}, mended={0: ""}, concerned=concerned, before=between.before)
+    delivery = SimpleNamespace(
+        feed=feed, extracts={table_name(name): (_extract(table, len(rows)),)}, selection=SELECTION,
+        memory=Memory(Taken(versions=""), folder / "held", bytes),
+    )  # fmt: skip
+    job = Job(
+        delivery, folder / "bundle", folder / "site", work(between.after), FeedPlan({table_name(name): plan}), bytes
+    )
+    made = outputs(feed, table, Minimiser("month", None), PSEUDONYMISER)
+    making = Making.of(job, table_name(name), made)
+    for each in ("held/bundle", "held/site"):
+        (folder / each).mkdir(parents=True)
+    shutil.copyfile(state.path, folder / "held" / "bundle" / state.part.path)
+    empty = making.withdrawals.of_rows(making.decided(_cleaned(name, rows[:0]), between.before, ()), REMOVED, 0)
+    empty.sink_parquet(making.withdrawals.beside(folder / "held" / "site", state.part.path))
+    save(state.absent, lacking(folder / "held" / "site", state.part.path), bytes)
+    cleaned = _cleaned(name, rows)
+    among = concerned.among(cleaned, table, allow_test=False)
+    numbers = pl.concat([pl.DataFrame(schema={"_row": pl.UInt32}), *(each.select("_row").collect() for each in among)])
+    some = (
+        cleaned.filter(pl.col("_row").is_in(numbers["_row"].implode())).with_columns(of_file(0).alias("_row")).collect()
+    )
+    read = Read(0, numbers["_row"], some)
+    twice = Twice.of(some, making, between.before)
+    done = Mended(making, read, twice).done()
+    lacks = load(lacking(folder / "site", state.part.path), bytes)
+    return State(folder / "bundle" / state.part.path, done.part, lacks, _moved(state.cells, twice), done.quality)
+
+
+def table_name(name: str) -> str:
+    """Without its feed."""
+    return name.split(" ")[1]
+
+
+def _moved(cells: dict[str, Any], twice: Twice) -> dict[str, Any]:
+    if twice.was.cells.is_empty():
+        return cells
+    was, now = (each.cells.row(0, named=True) for each in (twice.was, twice.now))
+    # The first row with something that cannot be read is the same, whoever it is about.
+    return {name: count if name.endswith("?first") else count - was[name] + now[name] for name, count in cells.items()}
 
 
 def _told(cells: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,4 +347,5 @@ def compare(found: State, expected: State) -> None:
     assert found.part.kept == found.rows.height == expected.part.kept
     assert {why: rows for why, rows in found.part.removed.items() if rows} == expected.part.removed
     assert _told(found.cells) == _told(expected.cells)
+    assert found.quality == expected.quality
     assert found.part.read == found.part.kept + sum(found.part.removed.values())

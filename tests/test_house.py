@@ -39,6 +39,7 @@ MAY_SEE_NUMBERS = (
     "rostering.py",
     "parts.py",
     "increments/asking.py",
+    "increments/concerned.py",
     "inquiry.py",
     "nhs_number.py",
 )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
-from linkage import hide
+from linkage import hide, parts
 from linkage.bundle import Field, Part, TableParts, digest
 from linkage.contract import Table
 from linkage.handover import Submissions
+from linkage.hide import Hidden
+from linkage.increments.judged import Judges
 from linkage.increments.plans import FeedPlan, TablePlan
-from linkage.parts import Work
+from linkage.parts import REMOVED, Work
 from linkage.pseudonymise.minimise import Output
 from linkage.reasons import Reason
 from linkage.site import Delivery
@@ -113,6 +115,18 @@ class Making:
     def plan(self) -> TablePlan:
         """Which parts stand."""
         return self.job.plan.tables[self.name]
+
+    @property
+    def hidden(self) -> Sequence[Hidden]:
+        """The records whose rows are hidden."""
+        return self.job.plan.hidden.get(self.name, ()) if self.table.kind == "records" else ()
+
+    def decided(self, rows: pl.LazyFrame, by: Judges, hidden: Sequence[Hidden]) -> pl.LazyFrame:
+        """Clean rows with their persons, and a reason in `_removed` for those that do not go on or are not asked for."""
+        delivery, table = self.job.delivery, self.table
+        unwanted = delivery.selection.unwanted(self.name, table)
+        decided = parts.decide(hide.hide(rows, hidden), delivery.feed, table, by)
+        return decided.with_columns(pl.coalesce(REMOVED, unwanted).alias(REMOVED))
 
     def path(self, position: int) -> Path:
         """Where the part of a file is, in the bundle."""

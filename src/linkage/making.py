@@ -10,13 +10,14 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage import hide, parts
+from linkage import parts
 from linkage.bundle import LEVEL, Part, TableParts, check_part, digest
 from linkage.contract import Table
 from linkage.errors import InputError, IntegrityError
 from linkage.handover import about_kept, lines
 from linkage.increments import absent
 from linkage.increments.compare import source, unknown_name
+from linkage.increments.mend import mend
 from linkage.increments.still import before, may_stand_again, still
 from linkage.increments.taken import link
 from linkage.jobs import UNKNOWN, Done, Job, Made, Making, Waiting, lacking
@@ -62,15 +63,21 @@ def make(job: Job, name: str) -> Generator[Waiting, list[pl.DataFrame], Made]:
     done: dict[int, Done] = {}
     for position in [each for each in range(len(making.extracts)) if each not in making.plan.kept]:
         done[position] = yield from _made(making, position)
+    done |= mend(making)
     again = dict(making.plan.why)
     for position in may_stand_again(making):
         again[position] = MAY_STAND_AGAIN
+        _forget(making, position)
         done[position] = yield from _made(making, position)
     for position in making.plan.kept:
         if position not in done:
             done[position] = still(making, position)
-    kept = {before.part.place for at, before in making.plan.kept.items() if at not in again and before.part}
-    fresh = {*making.plan.places} - (kept - making.plan.changed)
+    stand = {
+        before.part.place
+        for at, before in making.plan.kept.items()
+        if at not in again and at not in making.plan.mended and before.part
+    }
+    fresh = {*making.plan.places} - (stand - making.plan.changed)
     found = [done[position] for position in range(len(making.extracts))]
     made = [each.part for each in found]
     if made:
@@ -116,16 +123,22 @@ def _made(making: Making, position: int) -> Generator[Waiting, list[pl.DataFrame
     return _accounted(making, position, answers)
 
 
+def _forget(making: Making, position: int) -> None:
+    """Remove what was mended of a file that is made again after all: some of it has a second name with the last run."""
+    part, site = making.path(position).as_posix(), making.job.site
+    beside = (making.withdrawals.beside(site, part), making.withdrawals.taken_out(site, part), lacking(site, part))
+    for path in (making.job.folder / part, *beside):
+        path.unlink(missing_ok=True)
+
+
 def _plan(making: Making, position: int, rows: pl.LazyFrame) -> list[pl.LazyFrame]:
     """The queries over one file: the part, keys of removed rows, rows by reason, cells, whose rows the part does not have,
     keys that nothing translates, and its submissions.
     """
-    job, name, table = making.job, making.name, making.table
+    job, table = making.job, making.table
     delivery, work, extract = job.delivery, job.work, making.extracts[position]
     path, place = making.path(position), making.plan.places[position]
-    unwanted = delivery.selection.unwanted(name, table)
-    rows = hide.hide(rows, job.plan.hidden.get(name, ()) if table.kind == "records" else ())
-    decided = parts.decide(rows, delivery.feed, table, work).with_columns(pl.coalesce(REMOVED, unwanted).alias(REMOVED))
+    decided = making.decided(rows, work, making.hidden)
     sink = (
         parts.release(decided, delivery.feed, table, work)
         .with_columns(

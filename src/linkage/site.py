@@ -230,11 +230,14 @@ def narrow(table: Table, names: list[str]) -> Table:
     return table.model_copy(update={"columns": {name: table.columns[name] for name in dict.fromkeys(names)}})
 
 
-def cleaned(delivery: Delivery, table: Table, extract: Extract) -> pl.LazyFrame:
+def cleaned(delivery: Delivery, table: Table, extract: Extract, numbers: pl.Series | None = None) -> pl.LazyFrame:
     """The clean rows of one file, with two Booleans: `_inactive`, whether the row's submission is not active, and
-    `_hidden`, false until `hide` says otherwise.
+    `_hidden`, false until `hide` says otherwise. With `numbers` (UInt32) only the rows that have these.
     """
-    rows = clean.clean(read.scan(extract, table), delivery.feed, table, delivery.lookups)
+    found = read.scan(extract, table)
+    if numbers is not None:
+        found = found.filter(pl.col("_row").is_in(numbers.implode()))
+    rows = clean.clean(found, delivery.feed, table, delivery.lookups)
     rows = rows.with_columns(pl.lit(value=False).alias(HIDDEN))
     told = table.submission
     active = delivery.active.get(told.active or "") if told else None

@@ -63,13 +63,17 @@ class Withdrawals:
 
     def sink(self, decided: pl.LazyFrame, removed: str, place: int, part: Path) -> pl.LazyFrame:
         """Write the keys of the rows of one file that were removed; `removed` is the column of reasons."""
+        return self.of_rows(decided, removed, place).sink_parquet(self.beside(self.site, part.as_posix()), lazy=True)
+
+    def of_rows(self, decided: pl.LazyFrame, removed: str, place: int) -> pl.LazyFrame:
+        """The keys of the rows that were removed."""
         rows = decided.filter(pl.col(removed).is_not_null() & ~pl.col(removed).is_in(SAYS_NOTHING))
         keys = rows.select(
             *(each.value.alias(each.field.name) for each in (*self.keys, *self.marks)),
             (self.latest.value if self.latest else pl.lit(None, pl.Date)).alias(_VERSION),
             (pl.lit(place, pl.Int64) * 2**32 + pl.col("_row").cast(pl.Int64)).alias(_ORDER),
         )
-        return keys.filter(self._named()).sink_parquet(self.beside(self.site, part.as_posix()), lazy=True)
+        return keys.filter(self._named())
 
     def _named(self) -> pl.Expr:
         return pl.all_horizontal(
@@ -96,12 +100,23 @@ class Withdrawals:
             return 0
         return int(pl.scan_parquet(path).select(pl.len()).collect().item()) if path.is_file() else 1
 
-    def lost(self, before: Path, part: str) -> bool:
-        """Whether the file of a part had some row removed that it has not removed now."""
-        names = [*(each.field.name for each in self.keys), _VERSION, _ORDER]
-        was, now = (pl.scan_parquet(self.beside(site, part)) for site in (before, self.site))
-        left = was.join(now, on=names, how="anti", nulls_equal=True)
-        return bool(left.select(pl.len()).collect(engine="streaming").item())
+    def removed(self, site: Path, part: str) -> pl.DataFrame | None:
+        """The keys of records of which the file of a part had rows removed; None where that is not known."""
+        path = self.beside(site, part)
+        return pl.scan_parquet(path).select(self._names).unique().collect() if path.is_file() else None
+
+    def lost(self, before: Path, part: str) -> pl.DataFrame | None:
+        """The same of those rows that the file has not removed now; `before` is the last run's folder."""
+        names = [*self._names, _VERSION, _ORDER]
+        was, now = (self.beside(site, part) for site in (before, self.site))
+        if not was.is_file():
+            return None
+        left = pl.scan_parquet(was).join(pl.scan_parquet(now), on=names, how="anti", nulls_equal=True)
+        return left.select(self._names).unique().collect(engine="streaming")
+
+    @property
+    def _names(self) -> list[str]:
+        return [each.field.name for each in self.keys]
 
     def apply(self, parts: list[Part], fresh: Collection[int]) -> list[Part]:
         """Take out of the parts every row whose record was removed in a later row, and account for it.

@@ -161,12 +161,13 @@ def show(report: RunReport) -> None:
 def _taken(tables: Sequence[TableTaken]) -> Iterator[str]:
     """How much of it was new, and what was made again and why."""
     new, kept = sum(each.new for each in tables), sum(each.kept for each in tables)
-    again = sum(files for each in tables for files in each.again.values())
-    if kept or again:
-        yield f"{new} of {new + kept + again} extracts are new; {kept} stand as the last run took them"
+    others = sum(files for each in tables for why in (each.mended, each.again) for files in why.values())
+    if kept or others:
+        yield f"{new} of {new + kept + others} extracts are new; {kept} stand as the last run took them"
     for each in tables:
-        for why, files in each.again.items():
-            yield f"made again: {each.feed} {each.table}, {files} {'file' if files == 1 else 'files'} ({why})"
+        for what, causes in (("some rows read again", each.mended), ("made again", each.again)):
+            for why, files in causes.items():
+                yield f"{what}: {each.feed} {each.table}, {files} {'file' if files == 1 else 'files'} ({why})"
 
 
 def disk(use: DiskUse) -> str:

@@ -111,7 +111,8 @@ def _exactly(account: RunManifest) -> Iterator[str]:
     for exemption in account.exemptions:
         yield f"exempt from {exemption}"
     for table in account.taken:
-        again = [f"{count:,} made again: {why}" for why, count in table.again.items()]
+        again = [f"{count:,} with rows read again: {why}" for why, count in table.mended.items()]
+        again += [f"{count:,} made again: {why}" for why, count in table.again.items()]
         gone = [f"{len(table.gone):,} gone"] if table.gone else []
         yield f"taken {table.feed} {table.table}: {', '.join([f'{table.new:,} new', f'{table.kept:,} stood', *again, *gone])}"
     if account.disk:

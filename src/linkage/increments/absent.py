@@ -34,9 +34,12 @@ ABSENT = pl.Schema(
         "rows": pl.Int64(),
     }
 )
+_ALL = pl.Schema()
 
 
-def absent(decided: pl.LazyFrame, feed: Feed, table: Table, policy: Policy, removed: str) -> pl.LazyFrame:
+def absent(
+    decided: pl.LazyFrame, feed: Feed, table: Table, policy: Policy, removed: str, apart: pl.Schema = _ALL
+) -> pl.LazyFrame:
     """Whose rows do not go on, go on without a token, or do not name another person.
 
     Args:
@@ -45,21 +48,23 @@ def absent(decided: pl.LazyFrame, feed: Feed, table: Table, policy: Policy, remo
         table: The contract's table.
         policy: What they were decided by.
         removed: The column of reasons.
+        apart: Further columns of the rows, by which they are told apart.
 
     Returns:
-        `ABSENT`: `column` is the contract's column that names the person, by `number` (as delivered) or `key`; `marked` is
-        the reason of the row's own flags; `by_practice` whether its practice keeps it out, and `at_home` whether that is
-        the practice that the roster knows; `reason` is null where rows went on; `rows` says how many, and is null where
-        that is not known.
+        `ABSENT`, and the columns of `apart` before it: `column` is the contract's column that names the person, by
+        `number` (as delivered) or `key`; `marked` is the reason of the row's own flags; `by_practice` whether its
+        practice keeps it out, and `at_home` whether that is the practice that the roster knows; `reason` is null where
+        rows went on; `rows` says how many, and is null where that is not known.
     """
+    found = [pl.LazyFrame(schema={**apart, **ABSENT})]
     if table.kind != "records" or is_pseudonymised(feed):
-        return ABSENT.to_frame().lazy()
-    found = [ABSENT.to_frame().lazy()]
+        return found[0]
     named = [*table.person_keys[:1], *table.subjects[:1]][:1]
     kept = pl.col(removed).is_null()
     ruled = by_practice(policy, feed, table)
     for name in named:
         rows = decided.filter(~kept | pl.col(NUMBER).is_null()).select(
+            *apart.names(),
             pl.lit(name).alias("column"),
             *_named(name, table, GIVEN, pl.col(name)),
             marked(table, policy).alias("marked"),
@@ -67,9 +72,10 @@ def absent(decided: pl.LazyFrame, feed: Feed, table: Table, policy: Policy, remo
             (pl.lit(value=False) if ruled is None else ruled).alias("by_practice"),
             pl.col(removed).alias("reason"),
         )
-        found.append(_counted(rows))
+        found.append(_counted(rows, apart))
     for name in table.others:
         rows = decided.filter(kept & pl.col(name).is_null()).select(
+            *apart.names(),
             pl.lit(name).alias("column"),
             *_named(name, table, f"{name}{GIVEN}", pl.col(name + KEY) if _by_key(name, table) else pl.col(name)),
             pl.lit(None, pl.String).alias("marked"),
@@ -77,7 +83,7 @@ def absent(decided: pl.LazyFrame, feed: Feed, table: Table, policy: Policy, remo
             pl.lit(value=False).alias("by_practice"),
             pl.lit(None, pl.String).alias("reason"),
         )
-        found.append(_counted(rows))
+        found.append(_counted(rows, apart))
     return pl.concat(found)
 
 
@@ -105,9 +111,11 @@ def _at_home(table: Table) -> pl.Expr:
     return pl.col(own[0]).is_null() if own else pl.lit(value=True)
 
 
-def _counted(rows: pl.LazyFrame) -> pl.LazyFrame:
+def _counted(rows: pl.LazyFrame, apart: pl.Schema) -> pl.LazyFrame:
     named = rows.filter(pl.col("number").is_not_null() | pl.col("key").is_not_null())
-    return named.group_by(ABSENT.names()[:-1]).agg(pl.len().cast(pl.Int64).alias("rows")).cast(ABSENT)
+    by = [*apart, *ABSENT.names()[:-1]]
+    counted = named.group_by(by).agg(pl.len().alias("rows"))
+    return counted.select(*apart, *(pl.col(name).cast(kind) for name, kind in ABSENT.items()))
 
 
 def save(frame: pl.DataFrame, path: Path, seal: Callable[[bytes], bytes]) -> None:

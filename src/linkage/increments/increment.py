@@ -21,6 +21,7 @@ from linkage.errors import LinkageError
 from linkage.hide import Hidden
 from linkage.increments import compare, judged, translations
 from linkage.increments.compare import Files
+from linkage.increments.concerned import Concerned
 from linkage.increments.judged import Judged
 from linkage.increments.plans import FeedPlan, TablePlan
 from linkage.increments.reach import Between, Reach
@@ -97,11 +98,18 @@ def _table(delivery: Delivery, name: str, work: Work, hidden: Sequence[Hidden], 
         return TablePlan(
             files, tuple(range(len(files.extracts))), why=dict.fromkeys(files.known, reason), rests_on=rests_on
         )
-    why |= stands.translated() | stands.hidden(hidden)
-    change = stands.people(reach)
-    why = {**change.why, **why}
+    change, marked = stands.people(reach), stands.hidden(hidden)
+    mended = {**change.mended, **marked}
+    if between is None or any(each.before is None for each in hidden):
+        mended, why = {}, {**mended, **why}
+    why = {**change.why, **why, **stands.translated()}
     kept = {position: before for position, before in kept.items() if position not in why}
-    return TablePlan(files, places, kept, why, rests_on, reach, change.tokens, change.changed, change.recounted)
+    return TablePlan(
+        files, places, kept, why, rests_on, reach, change.tokens, change.changed, change.recounted,
+        mended={position: reason for position, reason in mended.items() if position in kept},
+        concerned=Concerned.of(reach, hidden),
+        before=between.before if between else None,
+    )  # fmt: skip
 
 
 def _in_order(files: Files) -> tuple[tuple[int, ...], dict[int, TakenFile], dict[int, str]]:
@@ -171,13 +179,15 @@ def told(delivered: Sequence[Delivery], plans: Sequence[FeedPlan], made: Sequenc
             feed=delivery.feed.name,
             table=name,
             new=len(each.files.extracts) - len(each.files.known),
-            kept=len(each.files.known) - len(again),
+            kept=len(each.files.known) - len(again) - len(mended),
+            mended=dict(sorted(Counter(mended.values()).items())),
             again=dict(sorted(Counter(again.values()).items())),
             gone=tuple(sorted(Path(file.path).name for file in each.files.gone)),
         )
         for delivery, plan in zip(delivered, plans, strict=True)
         for name, each in plan.tables.items()
         for again in [made_again[delivery.feed.name, name]]
+        for mended in [{position: why for position, why in each.mended.items() if position not in again}]
     )
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from linkage.hide import Hidden
 from linkage.increments.compare import Files
+from linkage.increments.concerned import Concerned
 from linkage.increments.taken import TakenFile
 
 if TYPE_CHECKING:
     from linkage.increments.carried import Tokens
+    from linkage.increments.judged import Judged
     from linkage.increments.reach import Reach
 
 __all__ = ["FeedPlan", "TablePlan"]
@@ -31,6 +33,9 @@ class TablePlan:
         tokens: The same, by token.
         changed: Places of parts of which some rows change by it.
         recounted: Places of parts that lack the rows that they lacked, of which some are counted for another reason.
+        mended: By position, of those that stand: why some of their rows are read again.
+        concerned: Which rows those are.
+        before: What the last run decided by; None where nothing is mended.
     """
 
     files: Files
@@ -42,6 +47,9 @@ class TablePlan:
     tokens: Tokens | None = None
     changed: frozenset[int] = frozenset()
     recounted: frozenset[int] = frozenset()
+    mended: Mapping[int, str] = field(default_factory=dict)
+    concerned: Concerned = field(default_factory=Concerned)
+    before: Judged | None = None
 
     @property
     def rows(self) -> int:

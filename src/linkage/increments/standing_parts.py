@@ -42,12 +42,14 @@ class PeopleChange:
 
     Attributes:
         why: By position, why files must be made again.
+        mended: By position, why some rows of files must be looked at again.
         tokens: What happens to whom in the others, by token.
         changed: Places of parts of which some rows change.
         recounted: Places of parts of which rows that they lack are counted for another reason.
     """
 
     why: Mapping[int, str] = field(default_factory=dict)
+    mended: Mapping[int, str] = field(default_factory=dict)
     tokens: Tokens | None = None
     changed: frozenset[int] = frozenset()
     recounted: frozenset[int] = frozenset()
@@ -119,10 +121,10 @@ class Standing:
         tokens = Tokens.of(reach, parts, self.work.pseudonymiser, subject[0] if subject else None)
         held = holding([self._held("bundle") / part.path for _, part in self._parts()], tokens)
         again = held.again | self._taken_out(tokens)
-        why = {at: PEOPLE for at, part in self._parts() if part.place in again}
-        recounted = set()
+        mended = {at: PEOPLE for at, part in self._parts() if part.place in again}
+        why, recounted = {}, set()
         for at, part in self._parts():
-            if at in why:
+            if at in mended:
                 continue
             try:
                 lacks = absent.load(lacking(self._held("site"), part.path), memory.unseal)
@@ -131,10 +133,10 @@ class Standing:
                 continue
             found = reach.absent(lacks)
             if found.again:
-                why[at] = PEOPLE
+                mended[at] = PEOPLE
             elif found.reasons.height:
                 recounted.add(part.place)
-        return PeopleChange(why, tokens, held.changed, frozenset(recounted))
+        return PeopleChange(why, mended, tokens, held.changed, frozenset(recounted))
 
     def _taken_out(self, tokens: Tokens) -> frozenset[int]:
         """Places of parts of which rows of somebody who is spoken of were taken out."""

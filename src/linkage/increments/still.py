@@ -18,7 +18,7 @@ from linkage.jobs import UNKNOWN, Done, Job, Making, lacking, unfiltered
 from linkage.reasons import Reason
 from linkage.sources import gate
 
-__all__ = ["before", "may_stand_again", "still"]
+__all__ = ["before", "held_of", "may_stand_again", "still", "unknown"]
 
 
 def still(making: Making, position: int) -> Done:
@@ -28,7 +28,7 @@ def still(making: Making, position: int) -> Done:
         IntegrityError: Something of it is missing or damaged.
         InputError: The file is worse than the limits of today allow.
     """
-    before, (memory, held) = making.plan.kept[position], _memory(making)
+    before, (memory, held) = making.plan.kept[position], held_of(making)
     if before.part is None or before.quality is None:
         raise ValueError("only what was handed over can stand")
     gate.check_file(making.job.work.quality, making.table, making.extracts[position], before.quality)
@@ -41,10 +41,11 @@ def still(making: Making, position: int) -> Done:
             f"{before.part.path}: something of it is missing from what is held of the last run, or damaged",
             hint="run with --full",
         ) from None
-    return Done(part, before.quality, told, _unknown(making, memory, position))
+    return Done(part, before.quality, told, unknown(making, memory, position))
 
 
-def _memory(making: Making) -> tuple[Memory, Path]:
+def held_of(making: Making) -> tuple[Memory, Path]:
+    """What the last run took, and where it is held."""
     memory = making.job.delivery.memory
     if memory is None or memory.folder is None:
         raise ValueError("only what a last run took can stand")
@@ -87,7 +88,7 @@ def _records(making: Making, memory: Memory, held: Path, part: Part) -> Part:
     return found.recounted(part)
 
 
-def _unknown(making: Making, memory: Memory, position: int) -> pl.DataFrame:
+def unknown(making: Making, memory: Memory, position: int) -> pl.DataFrame:
     """The keys of a file that nothing translated, and nothing does."""
     kept = memory.frame(unknown_name(making.job.delivery, making.name))
     if kept is None:
@@ -107,28 +108,40 @@ def may_stand_again(making: Making) -> Iterator[int]:
     """Positions of parts that stand, and lack rows that a later delivery took out which does not take them out any more."""
     if making.job.delivery.memory is None:
         return
-    candidates = [
-        position
+    candidates = {
+        position: before.part
         for position, before in making.plan.kept.items()
         if before.part and before.part.removed.get(Reason.WITHDRAWN.value)
-    ]
-    if candidates and _takes_less_out(making):
-        yield from candidates
+    }
+    if not candidates:
+        return
+    _, held = held_of(making)
+    keys = _taken_out_no_more(making, held)
+    if keys is not None and not any(each.height for each in keys):
+        return
+    for position, part in candidates.items():
+        taken_out = making.withdrawals.taken_out(held / "site", part.path)
+        if keys is None or not taken_out.is_file() or any(_holds(taken_out, each) for each in keys if each.height):
+            yield position
 
 
-def _takes_less_out(making: Making) -> bool:
-    """Whether some row that a file had removed when it was taken last is not removed now."""
-    _, held = _memory(making)
+def _holds(path: Path, keys: pl.DataFrame) -> bool:
+    found = pl.scan_parquet(path).join(keys.lazy(), on=keys.columns, how="semi").select(pl.len())
+    return bool(found.collect(engine="streaming").item())
+
+
+def _taken_out_no_more(making: Making, held: Path) -> list[pl.DataFrame] | None:
+    """Keys of rows that files had removed when they were taken last and have not now; None where it is not known."""
     files, withdrawals = making.plan.files, making.withdrawals
-    if any(withdrawals.count(held / "site", each.part.path) for each in files.gone if each.part):
-        return True
-    for position in making.plan.why:
+    found = []
+    for file in files.gone:
+        if file.part and withdrawals.count(held / "site", file.part.path):
+            found.append(withdrawals.removed(held / "site", file.part.path))
+    for position in (*making.plan.why, *making.plan.mended):
         before = files.known[position].part
         if before is None or not withdrawals.count(held / "site", before.path):
             continue
-        known = (
-            withdrawals.beside(held / "site", before.path).is_file() and before.place == making.plan.places[position]
-        )
-        if not known or withdrawals.lost(held / "site", before.path):
-            return True
-    return False
+        same_place = before.place == making.plan.places[position]
+        found.append(withdrawals.lost(held / "site", before.path) if same_place else None)
+    known = [each for each in found if each is not None]
+    return known if len(known) == len(found) else None

@@ -253,6 +253,7 @@ class TableTaken(_Model):
     Attributes:
         new: Files that the last run did not take.
         kept: Files whose part of the last run stood.
+        mended: Why some rows of other files were read again, and of how many files.
         again: Why parts of other files were made again, and of how many.
         gone: Names of files that the last run took and that are not there as they were.
     """
@@ -261,6 +262,7 @@ class TableTaken(_Model):
     table: str
     new: int
     kept: int
+    mended: dict[str, int] = {}
     again: dict[str, int] = {}
     gone: tuple[str, ...] = ()
 

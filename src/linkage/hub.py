@@ -27,7 +27,7 @@ from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError, of_the_machine, told_of_the_machine
 from linkage.lastrun import LastRun
 from linkage.link import Coverage, FeedTable, Load, Made, MonthRows, Settled, SourcesPersons
-from linkage.nights import operations
+from linkage.nights import operations, rekeyed
 from linkage.nights.space import Peak
 from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
@@ -109,6 +109,8 @@ def working(configuration: Configuration, now: datetime, act: str) -> Iterator[W
     with told_of_the_machine(), hold(store), acts.working(configuration, store, act) as told:
         _belong_together(store, private)
         _check_newest(store, private)
+        if act != "rekey":
+            rekeyed.check_finished(private, store.current())
         name = run_id(now, store.newest())
         folder = switch.begin(store, name)
         _forget_unpublished(store, private)
@@ -224,7 +226,7 @@ def link(
         connection.close()
     (work.folder / "work.duckdb").unlink()
     with progress.stage("creating the database"):
-        _make_database(configuration, work, published, columns)
+        make_database(configuration, work, published, columns)
     again = tuple(f"{each.name} ({each.why})" for each in steps.settled.values() if each.why)
     return Linked(published, tuple(balances), months, sources, common, again=again)
 
@@ -234,7 +236,7 @@ def find_last(configuration: Configuration, manifest: BundleManifest, work: Work
     return lastrun.find(configuration, work.store, work.private, manifest.domain, manifest.key_id)
 
 
-def _make_database(
+def make_database(
     configuration: Configuration, work: WorkFolder, published: Sequence[PublishedTable], columns: views.Columns
 ) -> None:
     """Make the snapshot's database, and try it as its readers will."""
@@ -288,7 +290,7 @@ def _write(
     for table, made in sorted(tables.items()):
         if made.relation is not None and not (made.linked and not _count(connection, made.relation)):
             export(connection, work.snapshot, table, months.get(table), metadata, made.relation)
-        files = list(_written(work.snapshot, table))
+        files = list(written(work.snapshot, table))
         if last is not None:
             last.carry(made.linked, work.snapshot, work.run_id)
             files += last.files(made.linked)
@@ -301,7 +303,7 @@ def _write(
         yield published
 
 
-def _written(snapshot: Path, table: str) -> Iterator[File]:
+def written(snapshot: Path, table: str) -> Iterator[File]:
     for path in (snapshot / table).rglob("*.parquet"):
         yield File(
             path=path.relative_to(snapshot).as_posix(),
@@ -390,11 +392,20 @@ def _tidy(configuration: Configuration, started: datetime, work: WorkFolder) -> 
     """Clear away what the new snapshot replaces, once the disk has confirmed the switch; what is left goes next time."""
     sync(work.store.path)
     note = partial(operations.record, work.private, "removed")
-    kept_runs = switch.retain(work.store, configuration.store.keep, _expired(configuration, started), note)
+    spared = rekeyed.spared(work.private)
+    kept_runs = switch.retain(work.store, configuration.store.keep, _expired(configuration, started), note, spared)
     held.forget(work.private, work.run_id)
     for old in work.private.glob("roster/*"):
         if old.name not in kept_runs:
             shutil.rmtree(old)
+
+
+def remove_snapshots(work: WorkFolder, names: Sequence[str]) -> None:
+    """Remove snapshots that are not the current one, and the rosters that were kept for them."""
+    note = partial(operations.record, work.private, "removed")
+    switch.retain(work.store, len(list(work.store.snapshots.iterdir())), note=note, also=names)
+    for name in names:
+        shutil.rmtree(work.private / "roster" / name, ignore_errors=True)
 
 
 def _expired(configuration: Configuration, now: datetime) -> str:

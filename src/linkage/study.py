@@ -19,7 +19,7 @@ from linkage.pseudonymise.reverser import KeyHolderKeyset
 from linkage.pseudonymise.token import TOKEN_BYTES
 from linkage.pseudonymise.translator import Translator
 
-__all__ = ["Moved", "Way", "move"]
+__all__ = ["Moved", "Way", "move", "move_by"]
 
 SUBJECT = "token"  # the store's name for a row's person, in every table
 PROBE = 10_000  # values of a column by which it is told what it holds
@@ -83,9 +83,22 @@ def move(source: Path, target: Path, way: Way) -> Moved:
         InputError: There are no tokens in it, or the target exists.
         IntegrityError: A column holds tokens that are not this ICS's, or of people and of records.
     """
+    return move_by(source, target, way.translator())
+
+
+def move_by(source: Path, target: Path, translator: Translator) -> Moved:
+    """As `move`, by whatever turns the tokens.
+
+    Args:
+        source: Parquet with tokens (16 bytes, as the store has them).
+        target: The file to make; it must not exist.
+        translator: From the old tokens to the new.
+
+    Raises: as `move`.
+    """
     if target.exists():
         raise InputError(f"{target} exists", hint="name a new file")
-    rows, translator = pl.scan_parquet(source, hive_partitioning=False), way.translator()
+    rows = pl.scan_parquet(source, hive_partitioning=False)
     names = _token_columns(rows)
     if not names:
         raise InputError(

@@ -23,6 +23,7 @@ from linkage.cli import (
     optouts,
     purposes,
     reidentify,
+    rekey,
     report,
     rollback,
     run,
@@ -44,6 +45,7 @@ rollback.register(app)
 open.register(app)
 app.add_typer(audit.app, name="audit")
 key_versions.register(keys.app)
+rekey.register(keys.app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(federate.app, name="federate")
 app.add_typer(feeds.app, name="feeds")

@@ -82,6 +82,9 @@ def rollback(
         _check_roster(work.private / "roster" / target.name)
         later = _later(target.account, known, work.store)
         reasons = tuple(_since(configuration, target.account, later, now)) if target.name != before else ()
+        current = known.find(before).account
+        if current is not None and current.snapshot.key_id != target.account.snapshot.key_id:
+            reasons += (f"its tokens are of key {target.account.snapshot.key_id}, which the store has left",)
         left = _expected(later, without)
         reasons += (f"the next run forgets what {' and '.join(without)} said of opt-outs",) if without else ()
         if reasons and not reference:

@@ -331,7 +331,8 @@ class SiteTaken(_Model):
 class RunManifest(_Model):
     """Everything about a run, exactly: for the pipeline's operators, not for analysts.
 
-    `full` says why it linked everything anew; None where it went on from the last run.
+    `full` says why it linked everything anew; None where it went on from the last run. `rekeyed_from` is the run whose
+    snapshot this is with the tokens of another key.
     """
 
     format: Literal["linkage-run/1"] = "linkage-run/1"
@@ -350,6 +351,7 @@ class RunManifest(_Model):
     changes: tuple[Change, ...] = ()
     stages: tuple[StageSeconds, ...]
     from_held: str | None = None
+    rekeyed_from: str | None = None
     delta: tuple[DeltaVersion, ...] = ()
     taken: tuple[TableTaken, ...] = ()
     made_whole: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import duckdb
 from linkage.disk import about, entries, sync, sync_all
 from linkage.errors import IntegrityError, told_of_the_machine
 from linkage.store.layout import Store
-from linkage.store.manifest import File, PublishedTable
+from linkage.store.manifest import File, PublishedTable, SnapshotManifest
 from linkage.store.open import open_snapshot
 
 
@@ -134,7 +134,14 @@ def check(place: Path, tables: Iterable[PublishedTable], database: Path | None =
                 raise IntegrityError(f"{table.name}: the snapshot does not hold its rows", hint=hint)
 
 
-def retain(store: Store, keep: int, before: str = "", note: Callable[[str], object] | None = None) -> list[str]:
+def retain(
+    store: Store,
+    keep: int,
+    before: str = "",
+    note: Callable[[str], object] | None = None,
+    spared: Collection[str] = (),
+    also: Collection[str] = (),
+) -> list[str]:
     """Remove the oldest snapshots beyond `keep` and all of before a moment, never the current one.
 
     Args:
@@ -142,6 +149,8 @@ def retain(store: Store, keep: int, before: str = "", note: Callable[[str], obje
         keep: How many may stay.
         before: A moment written as run ids begin, for example `20261124T001530Z`; empty: any age may stay.
         note: Told of each before it goes.
+        spared: Snapshots that stay although there are more than `keep`; age still removes them.
+        also: Snapshots that go besides.
 
     Returns:
         The run ids that stay.
@@ -149,7 +158,8 @@ def retain(store: Store, keep: int, before: str = "", note: Callable[[str], obje
     names = sorted(path.name for path in store.snapshots.iterdir())
     current = store.current()
     older = [name for name in names if name != current]
-    beyond = set(older[: max(len(older) - (keep - 1), 0)])
+    counted = [name for name in older if name not in spared]
+    beyond = {*counted[: max(len(counted) - (keep - 1), 0)], *also}
     for name in [name for name in older if name in beyond or name < before]:
         if note is not None:
             note(name)
@@ -196,6 +206,14 @@ def switch(store: Store, run_id: str) -> None:
 
 def _holds(place: Path, file: File) -> bool:
     return (place / file.path).stat().st_size == file.bytes
+
+
+def manifest_of(place: Path) -> SnapshotManifest | None:
+    """What a snapshot says of itself; None where that is missing or damaged."""
+    try:
+        return SnapshotManifest.model_validate_json((place / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _opens(place: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from linkage import pipeline
+from linkage import Keyset, pipeline
 from linkage.cli import demo
+from linkage.reidentify.packages import open_package
 from made_up import Search
 
 FOLDER = Path(__file__).parent.parent / "examples" / "risk_stratification"
@@ -41,15 +43,23 @@ def told(ics: Path) -> str:
 
 
 def test_the_script_goes_the_whole_way(ics: Path, told: str) -> None:
-    """One practice reads of people who are registered there, by the truth about everybody."""
-    assert "released " in told
-    (opened,) = (ics / "care").glob("opened")
-    named = pl.read_csv(opened / "cohort.csv", infer_schema=False)
-    assert named.columns == ["nhs_number", "reason", "risk_percent", "deficits", "frailty"]
-    assert f"one practice reads of {named.height} of its patients" in told
+    """Every package names people who are registered there and said no to nothing, by the truth about everybody."""
     truth = pl.read_parquet(ics / "truth" / "people.parquet")
-    known = named.join(truth.with_columns(pl.col("nhs_number").cast(pl.String).str.zfill(10)), on="nhs_number")
-    assert known.height == named.height > 0
+    holder = Keyset.open("age://keys/ics.age", base=ics).signer().verifier
+    released = Path(re.findall(r"practices: (\S+)", told)[0])
+    named = 0
+    for package in filter(Path.is_dir, released.iterdir()):
+        files = open_package(package, ics / "care" / f"{package.name}.key", holder)
+        rows = pl.read_csv(files["cohort.csv"], infer_schema=False)
+        assert rows.columns == ["nhs_number", "reason", "risk_percent", "deficits", "frailty"]
+        known = rows.select(pl.col("nhs_number").cast(pl.Int64)).join(truth, on="nhs_number")
+        assert known.height == rows.height > 0
+        assert {*known["practice"]} == {package.name}
+        assert known["practice_shares"].all()
+        assert not known.select(pl.any_horizontal("national_opt_out", "type1_opt_out", "sensitive").any()).item()
+        named += rows.height
+    assert f"released {named:,} of 40 people" in told
+    assert "one practice reads of " in told
 
 
 def test_no_file_that_it_leaves_names_anybody(ics: Path, told: str) -> None:

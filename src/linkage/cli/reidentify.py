@@ -95,6 +95,13 @@ def one(
     tell_made(cohort.one(configuration, token, asking, key, out, datetime.now(UTC)), out)
 
 
+@app.command()
+def key(out: Annotated[Path, typer.Argument(help="The file to make, for example Z99001.key.")]) -> None:
+    """For a practice without an age tool: make an age identity, and print its public half for the register."""
+    made = packages.make_identity(out)
+    typer.echo(f"made {out}, which opens what is encrypted to: {made}")
+
+
 @app.command(name="open")
 def open_(
     package: Annotated[Path, typer.Argument(help="The practice's folder, as it came.")],

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,10 +21,10 @@ import polars as pl
 import pyrage
 from pydantic import BaseModel, ConfigDict
 
-from linkage.errors import IntegrityError, KeyUnavailableError
+from linkage.errors import ConfigurationError, IntegrityError, KeyUnavailableError
 from linkage.signed import Signer, Verifier, canonical, opened, sign
 
-__all__ = ["CSV", "PACKAGE", "SIGNATURE", "About", "Package", "open_package", "seal"]
+__all__ = ["CSV", "PACKAGE", "SIGNATURE", "About", "Package", "make_identity", "open_package", "seal"]
 
 PACKAGE, SIGNATURE = "cohort.zip.age", "signature.json"
 CSV, README, CONTENTS = "cohort.csv", "README.txt", "contents.json"
@@ -161,6 +162,27 @@ def open_package(folder: Path, identity: Path, key_holder: Verifier) -> dict[str
     if found != inside.files or (inside.practice, inside.request) != (outside.practice, outside.request):
         raise IntegrityError(f"{folder}: what is inside is not what was signed", hint="ask for it again")
     return files
+
+
+def make_identity(path: Path) -> str:
+    """Write a new age identity to a file that only its owner can read, as `age-keygen` does.
+
+    Returns:
+        Its public key, `age1…`.
+
+    Raises:
+        ConfigurationError: The file is there already, or cannot be written.
+    """
+    identity = pyrage.x25519.Identity.generate()
+    public = str(identity.to_public())
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(f"# public key: {public}\n{identity}\n")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be made: {error.strerror}", hint="an identity is never overwritten"
+        ) from None
+    return public
 
 
 def _csv(people: pl.DataFrame, about: About) -> bytes:

@@ -1,0 +1,50 @@
+"""The page about cohorts says what is true: its commands run, and its table names every reason."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from linkage.reidentify.judged import Withheld
+from made_up import Search
+
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "cohort-to-care.md").read_text()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the page is written for a POSIX shell")
+def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
+    """Every one, in a new folder; what it leaves names nobody but where the practice opened its package."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 9
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-eu"], input="".join(blocks), cwd=tmp_path, env={**os.environ, "PATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"released \d+ of 20 people to 2 practices", done.stdout)
+    demo = tmp_path / "demo"
+    named = list(csv.DictReader((demo / "opened" / "cohort.csv").read_text().splitlines()))
+    truth = {row["nhs_number"]: row for row in pl.read_parquet(demo / "truth" / "people.parquet").iter_rows(named=True)}
+    assert named
+    for row in named:
+        person = truth[int(row["nhs_number"])]
+        assert (person["practice"], person["practice_shares"]) == ("Z99001", True)
+        assert not any(person[name] for name in ("national_opt_out", "type1_opt_out", "sensitive"))
+    search = Search(pl.read_parquet(demo / "truth" / "people.parquet"))
+    search.text(done.stdout + done.stderr, "what was printed")
+    for folder in ("released", "audit", "request", "store"):
+        search.folder(demo / folder)
+
+
+def test_every_reason_is_on_the_page() -> None:
+    """With the words that the code has for it."""
+    for reason in Withheld:
+        assert f"| `{reason.value}` | {reason.meaning} |" in PAGE

@@ -101,7 +101,8 @@ class Ledger:
         if aside.exists():
             shutil.rmtree(aside)
         aside.mkdir(mode=0o700)
-        placed.sort(PLACE).write_parquet(aside / PEOPLE)
+        # Tokens cannot be pressed; by place, a group is found without reading the others.
+        placed.sort(PLACE).write_parquet(aside / PEOPLE, compression="uncompressed")
         (aside / "entry.json").write_text(entry.model_dump_json(indent=1), encoding="utf-8")
         for path in aside.iterdir():
             path.chmod(0o600)

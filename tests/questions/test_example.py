@@ -24,6 +24,7 @@ def three() -> ModuleType:
     return three_icss  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_the_truth_is_within_the_bounds(
     three: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,7 +78,7 @@ def test_every_row_is_there_with_the_new_tokens(ics: SmallIcs) -> None:
             schemas = [pq.read_schema(each) for each in paths]
             assert [(each.name, str(each.type)) for each in schemas[0]] == [(x.name, str(x.type)) for x in schemas[1]]
             assert schemas[1].metadata[b"linkage.key_id"].decode() == new_key
-            names = token_columns(paths[1])
+            names = token_columns(schemas[1])
             tables = [pl.read_parquet(each, hive_partitioning=False) for each in paths]
             expected = _translated(tables[0], names, way)
             if names:
@@ -157,7 +157,7 @@ def _stop(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     "where",
     [
-        "linkage.rekey.rewrite", "linkage.hub.make_database", "linkage.rekey.shutil.copytree", "linkage.nights.rekeyed.write",
+        "linkage.rekey.rewrite_all", "linkage.hub.make_database", "linkage.rekey.shutil.copytree", "linkage.nights.rekeyed.write",
         "linkage.hub.keep", "linkage.store.publish.switch",
     ],
 )  # fmt: skip

@@ -36,7 +36,7 @@ from linkage.store import publish as switch
 from linkage.store import views
 from linkage.store.manifest import File, PublishedTable, RunManifest
 from linkage.store.open import open_snapshot
-from linkage.store.rewrite import SUBJECT, rewrite
+from linkage.store.rewrite import SUBJECT, rewrite_all
 
 __all__ = ["Done", "confirm", "rekey"]
 
@@ -203,7 +203,10 @@ class _Moving:
         there = tokens.drop_nulls().head(PROBE)
         if there.is_empty():
             return tokens
-        person = self._is_person(table, name, there)
+        person = self.people.get((table, name))
+        if person is None:
+            person = self._is_person(table, name, there)
+        # A person's token that is not of the key leaves a gap, which whoever asked sees.
         made, _ = self.translator.person(tokens) if person else self.translator.record(tokens)
         return made
 
@@ -211,12 +214,12 @@ class _Moving:
         """A person's token proves that it is one; no record's does. A column holds one kind, in all of its files."""
         refused = self.translator.person(some)[0].null_count()
         person = refused == 0
-        known = self.people.setdefault((table, name), person)
-        if refused not in (0, len(some)) or known != person or (name == SUBJECT and not person):
+        if refused not in (0, len(some)) or (name == SUBJECT and not person):
             raise IntegrityError(
                 f"{table}: column {name!r} holds tokens that are not of this domain and key",
                 hint="nothing was published: check the domain and the keyset",
             )
+        self.people[table, name] = person
         return person
 
 
@@ -234,10 +237,10 @@ def _rewritten(
     connection = linking.connect(work.folder / "work.duckdb", work.folder / "spill", configuration.memory)
     try:
         for table in account.snapshot.tables:
-            for file in table.files:
-                with linking.during(f"rewriting {table.name}"):
-                    rewrite(connection, source / file.path, work.snapshot / file.path, _of(moving, table.name), about)
-                stage.advance(file.rows)
+            pairs = [(source / file.path, work.snapshot / file.path) for file in table.files]
+            with linking.during(f"rewriting {table.name}"):
+                for rows in rewrite_all(connection, pairs, _of(moving, table.name), about):
+                    stage.advance(rows)
             files = tuple(sorted(hub.written(work.snapshot, table.name), key=lambda file: file.path))
             _check(table, files)
             made.append(PublishedTable(name=table.name, rows=table.rows, files=files))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -12,17 +14,38 @@ import pyarrow.parquet as pq
 
 from linkage.errors import IntegrityError
 
-__all__ = ["rewrite", "token_columns"]
+__all__ = ["rewrite", "rewrite_all", "token_columns"]
 
 SUBJECT = "token"
-TOKEN_BYTES = 16
+_TOKEN = pa.binary(16)
 
 
-def token_columns(path: Path) -> tuple[str, ...]:
-    """The columns of a file that hold tokens, a row's person first."""
-    schema = pq.read_schema(path)
+def token_columns(schema: pa.Schema) -> tuple[str, ...]:
+    """The columns that hold tokens, a row's person first."""
     found = [field.name for field in schema if isinstance(field.type, pa.UuidType)]
     return tuple(sorted(found, key=lambda name: name != SUBJECT))
+
+
+def rewrite_all(
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[tuple[Path, Path]],
+    translate: Callable[[str, pl.Series], pl.Series],
+    metadata: Mapping[str, str],
+) -> Iterator[int]:
+    """Write the files of a table again, several at once, since most are small; gives the rows of each.
+
+    Args:
+        connection: Any; nothing is kept in it.
+        files: Each file, and the one to make.
+        translate, metadata: As in `rewrite`.
+    """
+
+    def one(pair: tuple[Path, Path]) -> int:
+        with connection.cursor() as cursor:
+            return rewrite(cursor, *pair, translate, metadata)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(one, files)
 
 
 def rewrite(
@@ -31,8 +54,8 @@ def rewrite(
     target: Path,
     translate: Callable[[str, pl.Series], pl.Series],
     metadata: Mapping[str, str],
-) -> None:
-    """Write a file with its tokens translated.
+) -> int:
+    """Write a file with its tokens translated; its rows.
 
     Args:
         connection: Any; nothing is kept in it.
@@ -44,14 +67,17 @@ def rewrite(
     Raises:
         IntegrityError: A token could not be translated.
     """
-    names = token_columns(source)
+    with pq.ParquetFile(source) as file:
+        names = token_columns(file.schema_arrow)
+        rows_there: int = file.metadata.num_rows
+        tokens = file.read(columns=list(names), use_threads=False) if names else None
     target.parent.mkdir(parents=True, exist_ok=True)
     form = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_metadata(metadata)}}}"
     rows = f"read_parquet({_text(source)}, hive_partitioning = false, file_row_number = true)"
-    if not names:
+    if tokens is None:
         connection.execute(f"COPY (SELECT * EXCLUDE (file_row_number) FROM {rows}) TO {_text(target)} ({form})")
-        return
-    connection.register("made", _translated(source, names, translate))
+        return rows_there
+    connection.register("made", _translated(source, tokens, translate))
     replaced = ", ".join(f"made.{_name(name)} AS {_name(name)}" for name in names)
     # A person's rows keep their order among each other; rows of nobody go by their first token.
     first = names[:1] if SUBJECT in names else names
@@ -63,14 +89,17 @@ def rewrite(
         )
     finally:
         connection.unregister("made")
+    return rows_there
 
 
-def _translated(source: Path, names: tuple[str, ...], translate: Callable[[str, pl.Series], pl.Series]) -> pa.Table:
-    before = pl.read_parquet(source, columns=list(names), hive_partitioning=False)
+def _translated(source: Path, tokens: pa.Table, translate: Callable[[str, pl.Series], pl.Series]) -> pa.Table:
     columns = {}
-    for name in names:
-        after = translate(name, before[name])
-        if len(after) != len(before) or after.null_count() != before[name].null_count():
+    for name in tokens.column_names:
+        before = pl.Series(
+            name, pl.from_arrow(pa.chunked_array([each.storage for each in tokens[name].chunks], _TOKEN))
+        )
+        after = translate(name, before)
+        if len(after) != len(before) or after.null_count() != before.null_count():
             raise IntegrityError(
                 f"{source.parent.name}: column {name!r} holds tokens that are not of this domain and key",
                 hint="nothing was published: check the domain and the keyset",
@@ -80,7 +109,7 @@ def _translated(source: Path, names: tuple[str, ...], translate: Callable[[str, 
 
 
 def _uuid(tokens: pl.Series) -> pa.Array:
-    return pa.ExtensionArray.from_storage(pa.uuid(), tokens.to_arrow().cast(pa.binary(TOKEN_BYTES)))
+    return pa.ExtensionArray.from_storage(pa.uuid(), tokens.to_arrow().cast(_TOKEN))
 
 
 def _name(identifier: str) -> str:

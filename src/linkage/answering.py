@@ -32,6 +32,7 @@ from linkage.store.ask import Snapshot, ask, current_snapshot
 __all__ = ["Answering", "Refusal", "check"]
 
 ACT = "question.answer"
+PATIENCE = 10.0  # seconds that a question waits for the one before it
 
 
 class Refusal(BaseModel):
@@ -105,12 +106,14 @@ class Answering:
             with _held(private):
                 checked = check(envelope, self.node, now)
                 agreed = check_approval(approval, checked, self.node, now)
-                if self._given(checked).exists():
+                journal = Journal(self.node.at(self.node.log) if self.node.log else private.parent / "audit")
+                self._settle(journal, checked.digest)
+                if self._given(checked.digest).exists():
                     raise PolicyError(
-                        "the question was answered before", hint=f"the answer is {self._given(checked)}: give it again"
+                        "the question was answered before",
+                        hint=f"the answer is {self._given(checked.digest)}: give it again",
                     )
                 snapshot = current_snapshot(self.node.at(self.node.store))
-                journal = Journal(self.node.at(self.node.log) if self.node.log else private.parent / "audit")
                 by = f"{self.signer.name} {self.signer.verifier.key_id}"
                 told = {"question": checked.digest, "asker": checked.question.asker, "approver": agreed.approver}
                 with journal.act(ACT, by, snapshot=snapshot.folder.name, **told) as act:
@@ -122,6 +125,12 @@ class Answering:
         except LinkageError as error:
             self._refuse(envelope, checked, error, now)
             raise
+
+    def _settle(self, journal: Journal, question: str) -> None:
+        """Tell what became of this question where a crash left that open; nothing else can be on its way."""
+        for act in journal.unfinished((ACT,), {"question": question}):
+            act.details["came"] = "answer" if self._given(question).exists() else "no answer"
+            journal.settle(act)
 
     def _answer(self, checked: Checked, snapshot: Snapshot, now: datetime) -> Envelope:
         practices = self.node.ods_codes()
@@ -142,7 +151,7 @@ class Answering:
             practices=practices, cells=tuple(_cells(release)),
         )  # fmt: skip
         signed = sign(ANSWER, canonical(answer), [self.signer])
-        _write(self._given(checked), signed.model_dump_json())
+        _write(self._given(checked.digest), signed.model_dump_json())
         return signed
 
     def _private(self) -> Path:
@@ -152,8 +161,8 @@ class Answering:
             raise PolicyError(f"{folder}: others may read the private folder", hint=f"run: chmod 700 {folder}")
         return folder
 
-    def _given(self, checked: Checked) -> Path:
-        return self._private() / "answered" / f"{checked.digest}.json"
+    def _given(self, question: str) -> Path:
+        return self._private() / "answered" / f"{question}.json"
 
     def _refuse(self, envelope: bytes, checked: Checked | None, error: LinkageError, now: datetime) -> None:
         refusal = Refusal(
@@ -211,7 +220,7 @@ def _cells(release: Release) -> Iterator[Cell]:
 def _held(private: Path) -> Iterator[None]:
     """One question at a time: two that are answered at once could be subtracted."""
     try:
-        with FileLock(private / "lock", timeout=10, fallback_to_soft=False):
+        with FileLock(private / "lock", timeout=PATIENCE, fallback_to_soft=False):
             yield
     except Timeout:
         raise TemporaryError("another question is being answered", hint="try again when it is") from None

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from linkage.answering import Answering
 from linkage.audit import Journal
@@ -223,6 +224,49 @@ def test_a_question_is_answered_once(node: TestNode) -> None:
         node.answer(signed_again)
     assert len(list((node.folder / "private/answered").iterdir())) == 1
     node.answer(question())
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_what_a_crash_left_open_is_settled(node: TestNode, given: bool) -> None:
+    """By whether there is an answer; a question without one can be answered, at the cost of one of the budget."""
+    what = question()
+    if given:
+        node.answer(what)
+    Journal(node.folder / "audit").begin("question.answer", "qxx 00", question=what.digest)
+    if given:
+        with pytest.raises(PolicyError, match="answered before"):
+            node.answer(what)
+    else:
+        node.answer(what)
+    lines = [json.loads(line) for line in lines_of(node.folder / "audit")]
+    (settled,) = [each for each in lines if each["phase"] == "settled"]
+    assert settled["details"] == {"came": "answer" if given else "no answer"}
+    assert not Journal(node.folder / "audit").unfinished(("question.answer",), {})
+
+
+def test_a_crash_before_the_answer_is_written_loses_no_entry(node: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was about to leave is in the ledger, and the question is not spent."""
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    what = question()
+    with monkeypatch.context() as broken:
+        broken.setattr("linkage.answering._write", crash)
+        with pytest.raises(KeyboardInterrupt):
+            node.answer(what)
+    assert len(list((node.folder / "private/ledger").iterdir())) == 1
+    node.answer(what)
+    assert len(list((node.folder / "private/ledger").iterdir())) == 2
+
+
+def test_one_question_at_a_time(node: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that are answered at once would not see each other; it is no refusal."""
+    monkeypatch.setattr("linkage.answering.PATIENCE", 0.1)
+    node.answer(question())
+    with FileLock(node.folder / "private" / "lock"), pytest.raises(TemporaryError, match="another question"):
+        node.answer(question())
+    assert not (node.folder / "private" / "refused").exists()
 
 
 def test_a_later_snapshot_with_a_few_people_more_is_refused(node: TestNode) -> None:

@@ -82,7 +82,7 @@ def test_a_question_goes_round(folder: Path, run: Run) -> None:
     said = run("ask", "question.toml", "q.json", "--key", "age://asker.age")
     assert "measure: at least 1 of events (attendance) in ecds, 2025-10 to 2026-09" in said
     assert "aged 18 to any age" in said
-    assert run("show", "q.json") == said
+    assert run("show", "q.json").startswith(said)
     assert "exists" in run("ask", "question.toml", "q.json", "--key", "age://asker.age", code=2)
     assert "approves nothing" in run("approve", "node.toml", "q.json", "a.json", "--key", "age://asker.age", code=2)
     assert said in run("approve", "node.toml", "q.json", "a.json", "--key", "age://approver.age")

@@ -12,12 +12,11 @@ from linkage.answering import Answering, check
 from linkage.disclosure import policy
 from linkage.errors import ConfigurationError
 from linkage.questions.answers import approve as approved
-from linkage.questions.checks import digest_of
 from linkage.questions.combine import combine as combined
 from linkage.questions.combine import own_question
 from linkage.questions.question import draft, put
 from linkage.questions.registers import load_node, load_nodes
-from linkage.questions.words import in_words
+from linkage.questions.words import in_words, shown
 from linkage.signed import Envelope, Signer
 
 Identity = Annotated[Path | None, typer.Option(help="The age identity that opens the signing key.")]
@@ -48,10 +47,9 @@ def ask(
     _tell(in_words(own_question(_read(target)), envelope.digest))
 
 
-def show(question: QuestionFile) -> None:
-    """Show a question in words, whoever signed it."""
-    content = _read(question)
-    _tell(in_words(own_question(content), digest_of(content)))
+def show(file: Annotated[Path, typer.Argument(help="A question, an approval or an answer.")]) -> None:
+    """Show in words what a file says, whoever signed it."""
+    _tell(shown(_read(file)))
 
 
 def approve(

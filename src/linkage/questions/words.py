@@ -1,11 +1,14 @@
-"""A question in words, for the person who approves it."""
+"""Questions and answers in words, for the people who approve them and look at them."""
 
 from __future__ import annotations
 
+from linkage.errors import IntegrityError
+from linkage.questions.answers import Answer, Approval
 from linkage.questions.parts import Age, Criterion, Deprivation, Dimension, Ethnicity, Has, Known, Number, Sex
 from linkage.questions.question import Cohort, Question
+from linkage.signed import Envelope
 
-__all__ = ["in_words"]
+__all__ = ["in_words", "shown"]
 
 _MANY = 12
 
@@ -27,6 +30,42 @@ def in_words(question: Question, digest: str) -> list[str]:
     for values in question.groups.values():
         groups *= len(values)
     return [*said, f"in {groups:,} groups and their totals"]
+
+
+def shown(content: bytes) -> list[str]:
+    """What a signed file says, a line each; that somebody signed it is not checked.
+
+    Raises:
+        IntegrityError: It is no question, approval or answer.
+    """
+    try:
+        envelope = Envelope.model_validate_json(content)
+        signers = ", ".join(f"{each.name} ({each.key_id})" for each in envelope.signatures) or "nobody"
+        match envelope.payload_type:
+            case "linkage-question/1":
+                said = in_words(Question.model_validate_json(envelope.content), envelope.digest)
+            case "linkage-approval/1":
+                approval = Approval.model_validate_json(envelope.content)
+                said = [f"approval of question {approval.question} for node {approval.node} by {approval.approver}"]
+            case "linkage-answer/1":
+                said = _answer(Answer.model_validate_json(envelope.content))
+            case _:
+                raise ValueError
+    except ValueError:
+        raise IntegrityError("not a question, an approval or an answer", hint="name a file of a question") from None
+    return [*said, f"signed, as it says, by {signers}"]
+
+
+def _answer(answer: Answer) -> list[str]:
+    return [
+        f"answer of {answer.node} to question {answer.question}, at {answer.at:%Y-%m-%d %H:%M} UTC",
+        f"  from snapshot {answer.snapshot} of {answer.snapshot_day}, by policy {answer.policy}",
+        f"  of people registered with {', '.join(answer.practices)}",
+        *(
+            f"{each.count:>12}  {each.at_least:>12,} to {each.at_most:<12,} {', '.join(each.values) or '(all)'}"
+            for each in answer.cells
+        ),
+    ]
 
 
 def _cohort(cohort: Cohort) -> list[str]:

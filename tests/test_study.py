@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
+import pyrage
 import pytest
 
 from linkage.errors import InputError, IntegrityError
@@ -142,3 +145,35 @@ def test_the_command(tmp_path: Path) -> None:
     ).stdout  # fmt: skip
     assert "made out.parquet: 4 rows; record (record), token (person), mother (person)" in said
     assert "neither key holder" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the script is for a POSIX shell")
+def test_two_key_holders_exchange_by_the_script(tmp_path: Path) -> None:
+    """One begins, each moves a table with an identity of their own, people meet, and the keysets are destroyed."""
+    script = Path(__file__).parent.parent / "examples" / "study" / "key_holder.sh"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def run(name: str, *words: str) -> None:
+        folder = tmp_path / name
+        told = {"KEYSET": f"age://{name}.age", "DOMAIN": f"ics:{name}", "IDENTITY": f"{name}.identity"}
+        environment = {**os.environ, **told, "STUDY_IDENTITY": "own.identity", "PATH": path}
+        subprocess.run([str(script), *words], cwd=folder, env=environment, capture_output=True, check=True)
+
+    public = []
+    for name, numbers in (("qxx", NUMBERS[:3]), ("qyy", NUMBERS[1:])):
+        folder = tmp_path / name
+        folder.mkdir()
+        own = pyrage.x25519.Identity.generate()
+        (folder / "own.identity").write_text(f"{own}\n")
+        (folder / "own.identity").chmod(0o600)
+        public.append(str(own.to_public()))
+        _table(folder, name, [*numbers]).rename(folder / f"cohort-{name}.parquet")
+    run("qxx", "begin", "frailty", *public)
+    shutil.copy(tmp_path / "qxx" / "frailty.age", tmp_path / "qyy" / "frailty.age")
+    tokens = []
+    for name in ("qxx", "qyy"):
+        run(name, "table", "frailty", f"cohort-{name}.parquet")
+        tokens.append(set(pl.read_parquet(tmp_path / name / "to-study" / f"cohort-{name}.parquet")["token"]))
+        run(name, "end", "frailty")
+    assert len(tokens[0] & tokens[1]) == 2
+    assert not list(tmp_path.rglob("frailty.age"))

@@ -9,7 +9,7 @@ import traceback
 
 import typer
 
-from linkage import stopping
+from linkage import guarded, stopping
 from linkage.cli import (
     audit,
     cohort,
@@ -60,6 +60,7 @@ app.add_typer(site.app, name="site")
 
 def main() -> None:
     """Run the command line and end with its exit code."""
+    guarded.no_dumps()
     try:
         with stopping.watching():
             app()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from linkage import guarded
 from linkage.cli import questions
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ questions.register(app)
 @app.callback()
 def federate() -> None:
     """Ask several ICSs one question, and move approved tables to a study's own tokens."""
+    guarded.lock_memory()
 
 
 @app.command()

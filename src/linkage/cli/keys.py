@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from linkage import guarded
 from linkage.audit import Act, Journal
 from linkage.audit.entries import Detail
 from linkage.pseudonymise import Keyset
@@ -28,6 +29,7 @@ app = typer.Typer(help="Make keysets and look at them.", no_args_is_help=True)
 @app.callback()
 def keys() -> None:
     """Make keysets and look at them."""
+    guarded.lock_memory()
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from linkage import cohort
+from linkage import cohort, guarded
 from linkage.cli.cohort import (
     Folder,
     Reason,
@@ -34,6 +34,7 @@ app = typer.Typer(help="Approve and release a cohort to each patient's own pract
 @app.callback()
 def commands() -> None:
     """Approve and release a cohort to each patient's own practice."""
+    guarded.lock_memory()
 
 
 @app.command()

@@ -22,7 +22,7 @@ from linkage.bundle import TableParts, digest
 from linkage.contract import Feed
 from linkage.errors import IntegrityError
 from linkage.link import Before, Change, FeedTable, Kept, Made, Settled, connect, keep_attributes, resettle, settle
-from linkage.link.increment import changed_table
+from linkage.link.increment import DELIVERY, changed_table
 from linkage.link.settle import attributes_table
 from linkage.link.standing import Fall, find_falls
 from linkage.store.export import export
@@ -216,9 +216,14 @@ def _changes_add_up(last: Run, full: Run, added: Run) -> None:
     left = sorted(repr(row) for row in last.rows("f_t"))
     for row in changed:
         if row[-1] == "before":
-            left.remove(repr(row[:-1]))
-    left += [repr(row[:-1]) for row in changed if row[-1] == "after"]
+            left.remove(repr(_published(row)))
+    left += [repr(_published(row)) for row in changed if row[-1] == "after"]
     assert sorted(left) == sorted(repr(row) for row in full.rows("f_t"))
+
+
+def _published(changed: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row that came or went, without its delivery and its side."""
+    return changed[: -len(DELIVERY) - 1]
 
 
 def row(key: int | None, said: str = "x", person: int | None = 1, day: date | None = MAY, **more: Any) -> Row:

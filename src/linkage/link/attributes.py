@@ -6,7 +6,7 @@ always come from the same row: half of an address is never joined to half of ano
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -17,7 +17,12 @@ from linkage.link.increment import Source, published
 from linkage.link.settle import attributes_table
 from linkage.link.tables import FeedTable, minimised
 
-__all__ = ["ATTRIBUTES", "Attribute", "choose", "newest", "present", "telling_date"]
+__all__ = [
+    "ATTRIBUTES", "EVERYBODY", "Asked", "Attribute", "candidates", "choose", "newest", "person_columns", "telling_date", "tells",
+]  # fmt: skip
+
+# Always there, so that a query written for one ICS runs for another; the others only where a policy keeps them.
+_ALWAYS = frozenset({"birth_year", "death_month", "sex", "ethnicity", "practice", "lsoa_2021", "imd_decile"})
 
 # Person stated gender and the letters of GP systems. Not known and not specified are not a sex.
 _SEX = (
@@ -62,10 +67,36 @@ ATTRIBUTES = (
 )
 
 
-def present(attribute: Attribute, tables: Sequence[FeedTable]) -> tuple[str, ...]:
-    """The attribute's columns that some table has."""
-    had = {column for table in tables for column in _told(table, attribute)}
-    return tuple(column for column, _ in attribute.columns if column in had)
+@dataclass(frozen=True)
+class Asked:
+    """Whose rows are asked.
+
+    Attributes:
+        rows: The rows of a settled table.
+        delivered: Those of a table of which only the order of delivery tells what is the latest, with that order.
+    """
+
+    rows: Source
+    delivered: Callable[[FeedTable], str]
+
+
+EVERYBODY = Asked(published, lambda table: f"temp.{name(attributes_table(table.name))}")
+
+
+def person_columns(tables: Sequence[FeedTable]) -> list[tuple[str, str]]:
+    """The columns of `person` with their types."""
+    told = [
+        (column, type)
+        for attribute in ATTRIBUTES
+        for column, type in attribute.columns
+        if column in _ALWAYS or any(column in _told(table, attribute) for table in tables)
+    ]
+    return [("token", "UUID"), ("sources", "VARCHAR[]"), *told, ("first_seen", "DATE"), ("last_seen", "DATE")]
+
+
+def tells(table: FeedTable, attribute: Attribute) -> bool:
+    """Whether a table tells an attribute of persons."""
+    return bool(_told(table, attribute))
 
 
 def telling_date(table: FeedTable) -> str | None:
@@ -89,7 +120,7 @@ def choose(
     connection: duckdb.DuckDBPyConnection,
     attribute: Attribute,
     tables: Sequence[FeedTable],
-    source: Source = published,
+    asked: Sequence[Asked] = (EVERYBODY,),
 ) -> str:
     """Create a temporary table with the believed value for each token, and return its name.
 
@@ -97,8 +128,8 @@ def choose(
     """
     step = f"choosing the {attribute.name} of persons"
     result = f"_person_{attribute.name}"
-    candidates = [_candidates(table, attribute, source) for table in tables if _told(table, attribute)]
-    if not candidates:
+    told = [candidates(table, attribute, each) for each in asked for table in tables if tells(table, attribute)]
+    if not told:
         typed = ", ".join(f"{name(column)} {type}" for column, type in attribute.columns)
         run(connection, f"CREATE OR REPLACE TEMP TABLE {result} (token UUID, {typed})", step)
         return result
@@ -106,7 +137,7 @@ def choose(
     run(
         connection,
         f"CREATE OR REPLACE TEMP TABLE {result} AS SELECT token, {values} FROM"
-        f" (SELECT token, max(candidate) AS best FROM ({' UNION ALL '.join(candidates)}) GROUP BY token)",
+        f" (SELECT token, max(candidate) AS best FROM ({' UNION ALL '.join(told)}) GROUP BY token)",
         step,
     )
     return result
@@ -124,13 +155,13 @@ def _told(table: FeedTable, attribute: Attribute) -> dict[str, str]:
     return {}
 
 
-def _candidates(table: FeedTable, attribute: Attribute, source: Source) -> str:
-    """One row for each token and value of a table, as a struct that sorts by belief."""
+def candidates(table: FeedTable, attribute: Attribute, asked: Asked) -> str:
+    """A query for `token` and `candidate`, one row for each token and value of a table, as a struct that sorts by belief."""
     values = _values(table, attribute)
     first = next(values[column] for column, _ in attribute.columns if column in _told(table, attribute))
     listed = ", ".join(text(value) for value in attribute.unstated)
     stated = f"{first} NOT IN ({listed})" if listed else "TRUE"
-    rows, latest = _when(table, source)
+    rows, latest = _when(table, asked)
     columns = ", ".join(f"{value} AS {name('v_' + column)}" for column, value in values.items())
     # Grouping first leaves a few rows for each person, however many events told the same.
     inner = (
@@ -154,7 +185,7 @@ def _values(table: FeedTable, attribute: Attribute) -> dict[str, str]:
     return {column: attribute.value.format(value=value) for column, value in cast.items()}
 
 
-def _when(table: FeedTable, source: Source) -> tuple[str, str]:
+def _when(table: FeedTable, asked: Asked) -> tuple[str, str]:
     """The rows to read, and the latest of a group of them: the date on which it was true, then what breaks ties, as SQL.
 
     The date is that of the event, else that of the month, else that on which a registration began, else that of the
@@ -167,9 +198,9 @@ def _when(table: FeedTable, source: Source) -> tuple[str, str]:
     # The settled table's month column, or the event's start, says when; a register has only its order of delivery.
     if table.table.event or (table.table.month and table.field(table.table.month)):
         untied = "'delivered': TIMESTAMP '1900-01-01', 'file': 0, 'row': CAST(0 AS BIGINT)"
-        return source(table, None), f"{{'at': max({at}), {untied}}}"
+        return asked.rows(table, None), f"{{'at': max({at}), {untied}}}"
     latest = f"max({{'at': {at}, 'delivered': _delivered, 'file': _file, 'row': _row}})"
-    return "temp." + name(attributes_table(table.name)), latest
+    return asked.delivered(table), latest
 
 
 def _rank(table: FeedTable) -> int:

@@ -18,6 +18,7 @@ from linkage.link.engine import name, run, text
 from linkage.link.tables import FeedTable
 
 __all__ = [
+    "DELIVERY",
     "Increment",
     "Kept",
     "Made",
@@ -34,6 +35,9 @@ __all__ = [
 _SPECIAL = re.compile(r"([*?\[])")
 # The month of a file's rows, from the name of its folder; `undated` is none.
 _MONTH = "TRY_CAST(month || '-01' AS DATE)"
+
+# What a row of a bundle says of its delivery.
+DELIVERY = (("_delivered", "TIMESTAMP"), ("_file", "INTEGER"), ("_row", "BIGINT"))
 
 # The rows of a settled table that a step is to see, as a relation: all of them, or those that a change reaches.
 Source = Callable[[FeedTable, str | None], str]
@@ -104,7 +108,7 @@ class Made:
 
 
 def changed_table(published_name: str) -> str:
-    """The temporary table of rows that went and came: the columns of the table, and `_side`, `before` or `after`."""
+    """The temporary table of rows that went and came: the table's columns, `DELIVERY`, and `_side`, `before` or `after`."""
     return f"temp.{name('_changed_' + published_name)}"
 
 

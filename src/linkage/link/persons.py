@@ -9,18 +9,17 @@ from collections.abc import Sequence
 
 import duckdb
 
-from linkage.link.attributes import ATTRIBUTES, choose, present
+from linkage.link.attributes import ATTRIBUTES, EVERYBODY, Asked, choose, person_columns
+from linkage.link.carried_on import carry_on_seen, carry_on_sources
+from linkage.link.doubted import Doubted
 from linkage.link.engine import name, run, text
 from linkage.link.events import by_feed, create, moment
-from linkage.link.increment import Increment, Made, Source, changed_table, published, put_together, read, table_made
+from linkage.link.increment import Increment, Made, changed_table, put_together, read, table_made
 from linkage.link.settle import attributes_table
 from linkage.link.tables import FeedTable
-from linkage.link.touched import newest_of, rows_of
+from linkage.link.touched import TOUCHED, Touched, newest_of, rows_of, side_of
 
 __all__ = ["make_persons", "make_registrations"]
-
-# Always there, so that a query written for one ICS runs for another; the others only where a policy keeps them.
-_ALWAYS = frozenset({"birth_year", "death_month", "sex", "ethnicity", "practice", "lsoa_2021", "imd_decile"})
 
 REGISTRATION = (("token", "UUID"), ("practice", "VARCHAR"), ("from", "DATE"), ("to", "DATE"))
 
@@ -29,7 +28,8 @@ def make_persons(
     connection: duckdb.DuckDBPyConnection,
     tables: Sequence[FeedTable],
     increment: Increment | None = None,
-    touched: str | None = None,
+    touched: Touched | None = None,
+    doubted: Doubted | None = None,
 ) -> Made:
     """Create `person` from the settled tables and `event`.
 
@@ -41,29 +41,74 @@ def make_persons(
         connection: With the settled tables, and the rows of those that only their order of delivery dates.
         tables: All settled tables.
         increment: What is known of the last run, or None.
-        touched: The table of `touched.find_touched`: all others are as they were. None makes everybody.
+        touched: From `touched.find_touched`: all others are as they were. None makes everybody.
+        doubted: From `doubted.find_doubted`, with `touched`.
 
     Raises:
         IntegrityError: A settled table, or `event`, is missing.
         TemporaryError: Memory or disk ran out.
     """
-    columns = _columns(tables)
-    if increment is not None and touched and not _rows(connection, touched):
+    columns = person_columns(tables)
+    if increment is None or touched is None or doubted is None:
+        made = _everybody(connection, tables, columns)
+    elif not _rows(connection, TOUCHED):
         return put_together(connection, "person", columns, None, increment.files["person"])
-    source = rows_of(touched) if touched else published
-    _sources(connection, tables, source)
-    _seen(connection, tables, touched)
-    chosen = ["_seen", *(choose(connection, attribute, tables, source) for attribute in ATTRIBUTES)]
-    joins = " ".join(f"LEFT JOIN temp.{each} USING (token)" for each in chosen)
-    persons = f"SELECT {', '.join(name(column) for column, _ in columns)} FROM temp._sources {joins}"
-    if increment is not None and touched:
-        increment.check(increment.files["person"])
+    else:
+        made = _touched(connection, tables, columns, touched, doubted)
         others = read(increment.files["person"], columns)
-        persons += f" UNION ALL SELECT * FROM ({others}) ANTI JOIN {touched} USING (token)"
-    run(connection, f"CREATE TABLE person AS SELECT * FROM ({persons}) ORDER BY token", "creating person")
-    for each in ["_sources", *chosen, *(attributes_table(table.name) for table in tables)]:
+        made += f" UNION ALL SELECT * FROM ({others}) ANTI JOIN {TOUCHED} USING (token)"
+    run(connection, f"CREATE TABLE person AS SELECT * FROM ({made}) ORDER BY token", "creating person")
+    chosen = [f"_{kind}_{attribute.name}" for attribute in ATTRIBUTES for kind in ("person", "doubted")]
+    for each in ["_sources", "_seen", "_known", "_new", *chosen, *(attributes_table(table.name) for table in tables)]:
         run(connection, f"DROP TABLE IF EXISTS temp.{name(each)}", "creating person")
     return table_made(connection, "person")
+
+
+def _everybody(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable], columns: Sequence[tuple[str, str]]
+) -> str:
+    """A query for all persons, from all rows."""
+    _sources(connection, tables)
+    run(connection, f"CREATE OR REPLACE TEMP TABLE _seen AS {_seen(tables)}", "finding first and last events")
+    chosen = ["_seen", *(choose(connection, attribute, tables) for attribute in ATTRIBUTES)]
+    joins = " ".join(f"LEFT JOIN temp.{each} USING (token)" for each in chosen)
+    return f"SELECT {', '.join(name(column) for column, _ in columns)} FROM temp._sources {joins}"
+
+
+def _touched(
+    connection: duckdb.DuckDBPyConnection,
+    tables: Sequence[FeedTable],
+    columns: Sequence[tuple[str, str]],
+    touched: Touched,
+    doubted: Doubted,
+) -> str:
+    """A query for the touched persons: as they were, with what came and went, and what is in doubt chosen anew."""
+    carry_on_sources(connection, tables, touched)
+    carry_on_seen(connection, tables, touched, _seen(tables, "temp._unsure"))
+    came = side_of("after", touched.new)
+    new = Asked(came, lambda table: came(table, None))
+    values, joins = (
+        {},
+        [f"LEFT JOIN {touched.known} k ON k.token = s.token", "LEFT JOIN temp._seen e ON e.token = s.token"],
+    )
+    for attribute in ATTRIBUTES:
+        of, alias = doubted.attributes.get(attribute.name), name(f"chosen {attribute.name}")
+        asked = [new, *([_about(of)] if of else [])]
+        joins.append(
+            f"LEFT JOIN temp.{choose(connection, attribute, tables, asked)} {alias} ON {alias}.token = s.token"
+        )
+        again = f"k.token IS NULL OR s.token IN (FROM {of})" if of else "k.token IS NULL"
+        for column, _ in attribute.columns:
+            values[column] = f"CASE WHEN {again} THEN {alias}.{name(column)} ELSE k.{name(column)} END"
+    values |= {"token": "s.token", "sources": "s.sources", "first_seen": "e.first_seen", "last_seen": "e.last_seen"}
+    listed = ", ".join(f"{values[column]} AS {name(column)}" for column, _ in columns)
+    return f"SELECT {listed} FROM temp._sources s {' '.join(joins)}"
+
+
+def _about(tokens: str) -> Asked:
+    """All rows of some persons."""
+    delivered = EVERYBODY.delivered
+    return Asked(rows_of(tokens), lambda table: f"(SELECT * FROM {delivered(table)} SEMI JOIN {tokens} USING (token))")
 
 
 def make_registrations(
@@ -98,23 +143,13 @@ def make_registrations(
     return table_made(connection, "registration")
 
 
-def _columns(tables: Sequence[FeedTable]) -> list[tuple[str, str]]:
-    told = [
-        (column, type)
-        for attribute in ATTRIBUTES
-        for column, type in attribute.columns
-        if column in _ALWAYS or column in present(attribute, tables)
-    ]
-    return [("token", "UUID"), ("sources", "VARCHAR[]"), *told, ("first_seen", "DATE"), ("last_seen", "DATE")]
-
-
 def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
     return bool(run(connection, f"SELECT 1 FROM {table} LIMIT 1", "looking for what changed"))
 
 
-def _sources(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable], source: Source) -> None:
+def _sources(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable]) -> None:
     known = " UNION ALL ".join(
-        f"SELECT DISTINCT token, {text(table.feed.name)} AS feed FROM {source(table, None)} WHERE token IS NOT NULL"
+        f"SELECT DISTINCT token, {text(table.feed.name)} AS feed FROM {name(table.name)} WHERE token IS NOT NULL"
         for table in tables
     )
     rows = f"SELECT token, list_sort(list(DISTINCT feed)) AS sources FROM ({known}) GROUP BY token"
@@ -123,15 +158,13 @@ def _sources(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable],
     run(connection, f"CREATE OR REPLACE TEMP TABLE _sources AS {rows}", "finding persons")
 
 
-def _seen(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable], touched: str | None) -> None:
-    """First and last event of each token. A start after the feed's newest delivery is booked or mistaken."""
+def _seen(tables: Sequence[FeedTable], tokens: str | None = None) -> str:
+    """A query for the first and last event of each token. A start after the feed's newest delivery is booked or mistaken."""
     newest = [(feed, newest_of(members)) for feed, members in by_feed(tables)]
     when = " ".join(f"WHEN {text(feed)} THEN {stamp}" for feed, stamp in newest if stamp)
     limit = f"CASE feed {when} END" if when else "CAST(NULL AS TIMESTAMP)"
-    run(
-        connection,
-        "CREATE OR REPLACE TEMP TABLE _seen AS SELECT token, CAST(min(start) AS DATE) AS first_seen,"
-        f" CAST(max(start) AS DATE) AS last_seen FROM event {f'SEMI JOIN {touched} USING (token)' if touched else ''}"
-        f" WHERE token IS NOT NULL AND start <= {limit} GROUP BY token",
-        "finding first and last events",
+    return (
+        "SELECT token, CAST(min(start) AS DATE) AS first_seen, CAST(max(start) AS DATE) AS last_seen"
+        f" FROM event {f'SEMI JOIN {tokens} USING (token)' if tokens else ''}"
+        f" WHERE token IS NOT NULL AND start <= {limit} GROUP BY token"
     )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from linkage.errors import IntegrityError
 from linkage.link import tables
 from linkage.link.engine import name, run, text
-from linkage.link.increment import Kept, Made, changed_table, plain, put_together
+from linkage.link.increment import DELIVERY, Kept, Made, changed_table, plain, put_together
 from linkage.link.reached import REACHED, Change, find_reached, matches
 from linkage.link.settle import Settled, attributes_table, check, judge, needs_delivery_order, order_of, settle
 from linkage.reasons import Reason
@@ -53,7 +53,7 @@ def resettle(change: Change) -> Settled:
 def _as_it_was(change: Change, removed: Counter[Reason]) -> Settled:
     """A table of which no record is reached: all its files stay, and no row came or went."""
     table = change.table
-    typed = ", ".join(f"{name(column)} {type}" for column, type in change.columns)
+    typed = ", ".join(f"{name(column)} {type}" for column, type in [*change.columns, *DELIVERY])
     change.run(
         f"CREATE OR REPLACE TEMP TABLE {changed_table(table.name).removeprefix('temp.')} ({typed}, _side VARCHAR)"
     )
@@ -125,9 +125,6 @@ def _side(change: Change, of: int, target: str) -> Counter[Reason]:
     falls = change.falls if of > 0 else change.earlier
     chosen, removed = judge(change.connection, rows, change.table.parts, change.table.table, falls)
     columns = ", ".join(name(column) for column, _ in change.columns)
-    if needs_delivery_order(change.table.table, tables.month_column(change.table.parts, change.table.table)):
-        # The same row delivered again is another one here: it may be believed now.
-        columns += ", _delivered, _file, _row"
     keys = ", ".join(name(key) for key in change.keys)
     change.run(
         f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT {columns}, _delivered, _file, _row,"
@@ -142,11 +139,13 @@ def _find_changed(change: Change) -> None:
     Of a register, where the order of delivery says which row is believed, a row that was only delivered again changed too.
     """
     columns = [name(column) for column, _ in change.columns]
+    told = [*columns, *(column for column, _ in DELIVERY)]
     _find_differing(change, "_differ", [*columns, "_n"])
     ordered = needs_delivery_order(change.table.table, _month(change))
     if ordered:
-        _find_differing(change, "_told", [*columns, "_delivered", "_file", "_row"])
-    same, listed = matches(change, "r", "k"), ", ".join(f"r.{column}" for column in columns)
+        # The same row delivered again is another one here: it may be believed now.
+        _find_differing(change, "_told", told)
+    same, listed = matches(change, "r", "k"), ", ".join(f"r.{column}" for column in told)
     sides = " UNION ALL ".join(
         f"SELECT {listed}, '{side}' AS _side FROM temp._won_{side} r"
         f" SEMI JOIN temp.{'_told' if ordered else '_differ'} k ON {same}"

@@ -11,6 +11,7 @@ import duckdb
 from linkage.link.before import Before
 from linkage.link.checks import check_no_numbers, check_tokens
 from linkage.link.codes import make_event_codes
+from linkage.link.doubted import find_doubted
 from linkage.link.events import make_events
 from linkage.link.increment import Made
 from linkage.link.persons import make_persons, make_registrations
@@ -110,8 +111,11 @@ class Steps:
         made["event"] = make_events(connection, tables, increment)
         made["event_code"] = make_event_codes(connection, tables, increment)
         touched = find_touched(connection, tables, increment)
+        doubted = find_doubted(connection, tables, touched) if touched else None
         for change in self._changes.values():
-            keep_attributes(change, touched)
-        made["person"] = make_persons(connection, tables, increment, touched)
+            asked = doubted.about(change.table) if doubted else None
+            if asked or doubted is None:
+                keep_attributes(change, asked)
+        made["person"] = make_persons(connection, tables, increment, touched, doubted)
         made["registration"] = make_registrations(connection, tables, increment)
         return made

@@ -36,7 +36,7 @@ from linkage.sources import roster as rosters
 from linkage.sources.roster import Roster
 from linkage.store import publish as switch
 from linkage.store import views
-from linkage.store.export import export
+from linkage.store.export import export, export_anew
 from linkage.store.layout import Store, run_id
 from linkage.store.lock import hold
 from linkage.store.manifest import File, PublishedTable, RunManifest
@@ -203,7 +203,13 @@ def link(
     work.snapshot.mkdir(mode=0o700)
     connection = linking.connect(work.folder / "work.duckdb", work.folder / "spill", configuration.memory)
     handed = [FeedTable(feeds[each.feed], feeds[each.feed].tables[each.table], each) for each in manifest.tables]
-    steps = linking.Steps(connection, work.folder / "bundle", handed, last.before if last else None)
+    metadata = {
+        "linkage.domain": manifest.domain,
+        "linkage.key_id": manifest.key_id,
+        "linkage.format": "linkage-snapshot/1",
+    }
+    write = partial(export_anew, connection, work.snapshot, metadata=metadata)
+    steps = linking.Steps(connection, work.folder / "bundle", handed, last.before if last else None, write)
     try:
         with progress.stage("checking the bundle"):
             steps.check()
@@ -220,7 +226,7 @@ def link(
         rows = sum(each.rows for each in made.values())
         with progress.stage("writing Parquet", rows) as stage, linking.during("writing Parquet"):
             months_of = {each.name: each.month for each in steps.settled.values()} | _MONTHS
-            published = tuple(_write(connection, manifest, made, months_of, work, stage, last))
+            published = tuple(_write(connection, metadata, made, months_of, work, stage, last))
             columns = views.columns_of(connection)
     finally:
         connection.close()
@@ -275,18 +281,13 @@ _MONTHS = {"event": "start", "event_code": "month"}
 
 def _write(
     connection: duckdb.DuckDBPyConnection,
-    manifest: BundleManifest,
+    metadata: dict[str, str],
     tables: Mapping[str, Made],
     months: Mapping[str, str | None],
     work: WorkFolder,
     stage: Stage,
     last: LastRun | None,
 ) -> Iterator[PublishedTable]:
-    metadata = {
-        "linkage.domain": manifest.domain,
-        "linkage.key_id": manifest.key_id,
-        "linkage.format": "linkage-snapshot/1",
-    }
     for table, made in sorted(tables.items()):
         if made.relation is not None and not (made.linked and not _count(connection, made.relation)):
             export(connection, work.snapshot, table, months.get(table), metadata, made.relation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from bundles import Row, feed, feed_table
 
 from linkage.bundle import digest
 from linkage.link import Before, FeedTable, Kept, Made, Steps, connect, count_months
-from linkage.store.export import export
+from linkage.store.export import export, export_anew
 
 # A file is the day on which it was delivered and its rows; one that is no more is None, and keeps its place.
 Files = Sequence[tuple[int, Sequence[Row]] | None]
@@ -178,7 +179,8 @@ class Linked:
         self.bundle, self.snapshot, self.linked = folder / "bundle", folder / "snapshot", set[str]()
         self.tables = [_table(self.bundle, name, world[name]) for name in world]
         connection = connect(Path(":memory:"), folder / "spill", threads=1)
-        self.steps = Steps(connection, self.bundle, self.tables, before)
+        write = partial(export_anew, connection, self.snapshot, metadata={})
+        self.steps = Steps(connection, self.bundle, self.tables, before, write)
         self.steps.settle(int)
         made = self.steps.link()
         assert count_months(connection, made["event"]) == count_months(connection, Made("event", 0))

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from linkage.link import Before, Change, FeedTable, Kept, Made, Settled, connect
 from linkage.link.increment import DELIVERY, changed_table
 from linkage.link.settle import attributes_table
 from linkage.link.standing import Fall, find_falls
-from linkage.store.export import export
+from linkage.store.export import export, export_anew
 
 # What a source delivered: rows by file; a file that is not there any more is None and keeps its place.
 Files = Sequence[Sequence[Row] | None]
@@ -143,9 +144,9 @@ class Run:
         return self
 
     def change(self, last: Run) -> Change:
-        return Change(
-            self.connection, self.bundle, self.tables[0], last.before(), self.falls(), self.falls("_before", last)
-        )
+        write = partial(export_anew, self.connection, self.snapshot, metadata={})
+        falls = self.falls(), self.falls("_before", last)
+        return Change(self.connection, self.bundle, self.tables[0], last.before(), write, *falls)
 
     def before(self) -> Before:
         files = [_kept(path) for path in sorted(self.snapshot.rglob("*.parquet"))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from increments import TABLES, World, _kept, _table
 from linkage.bundle import digest
 from linkage.errors import IntegrityError
 from linkage.link import Before, Made, Steps, connect
-from linkage.store.export import export
+from linkage.store.export import export, export_anew
 
 MONTHS = {"event": "start", "event_code": "month"}
 
@@ -36,7 +37,8 @@ class Linked:
         tables = [_table(self.folder / "bundle", name, self.of[name]) for name in self.of]
         self.parts = {table.name: table.parts for table in tables}
         known = self.known or (self.last.before() if self.last else None)
-        self.steps = Steps(connection, self.folder / "bundle", tables, known)
+        write = partial(export_anew, connection, self.snapshot, metadata={})
+        self.steps = Steps(connection, self.folder / "bundle", tables, known, write)
         self.steps.check()
         self.steps.settle(lambda rows: None)
         self.made = self.steps.link()
@@ -109,7 +111,7 @@ def test_nothing_is_settled_from_everything_without_need(tmp_path: Path) -> None
     old = world(**{name: [(0, [{"token": 1, "key": 1}])] for name in TABLES})
     added = same(tmp_path, old, {**old, "ward_stay": [*old["ward_stay"], (1, [stay(5)])]})
     assert {settled.why for settled in added.steps.settled.values()} == {None}
-    written = {name for name, made in added.made.items() if made.relation and made.rows}
+    written = {name for name, made in added.made.items() if made.written}
     assert written == {"ward_stay", "event", "person"}
 
 

@@ -6,13 +6,14 @@ for every table `settle` (or `resettle`, on top of the last run), `make_events`,
 `connect` made.
 """
 
+from linkage.anew import Anew, Kept, Write
 from linkage.link.before import Before, damaged
 from linkage.link.checks import check_no_numbers, check_tokens
 from linkage.link.codes import make_event_codes
 from linkage.link.dictionary import make_dictionary
 from linkage.link.engine import connect, during, finish
 from linkage.link.events import make_events
-from linkage.link.increment import Increment, Kept, Made, changed_table, table_made
+from linkage.link.increment import Increment, Made, changed_table, table_made
 from linkage.link.persons import make_persons, make_registrations
 from linkage.link.quality import (
     Coverage,
@@ -37,6 +38,7 @@ from linkage.link.tables import FeedTable
 from linkage.link.touched import find_touched
 
 __all__ = [
+    "Anew",
     "Before",
     "Change",
     "Coverage",
@@ -52,6 +54,7 @@ __all__ = [
     "Settled",
     "SourcesPersons",
     "Steps",
+    "Write",
     "changed_table",
     "check_no_numbers",
     "check_tokens",

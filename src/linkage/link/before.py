@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from linkage.anew import Write
 from linkage.bundle import TableParts
 from linkage.errors import IntegrityError
 from linkage.link.increment import Increment, Kept
@@ -97,15 +98,16 @@ class Before:
             if _digest(file.path) != self.digests[file.path]:
                 raise damaged(file.path)
 
-    def increment(self, changed: Iterable[str], logs: Iterable[str]) -> Increment:
+    def increment(self, changed: Iterable[str], logs: Iterable[str], write: Write) -> Increment:
         """What the steps after settling need.
 
         Args:
             changed: The tables of which every change is known.
             logs: The tables that only name deleted records.
+            write: Writes files of the new snapshot.
         """
         tables = {name: parts for name, parts in self.tables.items() if name not in set(logs)}
-        return Increment(changed=frozenset(changed), before=tables, files=self.files, check=self.check_files)
+        return Increment(frozenset(changed), tables, self.files, self.check_files, write)
 
 
 def damaged(path: Path) -> IntegrityError:

@@ -5,19 +5,20 @@ Code columns of events and tables of codes give rows of `event_code`, sorted by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import duckdb
 
+from linkage.anew import Anew, Kept
 from linkage.contract import ChildCodes, Codes, Event
-from linkage.link.engine import name, run, text
-from linkage.link.events import by_feed, create, moment, month_of, ordered, records_are_keys
+from linkage.link.engine import during, name, run, text
+from linkage.link.events import added, by_feed, create, moment, month_of, ordered, records_are_keys
 from linkage.link.increment import (
     Increment,
-    Kept,
     Made,
     Source,
     changed_table,
+    in_months,
     published,
     put_together,
     read,
@@ -56,15 +57,17 @@ def make_event_codes(
     target = "event_code" if increment is None else "temp._rebuilt_event_code"
     create(connection, target, EVENT_CODE)
     linked: list[Kept] = []
+    written: list[Kept] = []
     for feed, members in by_feed(tables):
         if increment is None or not increment.follows(feed, members, [each for each in members if _records(each)]):
             _insert(connection, target, feed, _rows(members, published))
         else:
-            files = [file for file in increment.files["event_code"] if file.feed == feed]
-            linked += _merge(connection, target, feed, members, files, increment.check)
+            stay, anew = _merge(connection, feed, members, increment)
+            linked += stay
+            written += anew
     if increment is None:
         return table_made(connection, target)
-    return put_together(connection, "event_code", EVENT_CODE, target, linked)
+    return put_together(connection, "event_code", EVENT_CODE, target, linked, written)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, target: str, feed: str, rows: str) -> None:
@@ -73,41 +76,46 @@ def _insert(connection: duckdb.DuckDBPyConnection, target: str, feed: str, rows:
 
 
 def _merge(
-    connection: duckdb.DuckDBPyConnection,
-    target: str,
-    feed: str,
-    members: Sequence[FeedTable],
-    files: Sequence[Kept],
-    check: Callable[[Sequence[Kept]], None],
-) -> list[Kept]:
-    """Make the months anew in which a record that changed has or had codes, and return the files of the others.
+    connection: duckdb.DuckDBPyConnection, feed: str, members: Sequence[FeedTable], increment: Increment
+) -> tuple[Sequence[Kept], Sequence[Kept]]:
+    """Make the months anew in which a record that changed has or had codes; the files of the others, and those written.
 
     A code follows from rows with its record and from no others: those of its own table, which hold it, and those of
     its events, which say the month. So the codes of records of which no row came or went are as they were.
     """
     step = f"adding codes of {feed}"
+    files = [file for file in increment.files["event_code"] if file.feed == feed]
     records = [
         f"SELECT {record} AS record FROM {changed_table(each.name)}" for each in members for record in _records(each)
     ]
     source = _of_records(members)
     rows = _rows(members, source)
     if not records or not rows:
-        return list(files)
+        return files, ()
     run(connection, f"CREATE OR REPLACE TEMP TABLE _records AS {' UNION '.join(records)}", step)
     if not run(connection, "SELECT 1 FROM temp._records LIMIT 1", step):
-        return list(files)
+        return files, ()
     run(connection, f"CREATE OR REPLACE TEMP TABLE _codes AS {rows}", step)
     possible = _possible(connection, members, source, step)
     near = [file for file in files if file.month in possible]
-    check(near)
+    increment.check(near)
     had = f"SELECT DISTINCT {month_of('month')} FROM ({read(near, EVENT_CODE)}) b SEMI JOIN temp._records r ON {_SAME}"
-    has = f"SELECT DISTINCT {month_of('month')} FROM temp._codes"
-    months = {month for (month,) in run(connection, f"{had} UNION {has}", step)}
-    before = read([file for file in files if file.month in months], EVENT_CODE)
-    stayed = f"SELECT * FROM ({before}) b ANTI JOIN temp._records r ON {_SAME}"
-    _insert(connection, target, feed, f"SELECT * FROM temp._codes UNION ALL {stayed}")
+    has = f"SELECT {month_of('month')} AS label, count(*) FROM temp._codes GROUP BY label"
+    months = {month: 0 for (month,) in run(connection, had, step)} | dict(run(connection, has, step))
+    stay, again = ([file for file in files if (file.month in months) is there] for there in (False, True))
+    with during(step):
+        written = increment.write(_anew(feed, added(months, again), again)) if months else ()
     run(connection, "DROP TABLE temp._codes; DROP TABLE temp._records", step)
-    return [file for file in files if file.month not in months]
+    return stay, written
+
+
+def _anew(feed: str, rows: Mapping[str | None, int], files: Sequence[Kept]) -> Anew:
+    def query(months: Collection[str | None]) -> str:
+        before = read([file for file in files if file.month in months], EVENT_CODE)
+        stayed = f"SELECT * FROM ({before}) b ANTI JOIN temp._records r ON {_SAME}"
+        return f"SELECT * FROM temp._codes WHERE {in_months('month', months)} UNION ALL {stayed}"
+
+    return Anew("event_code", [column for column, _ in EVENT_CODE], "month", rows, query, _ORDER, feed)
 
 
 # A row without a record has none that could be told from another: they all change together.

@@ -7,16 +7,17 @@ and a join on tokens is a merge of what is already near.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 
 import duckdb
 
+from linkage.anew import Anew, Kept
 from linkage.contract import Event
-from linkage.link.engine import name, run, text
+from linkage.link.engine import during, name, run, text
 from linkage.link.increment import (
     Increment,
-    Kept,
     Made,
     Source,
     changed_table,
@@ -27,7 +28,7 @@ from linkage.link.increment import (
 )
 from linkage.link.tables import FeedTable
 
-__all__ = ["by_feed", "create", "make_events", "moment", "month_of", "ordered", "records_are_keys"]
+__all__ = ["added", "by_feed", "create", "make_events", "moment", "month_of", "ordered", "records_are_keys"]
 
 EVENT = (
     ("token", "UUID"),
@@ -63,6 +64,7 @@ def make_events(
         return table_made(connection, "event")
     create(connection, "temp._rebuilt_event", EVENT)
     linked: list[Kept] = []
+    written: list[Kept] = []
     for feed, members in by_feed(tables):
         files = [file for file in increment.files["event"] if file.feed == feed]
         if not increment.follows(feed, members, [member for member in members if member.table.event]):
@@ -71,8 +73,14 @@ def make_events(
         months = _reached(connection, members)
         linked += [file for file in files if file.month not in months]
         if months:
-            _insert(connection, "temp._rebuilt_event", feed, members, _of(months))
-    return put_together(connection, "event", EVENT, "temp._rebuilt_event", linked)
+            with during(f"adding events of {feed}"):
+                written += increment.write(_anew(feed, members, added(months, files)))
+    return put_together(connection, "event", EVENT, "temp._rebuilt_event", linked, written)
+
+
+def added(came: Mapping[str | None, int], files: Iterable[Kept]) -> dict[str | None, int]:
+    """At most how many rows the months have in which some came, with those that their files have."""
+    return dict(Counter(came) + Counter({file.month: file.rows for file in files if file.month in came}))
 
 
 def moment(table: FeedTable, date: str | None, time: str | None = None) -> str:
@@ -112,26 +120,40 @@ def create(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[
 def _insert(
     connection: duckdb.DuckDBPyConnection, target: str, feed: str, members: Sequence[FeedTable], source: Source
 ) -> None:
-    rows = " UNION ALL ".join(_event(each, each.table.event, source) for each in members if each.table.event)
+    rows = _rows(members, source)
     if rows:
-        # Where a record is not its table's key, ties are broken by all the rest, so that the order stays one.
-        rest = "" if records_are_keys(members) else ", " + ordered(*(name(each) for each, _ in EVENT[3:-1]))
-        order = ordered("date_trunc('month', start)", "token", "kind", "record") + rest
+        order = _order(members)
         run(connection, f"INSERT INTO {target} SELECT * FROM ({rows}) ORDER BY {order}", f"adding events of {feed}")
 
 
-def _reached(connection: duckdb.DuckDBPyConnection, members: Sequence[FeedTable]) -> set[str | None]:
-    """The months of events that came or went."""
-    months = " UNION ".join(
-        f"SELECT {month_of(moment(each, each.table.event.start, each.table.event.start_time))}"
+def _rows(members: Sequence[FeedTable], source: Source) -> str:
+    return " UNION ALL ".join(_event(each, each.table.event, source) for each in members if each.table.event)
+
+
+def _order(members: Sequence[FeedTable]) -> str:
+    # Where a record is not its table's key, ties are broken by all the rest, so that the order stays one.
+    rest = "" if records_are_keys(members) else ", " + ordered(*(name(each) for each, _ in EVENT[3:-1]))
+    return ordered("date_trunc('month', start)", "token", "kind", "record") + rest
+
+
+def _anew(feed: str, members: Sequence[FeedTable], rows: Mapping[str | None, int]) -> Anew:
+    columns = [column for column, _ in EVENT]
+    return Anew("event", columns, "start", rows, lambda months: _rows(members, _of(months)), _order(members), feed)
+
+
+def _reached(connection: duckdb.DuckDBPyConnection, members: Sequence[FeedTable]) -> dict[str | None, int]:
+    """The months of events that came or went, with how many came."""
+    months = " UNION ALL ".join(
+        f"SELECT {month_of(moment(each, each.table.event.start, each.table.event.start_time))} AS month, _side"
         f" FROM {changed_table(each.name)}"
         for each in members
         if each.table.event
     )
-    return {month for (month,) in run(connection, months, "finding months that changed")} if months else set()
+    query = f"SELECT month, count(*) FILTER (_side = 'after') FROM ({months}) GROUP BY month"
+    return dict(run(connection, query, "finding months that changed")) if months else {}
 
 
-def _of(months: set[str | None]) -> Source:
+def _of(months: Collection[str | None]) -> Source:
     """The rows of a table whose event starts in the months. Its date alone passes over most of it unread."""
 
     def source(table: FeedTable, column: str | None = None) -> str:

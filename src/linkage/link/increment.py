@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from linkage.anew import Kept, Write
 from linkage.bundle import TableParts
 from linkage.link.engine import name, run, text
 from linkage.link.tables import FeedTable
@@ -44,23 +45,6 @@ Source = Callable[[FeedTable, str | None], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A Parquet file of the last snapshot.
-
-    Attributes:
-        path: Where it is.
-        feed: The feed of its rows; None in tables that are not cut by feed.
-        month: Their month, written 2026-04; None without one, and in tables that are not cut by month.
-        rows: How many.
-    """
-
-    path: Path
-    feed: str | None
-    month: str | None
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
 class Increment:
     """What an incremental run knows of the last one.
 
@@ -70,12 +54,14 @@ class Increment:
         before: The last bundle's tables of records, by published name.
         files: The last snapshot's files of `event`, `event_code`, `person` and `registration`.
         check: Refuses files that are not what was published; called before rows of files are taken over.
+        write: Writes files of the new snapshot.
     """
 
     changed: frozenset[str]
     before: Mapping[str, TableParts]
     files: Mapping[str, tuple[Kept, ...]]
     check: Callable[[Sequence[Kept]], None]
+    write: Write
 
     def follows(self, feed: str | None, tables: Sequence[FeedTable], asked: Sequence[FeedTable]) -> bool:
         """Whether all that came and went is known.
@@ -92,19 +78,21 @@ class Increment:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A table of the snapshot: rows made in this run, and files of the last snapshot that stay as they are.
+    """A table of the snapshot: rows that are still to be written, and files of the last snapshot that stay as they are.
 
-    The whole of it can be read by its name.
+    The whole of it can be read by its name, with the files that this run has written.
 
     Attributes:
-        relation: Where the rows made in this run are, in the order in which they are published; None where there are none.
+        relation: Where the rows to be written are, in the order in which they are published; None where there are none.
         rows: How many rows the whole table has.
-        linked: The files that stay; rows of their feeds and months are not in the relation.
+        linked: The files that stay; rows of their feeds and months are nowhere else.
+        written: The files that this run has written.
     """
 
     relation: str | None
     rows: int
     linked: tuple[Kept, ...] = ()
+    written: tuple[Kept, ...] = ()
 
 
 def changed_table(published_name: str) -> str:
@@ -128,12 +116,14 @@ def put_together(
     columns: Sequence[tuple[str, str]],
     relation: str | None,
     linked: Sequence[Kept],
+    written: Sequence[Kept] = (),
 ) -> Made:
-    """Make a view of the whole table, by its own name, of the rows made in this run and the files that stay."""
+    """Make a view of the whole table, by its own name: rows to be written, files that were written, and files that stay."""
     anew = [f"SELECT * FROM {relation}"] if relation else []
-    run(connection, f"CREATE VIEW {table} AS {' UNION ALL '.join([*anew, read(linked, columns)])}", f"creating {table}")
-    rows = sum(file.rows for file in linked) + (_count(connection, relation) if relation else 0)
-    return Made(relation, rows, tuple(linked))
+    files = read([*written, *linked], columns)
+    run(connection, f"CREATE VIEW {table} AS {' UNION ALL '.join([*anew, files])}", f"creating {table}")
+    rows = sum(file.rows for file in (*written, *linked)) + (_count(connection, relation) if relation else 0)
+    return Made(relation, rows, tuple(linked), tuple(written))
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import duckdb
 
+from linkage.anew import Anew
 from linkage.link.attributes import ATTRIBUTES, EVERYBODY, Asked, choose, person_columns
 from linkage.link.carried_on import carry_on_seen, carry_on_sources
 from linkage.link.doubted import Doubted
-from linkage.link.engine import name, run, text
+from linkage.link.engine import during, name, run, text
 from linkage.link.events import by_feed, create, moment
-from linkage.link.increment import Increment, Made, changed_table, put_together, read, table_made
+from linkage.link.increment import Increment, Made, Source, changed_table, published, put_together, read, table_made
 from linkage.link.settle import attributes_table
 from linkage.link.tables import FeedTable
 from linkage.link.touched import TOUCHED, Touched, newest_of, rows_of, side_of
@@ -50,18 +51,34 @@ def make_persons(
     """
     columns = person_columns(tables)
     if increment is None or touched is None or doubted is None:
-        made = _everybody(connection, tables, columns)
+        persons = _everybody(connection, tables, columns)
+        run(connection, f"CREATE TABLE person AS SELECT * FROM ({persons}) ORDER BY token", "creating person")
+        made = table_made(connection, "person")
     elif not _rows(connection, TOUCHED):
         return put_together(connection, "person", columns, None, increment.files["person"])
     else:
-        made = _touched(connection, tables, columns, touched, doubted)
+        persons = _touched(connection, tables, columns, touched, doubted)
         others = read(increment.files["person"], columns)
-        made += f" UNION ALL SELECT * FROM ({others}) ANTI JOIN {TOUCHED} USING (token)"
-    run(connection, f"CREATE TABLE person AS SELECT * FROM ({made}) ORDER BY token", "creating person")
+        persons += f" UNION ALL SELECT * FROM ({others}) ANTI JOIN {TOUCHED} USING (token)"
+        made = _write(connection, "person", columns, persons, "token", increment)
     chosen = [f"_{kind}_{attribute.name}" for attribute in ATTRIBUTES for kind in ("person", "doubted")]
     for each in ["_sources", "_seen", "_known", "_new", *chosen, *(attributes_table(table.name) for table in tables)]:
         run(connection, f"DROP TABLE IF EXISTS temp.{name(each)}", "creating person")
-    return table_made(connection, "person")
+    return made
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: Sequence[tuple[str, str]],
+    rows: str,
+    order: str,
+    increment: Increment,
+) -> Made:
+    """Write a table that is one file."""
+    with during(f"creating {table}"):
+        anew = Anew(table, [column for column, _ in columns], None, {None: 0}, lambda _: rows, order)
+        return put_together(connection, table, columns, None, (), increment.write(anew))
 
 
 def _everybody(
@@ -120,13 +137,27 @@ def make_registrations(
     by token, from. A registration with no `to` was open at delivery.
     """
     telling = [table for table in tables if table.table.registration]
-    if (
-        increment is not None
-        and increment.follows(None, tables, telling)
-        and not any(_rows(connection, changed_table(table.name)) for table in telling)
-    ):
+    follows = increment is not None and increment.follows(None, tables, telling)
+    if increment is not None and follows and not any(_rows(connection, changed_table(table.name)) for table in telling):
         return put_together(connection, "registration", REGISTRATION, None, increment.files["registration"])
+    order = 'token, "from" NULLS FIRST, practice, "to" NULLS FIRST'
+    if increment is not None and follows:
+        tokens = " UNION ".join(f"SELECT token FROM {changed_table(table.name)}" for table in telling)
+        run(connection, f"CREATE OR REPLACE TEMP TABLE _moved AS {tokens}", "finding registrations that changed")
+        increment.check(increment.files["registration"])
+        others = read(increment.files["registration"], REGISTRATION)
+        rows = f"{_registrations(telling, rows_of('temp._moved'))} UNION ALL"
+        rows += f" SELECT * FROM ({others}) ANTI JOIN temp._moved USING (token)"
+        return _write(connection, "registration", REGISTRATION, rows, order, increment)
     create(connection, "registration", REGISTRATION)
+    if telling:
+        rows = _registrations(telling, published)
+        run(connection, f"INSERT INTO registration {rows} ORDER BY {order}", "adding registrations")
+    return table_made(connection, "registration")
+
+
+def _registrations(telling: Sequence[FeedTable], source: Source) -> str:
+    """A query for the distinct registrations in rows of the tables."""
     parts = []
     for table in telling:
         told = table.table.registration
@@ -134,13 +165,9 @@ def make_registrations(
             start, end = moment(table, told.start), moment(table, told.end)
             parts.append(
                 f'SELECT token, {table.sql(told.practice, "VARCHAR")} AS practice, CAST({start} AS DATE) AS "from",'
-                f' CAST({end} AS DATE) AS "to" FROM {name(table.name)} WHERE token IS NOT NULL'
+                f' CAST({end} AS DATE) AS "to" FROM {source(table, None)} WHERE token IS NOT NULL'
             )
-    if parts:
-        rows = f"SELECT DISTINCT * FROM ({' UNION ALL '.join(parts)}) WHERE practice IS NOT NULL"
-        order = 'token, "from" NULLS FIRST, practice, "to" NULLS FIRST'
-        run(connection, f"INSERT INTO registration {rows} ORDER BY {order}", "adding registrations")
-    return table_made(connection, "registration")
+    return f"SELECT DISTINCT * FROM ({' UNION ALL '.join(parts)}) WHERE practice IS NOT NULL"
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> bool:

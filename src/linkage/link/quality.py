@@ -142,9 +142,9 @@ def make_coverage(connection: duckdb.DuckDBPyConnection) -> tuple[Coverage, ...]
 
 
 def count_months(connection: duckdb.DuckDBPyConnection, events: Made) -> tuple[MonthRows, ...]:
-    """Rows of `event` by feed and month of their start; files that stay have one month each, and were counted."""
+    """Rows of `event` by feed and month of their start; a file has one month, and was counted."""
     rows = Counter[tuple[str, str | None]]()
-    for file in events.linked:
+    for file in (*events.linked, *events.written):
         rows[file.feed or "", file.month] += file.rows
     if events.relation:
         query = f"SELECT feed, strftime(start, '%Y-%m') AS month, count(*) FROM {events.relation} GROUP BY ALL"

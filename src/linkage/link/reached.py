@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from linkage.anew import Write
 from linkage.bundle import TableParts
 from linkage.link import tables
 from linkage.link.before import Before, Compared
@@ -34,6 +35,7 @@ class Change:
         folder: The bundle.
         table: The table in it.
         before: The last run, with the same table by the same contract.
+        write: Writes files of the new snapshot.
         falls: Why rows no longer stand, from `find_falls`.
         earlier: The same of the last run.
     """
@@ -42,6 +44,7 @@ class Change:
     folder: Path
     table: FeedTable
     before: Before
+    write: Write
     falls: Sequence[Fall] = ()
     earlier: Sequence[Fall] = field(default=())
 

@@ -7,12 +7,14 @@ one without the records that differ, and with what those are now, in the order o
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from linkage.anew import Anew, Kept
 from linkage.errors import IntegrityError
 from linkage.link import tables
-from linkage.link.engine import name, run, text
-from linkage.link.increment import DELIVERY, Kept, Made, changed_table, plain, put_together
+from linkage.link.engine import during, name, run, text
+from linkage.link.increment import DELIVERY, Made, changed_table, in_months, plain, put_together
 from linkage.link.reached import REACHED, Change, find_reached, matches
 from linkage.link.settle import Settled, attributes_table, check, judge, needs_delivery_order, order_of, settle
 from linkage.reasons import Reason
@@ -21,7 +23,6 @@ __all__ = ["keep_attributes", "resettle"]
 
 # Beyond this share of a table, settling all of it costs less; a table of fewer rows than this costs nothing either way.
 SHARE, FEW = 0.25, 50_000
-_ANEW = "anew"
 
 
 def resettle(change: Change) -> Settled:
@@ -182,31 +183,49 @@ def _put_together(change: Change) -> Made:
     files = change.before.files[parts.name]
     touched = [file for file in files if file.month in months]
     kept = [file for file in files if file.month not in months and (file.rows or not months)]
-    relation = None
-    if months:
-        change.before.check_files(touched)
-        relation = _write_anew(change, touched, month)
-        more = sum(rows if side == "after" else -rows for _, side, rows in found)
-        if change.count(relation) != sum(file.rows for file in touched) + more:
-            raise IntegrityError(
-                f"{parts.feed} {parts.table}: the last snapshot does not hold what its bundle says",
-                hint="nothing was published; run `linkage run --full`",
-            )
-    return put_together(change.connection, name(parts.name), change.columns, relation, kept)
+    rows = Counter({file.month: file.rows for file in touched})
+    for label, side, count in found:
+        rows[label] += count if side == "after" else -count
+    written = (
+        _write_anew(change, touched, {month: rows[month] for month in rows if rows[month]}, kept) if months else ()
+    )
+    if sum(file.rows for file in written) != sum(rows.values()):
+        raise IntegrityError(
+            f"{parts.feed} {parts.table}: the last snapshot does not hold what its bundle says",
+            hint="nothing was published; run `linkage run --full`",
+        )
+    return put_together(change.connection, name(parts.name), change.columns, None, kept, written)
 
 
-def _write_anew(change: Change, touched: list[Kept], month: str | None) -> str:
-    relation = f"{_ANEW}.{name(change.table.name)}"
-    typed = ", ".join(f"{name(column)} {type}" for column, type in change.columns)
-    columns = ", ".join(name(column) for column, _ in change.columns)
-    same = matches(change, "r", "k")
-    # Rows that tie but for their delivery have one key, and so are all from the last snapshot or all settled anew.
-    paths = ", ".join(text(plain(file.path)) for file in touched)
-    last = f"read_parquet([{paths}], hive_partitioning = false, file_row_number = true)"
+def _write_anew(
+    change: Change, touched: Sequence[Kept], rows: Mapping[str | None, int], kept: Sequence[Kept]
+) -> tuple[Kept, ...]:
+    """Write the partitions in which something differs; a table without any rows still has a file."""
+    change.before.check_files(touched)
+    if not rows and kept:
+        return ()
+    month, columns = _month(change), [column for column, _ in change.columns]
+
+    def query(months: Collection[str | None]) -> str:
+        return _rows_anew(change, [file for file in touched if file.month in months], months)
+
+    order = order_of(change.keys, month, "_n")
+    with during(change.step):
+        return change.write(Anew(change.table.name, columns, month, rows or {None: 0}, query, order))
+
+
+def _rows_anew(change: Change, touched: Sequence[Kept], months: Collection[str | None]) -> str:
+    columns, month, same = (
+        ", ".join(name(column) for column, _ in change.columns),
+        _month(change),
+        matches(change, "r", "k"),
+    )
     rows = f"SELECT {columns}, _n FROM temp._won_after r SEMI JOIN temp._differ k ON {same}"
+    if month:
+        rows += f" WHERE {in_months(name(month), months)}"
     if touched:
+        # Rows that tie but for their delivery have one key, and so are all from the last snapshot or all settled anew.
+        paths = ", ".join(text(plain(file.path)) for file in touched)
+        last = f"read_parquet([{paths}], hive_partitioning = false, file_row_number = true)"
         rows += f" UNION ALL SELECT {columns}, file_row_number AS _n FROM {last} r ANTI JOIN temp._differ k ON {same}"
-    change.run(f"CREATE SCHEMA IF NOT EXISTS {_ANEW}")
-    change.run(f"CREATE TABLE {relation} ({typed})")
-    change.run(f"INSERT INTO {relation} SELECT {columns} FROM ({rows}) ORDER BY {order_of(change.keys, month, '_n')}")
-    return relation
+    return rows

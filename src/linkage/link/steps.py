@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from linkage.anew import Write
 from linkage.link.before import Before
 from linkage.link.checks import check_no_numbers, check_tokens
 from linkage.link.codes import make_event_codes
@@ -34,6 +35,7 @@ class Steps:
         folder: The bundle.
         handed: All its tables, with those that only name deleted records.
         before: What to go on from; None makes everything.
+        write: Writes files of the new snapshot; nothing is gone on from without it.
         settled: What became of each table of records, by published name, once `settle` is done.
     """
 
@@ -41,6 +43,7 @@ class Steps:
     folder: Path
     handed: Sequence[FeedTable]
     before: Before | None = None
+    write: Write | None = None
     settled: dict[str, Settled] = field(default_factory=dict)
     _changes: dict[str, Change] = field(default_factory=dict)
 
@@ -73,10 +76,11 @@ class Steps:
         earlier = self._earlier()
         for each in self.tables:
             fallen = falls.get(each.name, ())
-            if self.before is None:
+            if self.before is None or self.write is None:
                 done = settle(self.connection, self.folder, each.parts, each.table, fallen)
             else:
-                change = Change(self.connection, self.folder, each, self.before, fallen, earlier.get(each.name, ()))
+                then = earlier.get(each.name, ())
+                change = Change(self.connection, self.folder, each, self.before, self.write, fallen, then)
                 done = resettle(change)
                 if not done.why:
                     self._changes[each.name] = change
@@ -106,7 +110,7 @@ class Steps:
         """
         connection, tables = self.connection, self.tables
         logs = {each.name for each in self.handed} - {each.name for each in tables}
-        increment = self.before.increment(self._changes, logs) if self.before else None
+        increment = self.before.increment(self._changes, logs, self.write) if self.before and self.write else None
         made = {each: settled.made for each, settled in self.settled.items()}
         made["event"] = make_events(connection, tables, increment)
         made["event_code"] = make_event_codes(connection, tables, increment)

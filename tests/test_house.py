@@ -22,6 +22,7 @@ LEAVES = {
     "layout",
     "submission",
     "bundle",
+    "anew",
     "reasons",
     "nhs_number",
     "audit",

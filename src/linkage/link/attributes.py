@@ -18,8 +18,19 @@ from linkage.link.settle import attributes_table
 from linkage.link.tables import FeedTable, minimised
 
 __all__ = [
-    "ATTRIBUTES", "EVERYBODY", "Asked", "Attribute", "candidates", "choose", "newest", "person_columns", "telling_date", "tells",
-]  # fmt: skip
+    "ATTRIBUTES",
+    "EVERYBODY",
+    "Asked",
+    "Attribute",
+    "candidates",
+    "choose",
+    "is_dated",
+    "newest",
+    "person_columns",
+    "telling_columns",
+    "telling_date",
+    "tells",
+]
 
 # Always there, so that a query written for one ICS runs for another; the others only where a policy keeps them.
 _ALWAYS = frozenset({"birth_year", "death_month", "sex", "ethnicity", "practice", "lsoa_2021", "imd_decile"})
@@ -92,6 +103,20 @@ def person_columns(tables: Sequence[FeedTable]) -> list[tuple[str, str]]:
         if column in _ALWAYS or any(column in _told(table, attribute) for table in tables)
     ]
     return [("token", "UUID"), ("sources", "VARCHAR[]"), *told, ("first_seen", "DATE"), ("last_seen", "DATE")]
+
+
+def is_dated(table: FeedTable) -> bool:
+    """Whether the rows of a table say themselves which is the latest; else only their order of delivery does."""
+    return table.table.event is not None or table.field(table.table.month) is not None
+
+
+def telling_columns(table: FeedTable) -> list[str]:
+    """The published columns of a table by which it is asked about persons, the token first."""
+    event, register = table.table.event, table.table.registration
+    dates = [event.start, event.start_time] if event else [table.table.month, register.start if register else None]
+    fields = [table.field(date) for date in dates]
+    told = [column for attribute in ATTRIBUTES for column in _told(table, attribute).values()]
+    return list(dict.fromkeys(["token", *told, *(field.name for field in fields if field)]))
 
 
 def tells(table: FeedTable, attribute: Attribute) -> bool:
@@ -196,7 +221,7 @@ def _when(table: FeedTable, asked: Asked) -> tuple[str, str]:
     if date is not None:
         at = f"CASE WHEN {date} <= {newest(table)} THEN CAST({date} AS DATE) ELSE DATE '1900-01-01' END"
     # The settled table's month column, or the event's start, says when; a register has only its order of delivery.
-    if table.table.event or (table.table.month and table.field(table.table.month)):
+    if is_dated(table):
         untied = "'delivered': TIMESTAMP '1900-01-01', 'file': 0, 'row': CAST(0 AS BIGINT)"
         return asked.rows(table, None), f"{{'at': max({at}), {untied}}}"
     latest = f"max({{'at': {at}, 'delivered': _delivered, 'file': _file, 'row': _row}})"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import duckdb
 
 from linkage.anew import Anew
-from linkage.link.attributes import ATTRIBUTES, EVERYBODY, Asked, choose, person_columns
+from linkage.link.attributes import ATTRIBUTES, EVERYBODY, Asked, choose, is_dated, person_columns, telling_columns
 from linkage.link.carried_on import carry_on_seen, carry_on_sources
 from linkage.link.doubted import Doubted
 from linkage.link.engine import during, name, run, text
@@ -62,7 +62,8 @@ def make_persons(
         persons += f" UNION ALL SELECT * FROM ({others}) ANTI JOIN {TOUCHED} USING (token)"
         made = _write(connection, "person", columns, persons, "token", increment)
     chosen = [f"_{kind}_{attribute.name}" for attribute in ATTRIBUTES for kind in ("person", "doubted")]
-    for each in ["_sources", "_seen", "_known", "_new", *chosen, *(attributes_table(table.name) for table in tables)]:
+    chosen += [of(table) for table in tables for of in (_asked, lambda each: attributes_table(each.name))]
+    for each in ["_sources", "_seen", "_known", "_new", *chosen]:
         run(connection, f"DROP TABLE IF EXISTS temp.{name(each)}", "creating person")
     return made
 
@@ -102,6 +103,7 @@ def _touched(
     """A query for the touched persons: as they were, with what came and went, and what is in doubt chosen anew."""
     carry_on_sources(connection, tables, touched)
     carry_on_seen(connection, tables, touched, _seen(tables, "temp._unsure"))
+    _read_once(connection, tables, doubted)
     came = side_of("after", touched.new)
     new = Asked(came, lambda table: came(table, None))
     values, joins = (
@@ -122,10 +124,28 @@ def _touched(
     return f"SELECT {listed} FROM temp._sources s {' '.join(joins)}"
 
 
+def _read_once(connection: duckdb.DuckDBPyConnection, tables: Sequence[FeedTable], doubted: Doubted) -> None:
+    """Make a temporary table of what each table says of those about whom it is asked for any attribute."""
+    for table in tables:
+        asked = doubted.about(table)
+        if asked and is_dated(table):
+            columns = ", ".join(name(column) for column in telling_columns(table))
+            rows = f"SELECT {columns} FROM {name(table.name)} SEMI JOIN {asked} USING (token)"
+            step = f"asking {table.name} about persons that changed"
+            run(connection, f"CREATE OR REPLACE TEMP TABLE {name(_asked(table))} AS {rows}", step)
+
+
+def _asked(table: FeedTable) -> str:
+    return f"_asked_{table.name}"
+
+
 def _about(tokens: str) -> Asked:
     """All rows of some persons."""
-    delivered = EVERYBODY.delivered
-    return Asked(rows_of(tokens), lambda table: f"(SELECT * FROM {delivered(table)} SEMI JOIN {tokens} USING (token))")
+
+    def about(rows: str) -> str:
+        return f"(SELECT * FROM {rows} SEMI JOIN {tokens} USING (token))"
+
+    return Asked(lambda table, _: about(f"temp.{name(_asked(table))}"), lambda table: about(EVERYBODY.delivered(table)))
 
 
 def make_registrations(

@@ -76,10 +76,12 @@ def export_anew(
     place = folder / anew.table / (f"feed={anew.feed}" if anew.feed else "")
     own = [column for column in anew.columns if column not in in_folders(anew.table)]
     listed = ", ".join(map(_name, own))
-    for months in _together(anew, own):
+    # As `_few` has it: in one statement.
+    most = min(FEW_ROWS, FEW_CELLS // len(own)) if "month" not in own else 0
+    for months in _together(anew.rows, most):
         rows = f"FROM ({anew.query(months)}) ORDER BY {anew.order}"
-        if len(months) > 1:
-            label = f"coalesce(strftime({_name(anew.month or '')}, '%Y-%m'), '{UNDATED}') AS month"
+        if anew.month and 0 < sum(anew.rows[month] for month in months) <= most:
+            label = f"coalesce(strftime({_name(anew.month)}, '%Y-%m'), '{UNDATED}') AS month"
             _copy_on_one_thread(connection, f"(SELECT {listed}, {label} {rows})", place, ["month"], _form(metadata))
             continue
         target = _file(place, anew, months[0])
@@ -88,12 +90,11 @@ def export_anew(
     return tuple(_written(place, anew))
 
 
-def _together(anew: Anew, own: list[str]) -> Iterator[list[str | None]]:
-    """The months, in groups that can be written in one statement as `_few` has it."""
-    most = min(FEW_ROWS, FEW_CELLS // len(own)) if "month" not in own else 0
+def _together(rows: Mapping[str | None, int], most: int) -> Iterator[list[str | None]]:
+    """The months in groups of at most so many rows; one that has more is alone."""
     group: list[str | None] = []
-    for month in sorted(anew.rows, key=lambda each: each or ""):
-        if group and sum(anew.rows[each] for each in (*group, month)) > most:
+    for month in sorted(rows, key=lambda each: each or ""):
+        if group and sum(rows[each] for each in (*group, month)) > most:
             yield group
             group = []
         group.append(month)

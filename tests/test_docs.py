@@ -185,3 +185,23 @@ def test_every_relative_link_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert target.startswith("http") or (page.parent / target).exists(), (page, target)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the page is written for a POSIX shell")
+def test_the_page_about_sites_runs(tmp_path: Path) -> None:
+    """Every command of it, in a new folder: keys, two sites, a hub, a second night, a lost packet, a revocation."""
+    page = (DOCS / "how-to" / "sites.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-eu"], input="".join(blocks), cwd=tmp_path, env={**os.environ, "PATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "took RXX-000002: packet 2 of RXX, 1 new parts" in done.stdout
+    assert "took RXX-000003: packet 3 of RXX, 2 new parts" in done.stdout
+    assert "nothing of RR8 is in it: revoked since 2026-01-01" in done.stderr
+    for words in ("by site", "           2          1          1 RR8, packet 1", "           2          2          1 RXX, packet 2"):
+        assert words in done.stdout
+    with linkage.open_store(tmp_path / "hub" / "store") as connection:
+        assert connection.execute("SELECT count(*), count(DISTINCT token) FROM event").fetchall() == [(2, 1)]

@@ -143,7 +143,8 @@ def _site(work: _Work, name: str) -> Done:
     if not packets:
         return Done(name)
     packet, own = _newest(work, name, packets)
-    before, target = kept.load(work.folder, name), (work.configuration.keys.domain, work.keyset.key_id)
+    before, domain = kept.load(work.folder, name), work.configuration.keys.domain
+    target = (domain, work.keyset.version_of(domain).id)
     same = before is not None and (before.bundle.domain, before.bundle.key_id) == target
     parts = len(packet.parts)
     if before is not None and same and before.packet == own:
@@ -156,7 +157,7 @@ def _site(work: _Work, name: str) -> Done:
     for left in work.journal.unfinished(("translate",), {"site": name}):
         work.journal.settle(left)
     with work.journal.act(
-        "translate", f"key-holder {work.keyset.key_id}", site=name, packet=own, sequence=packet.sequence
+        "translate", f"key-holder {target[1]}", site=name, packet=own, sequence=packet.sequence
     ) as act:
         made = _Made(work, packet, Brought.of(packets, work.accepts.verifiers), place, number, dict(known))
         bundle = BundleManifest(domain=target[0], key_id=target[1], tables=tuple(map(made.table, packet.bundle.tables)))

@@ -65,6 +65,7 @@ class World:
         self.folder, self.one, self.hub = folder, folder / "one", folder / "hub"
         self.register: dict[str, str] = {}
         self.key_id = "0" * 16
+        self.removed: dict[str, int] = {}
         synthetic.make(folder / "all", people=PEOPLE, seed=11)
         self.hub.mkdir()
         Keyset.create(self.hub / "ics.age")
@@ -131,7 +132,7 @@ class World:
 
     def night(self) -> None:
         """Everything on both ways."""
-        pipeline.run(self.one / "linkage.toml")
+        self.removed = pipeline.run(self.one / "linkage.toml").removed
         packets = []
         for name in OWN:
             done = command("site", "run", self.folder / name / "linkage.toml")
@@ -215,3 +216,4 @@ def test_the_rows_are_the_same(world: World) -> None:
     world.deliver(NOW_FILES)
     world.night()
     _same(world)
+    assert {"deleted", "superseded", "duplicate", "national_opt_out"} <= world.removed.keys()

@@ -21,8 +21,9 @@ import polars as pl
 import pyrage
 from numbers_made_up import test_range_numbers
 
-from linkage import Keyset, cohort, pipeline, release
-from linkage.cohort import Asking
+from linkage import Keyset, pipeline
+from linkage.cohorts import ask, decide, release
+from linkage.cohorts.ask import Asking
 from linkage.pseudonymise.signing_keys import create_signing_key, open_signing_key
 from linkage.reidentify.decisions import Verdict
 from linkage.reidentify.register import sign_register
@@ -144,8 +145,8 @@ def measure(folder: Path, people: int, practices: int, rounds: int) -> list[floa
     for place in range(rounds):
         request = folder / f"request{place}"
         now = datetime.now(UTC)
-        cohort.request(path, "SELECT token, 1 AS score FROM person", asking, keys["analyst"], request, now)
-        cohort.decide(path, request, Verdict.APPROVE, keys["approver"], now)
+        ask.request(path, "SELECT token, 1 AS score FROM person", asking, keys["analyst"], request, now)
+        decide.decide(path, request, Verdict.APPROVE, keys["approver"], now)
         started = time.perf_counter()
         released = release.release(path, request, now)
         seconds.append(time.perf_counter() - started)

@@ -13,13 +13,14 @@ import polars as pl
 import pyrage
 from small import HEADER, NOW, SmallIcs, make_small_ics, row
 
-from linkage import Keyset, cohort, release
-from linkage.cohort import Asking, Made
+from linkage import Keyset
+from linkage.cohorts import ask, decide, release
+from linkage.cohorts.ask import Asking, Made
+from linkage.cohorts.release import Released
 from linkage.pseudonymise.signing_keys import create_signing_key, open_signing_key
 from linkage.reidentify.decisions import Verdict
 from linkage.reidentify.packages import CSV, open_package
 from linkage.reidentify.register import sign_register
-from linkage.release import Released
 from linkage.signed import Signer
 
 # Valid NHS numbers of nobody.
@@ -133,10 +134,10 @@ class Care:
     ) -> Made:
         asking = Asking("call them for a review", to)
         where = self.folder / name
-        return cohort.request(self.ics.configuration, self.cohort(*numbers), asking, self.keys[by], where, now)
+        return ask.request(self.ics.configuration, self.cohort(*numbers), asking, self.keys[by], where, now)
 
     def decide(self, request: Path, by: str, verdict: Verdict = Verdict.APPROVE, now: datetime = NOW) -> None:
-        cohort.decide(self.ics.configuration, request, verdict, self.keys[by], now)
+        decide.decide(self.ics.configuration, request, verdict, self.keys[by], now)
 
     def approve(self, request: Path, *by: str, now: datetime = NOW) -> Path:
         for each in by or ("b.okoro", "c.jones"):

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from small import NOW
 
-from linkage import cohort, release
+from linkage.cohorts import release
 from linkage.errors import PolicyError
 from linkage.pseudonymise import Keyset
 from linkage.reidentify import publish
@@ -103,5 +103,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    assert cohort
     main()

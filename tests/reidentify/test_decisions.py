@@ -11,7 +11,7 @@ import pytest
 from small import NOW
 
 from care import ANN, BEN, Care
-from linkage import cohort
+from linkage.cohorts import decide
 from linkage.errors import IntegrityError, PolicyError
 from linkage.reidentify.decisions import Decision, Verdict
 from linkage.reidentify.states import State
@@ -104,7 +104,7 @@ def test_a_changed_purpose_has_nobodys_approval(care: Care) -> None:
 def test_an_approval_that_is_not_its_signers_does_not_count(care: Care) -> None:
     """Somebody signs in another's name; an analyst's signature on an approval refuses the release."""
     request = care.ask(ANN)
-    asked = cohort.look(care.ics.configuration, request, NOW).asked
+    asked = decide.look(care.ics.configuration, request, NOW).asked
     digest = asked.request.purpose_digest
     for by, signer in (("b.okoro", "c.jones"), ("a.patel", "a.patel")):
         decision = Decision(request=asked.digest, purpose_digest=digest, verdict=Verdict.APPROVE, by=by, made=NOW)
@@ -115,7 +115,7 @@ def test_an_approval_that_is_not_its_signers_does_not_count(care: Care) -> None:
             with pytest.raises(PolicyError, match="not registered as approver"):
                 care.release(request)
         else:
-            assert cohort.look(care.ics.configuration, request, NOW).approved == ()
+            assert decide.look(care.ics.configuration, request, NOW).approved == ()
 
 
 @pytest.mark.parametrize("end", ["refused", "withdrawn", "expired", "released"])
@@ -133,7 +133,7 @@ def test_a_final_state_cannot_change(care: Care, end: str) -> None:
     else:
         care.release(request)
     for folder in (request, before):
-        assert cohort.look(care.ics.configuration, folder, NOW).state is State(end)
+        assert decide.look(care.ics.configuration, folder, NOW).state is State(end)
         for by, verdict in (("b.okoro", Verdict.APPROVE), ("c.jones", Verdict.REFUSE), ("a.patel", Verdict.WITHDRAW)):
             with pytest.raises(PolicyError, match=f"the request is {end}: that is final"):
                 care.decide(folder, by, verdict)

@@ -75,6 +75,7 @@ cases = st.lists(
         st.none() | st.sampled_from(["P1", "P2", "P3"]),
         st.booleans(),
         st.booleans(),
+        st.sampled_from([True, True, False]),
     ),
     max_size=6,
 )
@@ -90,8 +91,9 @@ def test_nobody_goes_anywhere_unless_nothing_speaks_against_it(found: list[tuple
     assert not going["number"].is_duplicated().any()
     assert {*going["practice"]} <= {"P1"}
     assert not going.filter(pl.col("unclear") | pl.col("not_sharing") | pl.col("said_no").is_not_null()).height
+    assert going["published"].all()
     reasons = {*decided["withheld"].drop_nulls()}
     assert reasons <= {"national_opt_out", *Withheld}
     alone = [each for each in found if each[0] == NUMBERS[0]]
-    if len(alone) == 1 and alone[0][1:] == (None, "P1", False, False):
+    if len(alone) == 1 and alone[0][1:] == (None, "P1", False, False, True):
         assert going.filter(pl.col("number") == NUMBERS[0]).height == 1

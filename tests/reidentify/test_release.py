@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import io
 import json
 import shutil
 import uuid
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pyrage
 import pytest
 from small import NOW
 
 from care import ANN, BEN, CAT, DAN, EVERYBODY, P1, P2, Care
-from linkage import cohort
-from linkage.audit import prove, witness
+from linkage import disk
+from linkage.audit import Journal, prove, witness
 from linkage.audit.log import lines_of
 from linkage.audit.signing import public_key
-from linkage.cohort import Asking
+from linkage.cohorts import ask
+from linkage.cohorts.ask import Asking
 from linkage.errors import IntegrityError, KeyUnavailableError, LinkageError, PolicyError, TemporaryError
 from linkage.reidentify import publish
+from linkage.reidentify.decisions import Decision, Verdict, write_decision
+from linkage.reidentify.request import encode, read_request, sign_request, write_request
 from linkage.signed import Signer
 
 CODES = "id,patient,day,code"
@@ -246,7 +253,7 @@ def test_a_clinician_asks_for_one_under_the_same_rules(care: Care) -> None:
     """Approved and released as a cohort is, and counted."""
     (token,) = care.tokens(ANN)
     asking, where = Asking("seen in clinic today", [P1]), care.folder / "one"
-    made = cohort.one(care.ics.configuration, str(uuid.UUID(bytes=token)), asking, care.keys["d.clinician"], where, NOW)
+    made = ask.one(care.ics.configuration, str(uuid.UUID(bytes=token)), asking, care.keys["d.clinician"], where, NOW)
     assert (made.people, made.left) == (1, 6)
     with pytest.raises(PolicyError, match="0 of 2 approvals"):
         care.release(where)
@@ -270,3 +277,119 @@ def test_what_a_package_says_is_for_people_who_run_practices(care: Care) -> None
 def _everything_readable(care: Care, place: Path) -> str:
     """What is in a release for whoever has no practice's key."""
     return "".join(path.read_bytes().decode("latin-1") for path in place.rglob("*") if path.is_file())
+
+
+def _by_hand(care: Care, rows: pl.DataFrame, **changes: object) -> Path:
+    """A request that was made with a signing key and the log, and without our checks; and approved."""
+    folder = care.ask(ANN, name="by-hand")
+    asked = read_request(folder, [care.keys["a.patel"].verifier])
+    shutil.rmtree(folder)
+    content = encode(rows)
+    digest = hashlib.sha256(content).hexdigest()
+    columns = tuple(name for name in rows.columns if name != "token")
+    made = asked.request.model_copy(
+        update={"tokens_digest": digest, "people": rows.height, "columns": columns, **changes}
+    )
+    envelope = sign_request(made, care.keys["a.patel"])
+    details = {"request": envelope.digest, "purpose": made.purpose, "people": made.people}
+    with Journal(care.folder / "audit", now=lambda: NOW).act("cohort.request", "requester", **details):
+        write_request(folder, envelope, content)
+    return folder
+
+
+def test_a_request_made_by_hand_is_held_to_the_same_rules(care: Care) -> None:
+    """Approvers and the key holder do not rely on the program of who asks."""
+    token = pl.Series("token", care.tokens(ANN), dtype=pl.Binary)
+    postcode = pl.DataFrame({"token": token, "postcode": ["QX1 1AA"]})
+    formula = pl.DataFrame({"token": token, "band": ["=HYPERLINK()"]})
+    one = pl.DataFrame({"token": token})
+    cases: list[tuple[pl.DataFrame, dict[str, object], str]] = [
+        (postcode, {}, "postcode is not among"),
+        (formula, {}, "band holds"),
+        (one, {"reason": "=1"}, "the reason"),
+        (one, {"role": "clinician"}, "not registered as clinician"),
+        (one, {"role": "approver"}, "nobody may ask as approver"),
+        (one, {"expires": NOW + timedelta(days=8)}, "dates"),
+        (one, {"made": NOW + timedelta(days=1), "expires": NOW + timedelta(days=2)}, "dates"),
+        (one, {"domain": "ics:other"}, "the purpose has changed"),
+        (one, {"purpose_digest": "0" * 64}, "the purpose has changed"),
+        (one, {"requester": "b.okoro"}, "who did not sign it"),
+    ]
+    for rows, changes, words in cases:
+        request = _by_hand(care, rows, **changes)
+        for step in (lambda request=request: care.approve(request), lambda request=request: care.release(request)):
+            with pytest.raises(LinkageError, match=words):
+                step()
+        shutil.rmtree(request)
+    key = care.approve(_by_hand(care, one, key_id="0" * 16))
+    with pytest.raises(PolicyError, match="key version that is not in use"):
+        care.release(key)
+
+
+def test_whoever_the_current_snapshot_does_not_know_is_not_released(care: Care) -> None:
+    """Tokens that were made up to look like this ICS's are refused; people who left it since are counted."""
+    left = "9434765870"
+    (care.folder / "optouts" / "r.dat").write_text("".join(f"{each},\n" for each in (*EVERYBODY, left)))
+    care.ics.answer.write_text("".join(f"{each},\n" for each in (*EVERYBODY, left)))
+    care.patients(f"k9,{left},{P1},2010-01-01,")
+    tokens = pl.Series("token", care.tokens(ANN, left), dtype=pl.Binary)
+    request = care.approve(_by_hand(care, tokens.to_frame()))
+    released = care.release(request)
+    assert (care.named(released), released.withheld) == ({ANN: P1}, {"not_in_snapshot": 1})
+    forged = pl.Series("token", [bytes.fromhex("00112233445586778899aabbccddeeff")], dtype=pl.Binary).to_frame()
+    shutil.rmtree(request)
+    with pytest.raises(IntegrityError, match="1 of 1 tokens are not this key's"):
+        care.release(care.approve(_by_hand(care, forged)))
+    assert _acts(care)[-1] == ("cohort.release", "failed")
+
+
+def test_an_approval_that_is_not_in_the_log_does_not_count(care: Care) -> None:
+    """Nobody approves beside it."""
+    request = care.ask(ANN)
+    asked = read_request(request, [care.keys["a.patel"].verifier])
+    for by in ("b.okoro", "c.jones"):
+        decision = Decision(
+            request=asked.digest, purpose_digest=asked.request.purpose_digest, verdict=Verdict.APPROVE, by=by, made=NOW
+        )  # fmt: skip
+        write_decision(asked, decision, care.keys[by])
+    with pytest.raises(PolicyError, match="0 of 2 approvals; 2 are void"):
+        care.release(request)
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+def test_a_disk_that_is_full_releases_nothing_or_everything(
+    care: Care, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each write; the log says which, and nothing is left aside."""
+    request = care.approve(care.ask(ANN, CAT))
+    steps = iter(range(1, 99))
+
+    def full(path: Path) -> None:
+        if next(steps) == step:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        disk.sync(path)
+
+    monkeypatch.setattr(publish, "sync", full)
+    try:
+        care.release(request)
+        assert step > 9
+    except TemporaryError:
+        assert step <= 9
+    assert not [path for path in (care.folder / "released").glob(".*") if path.is_dir()]
+    published = len([path for path in (care.folder / "released").glob("*/P*") if path.is_dir()])
+    # The last one comes after the rename: everything is there.
+    assert published == (2 if step >= 9 else 0)
+    assert _acts(care)[-1] == ("cohort.release", "failed" if step < 9 else "settled" if step == 9 else "done")
+    with pytest.raises(PolicyError, match="that is final"):
+        care.release(request)
+
+
+def test_requests_and_decisions_that_a_crash_cut_short_are_settled(care: Care) -> None:
+    """By a release some time later: until then they may be on their way."""
+    log = Journal(care.folder / "audit", now=lambda: NOW)
+    for act in ("cohort.request", "cohort.refuse"):
+        log.begin(act, "somebody", request="0" * 64, purpose="test", people=1)
+    care.release(care.approve(care.ask(ANN)), now=NOW + timedelta(minutes=59))
+    assert ("cohort.refuse", "settled") not in _acts(care)
+    care.release(care.approve(care.ask(BEN, name="next")), now=NOW + timedelta(minutes=61))
+    assert _acts(care).count(("cohort.request", "settled")) == _acts(care).count(("cohort.refuse", "settled")) == 1

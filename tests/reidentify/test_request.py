@@ -12,9 +12,9 @@ import pytest
 from small import NOW
 
 from care import ANN, BEN, CAT, DAN, P1, Care, make_care
-from linkage import cohort
 from linkage.audit.log import lines_of
-from linkage.cohort import Asking
+from linkage.cohorts import ask
+from linkage.cohorts.ask import Asking
 from linkage.errors import ConfigurationError, InputError, IntegrityError, LinkageError, PolicyError
 from linkage.reidentify.register import sign_register
 from linkage.reidentify.request import read_request
@@ -24,7 +24,7 @@ WHY = Asking("call them for a review", [P1])
 
 
 def _request(care: Care, cohort_: str, asking: Asking = WHY, by: str = "a.patel") -> None:
-    cohort.request(care.ics.configuration, cohort_, asking, care.keys[by], care.folder / "request", NOW)
+    ask.request(care.ics.configuration, cohort_, asking, care.keys[by], care.folder / "request", NOW)
 
 
 def _refused(
@@ -61,11 +61,11 @@ def test_a_cohort_is_a_query_a_file_of_it_or_a_table(tmp_path: Path) -> None:
     )
     for place, each in enumerate((query, str(tmp_path / "who.sql"), str(tmp_path / "who.csv"), care.cohort(ANN, BEN))):
         folder = tmp_path / f"request{place}"
-        cohort.request(care.ics.configuration, each, WHY, care.keys["a.patel"], folder, NOW)
+        ask.request(care.ics.configuration, each, WHY, care.keys["a.patel"], folder, NOW)
         asked = read_request(folder, [care.keys["a.patel"].verifier])
         assert asked.people["token"].to_list() == sorted(care.tokens(ANN, BEN))
     with pytest.raises(ConfigurationError, match="the query"):
-        cohort.request(
+        ask.request(
             care.ics.configuration, "SELECT nothing FROM person", WHY, care.keys["a.patel"], tmp_path / "r", NOW
         )
 
@@ -110,6 +110,14 @@ def test_who_may_ask_for_whom(care: Care) -> None:
     _refused(care, PolicyError, "not registered in a role", who, Asking("review", [P1], "clinician"))
     _refused(care, PolicyError, "P99999 cannot receive", who, Asking("review", [P1, "p99999"]))
     _refused(care, PolicyError, "nobody cannot receive", who, Asking("review", []))
+    _refused(care, InputError, "cannot be read", who, Asking("review", ["practices.csv"]))
+    listed = care.folder / "practices.csv"
+    listed.write_text("ods_code,name\np10001,The Surgery\nP10002,\n")
+    care.ask(ANN, name="listed", to=[str(listed)])
+    assert read_request(care.folder / "listed", [care.keys["a.patel"].verifier]).request.recipients == (
+        "P10001",
+        "P10002",
+    )
     care.keys["e.stranger"] = Signer("e.stranger", bytes(32))
     _refused(care, PolicyError, "not in the register", who, by="e.stranger")
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from linkage import cohort
 from linkage.cli.run import ConfigurationPath, asker
-from linkage.cohort import Asking, Made, Standing
+from linkage.cohorts import ask, decide
+from linkage.cohorts.ask import Asking, Made
+from linkage.cohorts.decide import Standing
 from linkage.pseudonymise.signing_keys import open_signing_key
 from linkage.reidentify.decisions import Verdict
 from linkage.signed import Signer
@@ -24,7 +25,10 @@ SignerIdentity = Annotated[
 ]
 Reason = Annotated[str, typer.Option(help="One line for the practices and the approvers.")]
 Recipients = Annotated[
-    list[str], typer.Option("--recipient", help="ODS code of a practice that may receive; may be given several times.")
+    list[str],
+    typer.Option(
+        "--recipient", help="ODS code of a practice that may receive, or a CSV file of them; may be repeated."
+    ),
 ]
 Role = Annotated[str | None, typer.Option(help="As what you ask; needed only where you have several roles that may.")]
 
@@ -47,13 +51,13 @@ def request(
 ) -> None:
     """Ask for the people of a cohort: tokens of the current snapshot, and what was agreed to go with them."""
     asking, key = Asking(reason, recipient, role), opened(signer, identity)
-    tell_made(cohort.request(configuration, cohort_, asking, key, out, datetime.now(UTC)), out)
+    tell_made(ask.request(configuration, cohort_, asking, key, out, datetime.now(UTC)), out)
 
 
 @app.command()
 def show(configuration: ConfigurationPath, folder: Folder) -> None:
     """Print a request and where it stands: for approvers, before they say anything."""
-    tell_standing(cohort.look(configuration, folder, datetime.now(UTC)))
+    tell_standing(decide.look(configuration, folder, datetime.now(UTC)))
 
 
 @app.command()
@@ -62,7 +66,7 @@ def withdraw(
 ) -> None:
     """Take a request back, for good: only who made it can."""
     key = opened(signer, identity)
-    tell_standing(cohort.decide(configuration, folder, Verdict.WITHDRAW, key, datetime.now(UTC)))
+    tell_standing(decide.decide(configuration, folder, Verdict.WITHDRAW, key, datetime.now(UTC)))
 
 
 def opened(reference: str, identity: Path | None) -> Signer:

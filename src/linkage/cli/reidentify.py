@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from linkage import cohort, guarded
+from linkage import guarded
 from linkage.cli.cohort import (
     Folder,
     Reason,
@@ -21,7 +21,8 @@ from linkage.cli.cohort import (
     tell_standing,
 )  # fmt: skip
 from linkage.cli.run import ConfigurationPath, asker
-from linkage.cohort import Asking
+from linkage.cohorts import ask, decide
+from linkage.cohorts.ask import Asking
 from linkage.errors import ConfigurationError
 from linkage.reidentify import packages
 from linkage.reidentify.decisions import Verdict
@@ -63,14 +64,14 @@ def approve(
 ) -> None:
     """For an approver: approve a request as it is, or refuse it. Look at it first: `linkage cohort show`."""
     verdict = Verdict.REFUSE if refuse else Verdict.APPROVE
-    tell_standing(cohort.decide(configuration, folder, verdict, opened(signer, identity), datetime.now(UTC)))
+    tell_standing(decide.decide(configuration, folder, verdict, opened(signer, identity), datetime.now(UTC)))
 
 
 @app.command()
 def release(configuration: ConfigurationPath, folder: Folder) -> None:
     """For the key holder: release an approved cohort, one encrypted package for each practice."""
     # The way back from tokens to numbers is in no other command's program.
-    from linkage import release as releasing  # noqa: PLC0415
+    from linkage.cohorts import release as releasing  # noqa: PLC0415
 
     found = releasing.release(configuration, folder, datetime.now(UTC), asker(), typer.echo)
     going = sum(found.practices.values())
@@ -93,7 +94,7 @@ def one(
 ) -> None:
     """For a clinician: ask for one person. It is approved and released as a cohort is, and counts as one."""
     asking, key = Asking(reason, recipient, role), opened(signer, identity)
-    tell_made(cohort.one(configuration, token, asking, key, out, datetime.now(UTC)), out)
+    tell_made(ask.one(configuration, token, asking, key, out, datetime.now(UTC)), out)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from linkage.disk import sync
 from linkage.errors import PolicyError
 from linkage.reidentify.register import APPROVER, KEY_HOLDER, Registered
 from linkage.reidentify.request import Asked
+from linkage.reidentify.states import History
 from linkage.signed import Signer, Verifier, canonical, opened, sign
 
 __all__ = ["Decision", "Verdict", "approvals", "check_may_decide", "write_decision"]
@@ -84,14 +85,16 @@ def write_decision(asked: Asked, decision: Decision, signer: Signer) -> Path:
     return path
 
 
-def approvals(asked: Asked, purpose_digest: str, registered: Registered) -> tuple[tuple[Verifier, ...], int]:
-    """Who approved a request as it is, under the purpose as it is; and how many approvals are void.
+def approvals(
+    asked: Asked, purpose_digest: str, registered: Registered, history: History
+) -> tuple[tuple[Verifier, ...], int]:
+    """Who approved a request as it is, under the purpose as it is, and is in the log with it; and how many approvals are void.
 
     Raises:
         IntegrityError: A decision was changed, or nobody registered signed it.
         PolicyError: Somebody approved who may not.
     """
-    found, void = [], 0
+    found, void, told = [], 0, history.approved(asked.digest)
     for path in sorted((asked.folder / "decisions").glob("*.json")):
         decision, signers = opened(path.read_bytes(), Decision, _TYPE, registered.verifiers)
         if decision.verdict is not Verdict.APPROVE:
@@ -101,5 +104,8 @@ def approvals(asked: Asked, purpose_digest: str, registered: Registered) -> tupl
             continue
         for by in (each for each in signers if each.name == decision.by):
             check_may_decide(asked, decision.verdict, by, registered)
-            found.append(by)
+            if by.key_id in told:
+                found.append(by)
+            else:
+                void += 1
     return tuple(dict.fromkeys(found)), void

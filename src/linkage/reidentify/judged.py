@@ -20,6 +20,7 @@ JUDGED = pl.Schema(
         "practice": pl.String(),  # where they are registered; null where they are not, or nobody can say
         "unclear": pl.Boolean(),  # whether several practices say that they are registered with them
         "not_sharing": pl.Boolean(),  # whether that practice does not share
+        "published": pl.Boolean(),  # whether the current snapshot still knows them
     }
 )
 
@@ -27,6 +28,7 @@ JUDGED = pl.Schema(
 class Withheld(StrEnum):
     """Why somebody is not released, beside the registers' own reasons."""
 
+    NOT_PUBLISHED = "not_in_snapshot"
     NUMBER_UNCLEAR = "number_unclear"
     NAMED_TWICE = "named_twice"
     NOT_REGISTERED = "not_registered"
@@ -42,6 +44,7 @@ class Withheld(StrEnum):
 
 
 _MEANINGS = {
+    Withheld.NOT_PUBLISHED: "the current snapshot does not know the person any more",
     Withheld.NUMBER_UNCLEAR: "the NHS number was replaced, and by which is not clear",
     Withheld.NAMED_TWICE: "the cohort names the same person by an older token as well",
     Withheld.NOT_REGISTERED: "not registered with a practice now",
@@ -65,6 +68,7 @@ def decide(people: pl.DataFrame, recipients: Collection[str], keys: Collection[s
     """
     practice = pl.col("practice")
     reasons = (
+        (~pl.col("published"), Withheld.NOT_PUBLISHED),
         (pl.col("number").is_null(), Withheld.NUMBER_UNCLEAR),
         (pl.col("number").is_duplicated() & ~pl.col("number").is_first_distinct(), Withheld.NAMED_TWICE),
         (pl.col("unclear"), Withheld.REGISTRATION_UNCLEAR),

@@ -99,6 +99,18 @@ class History:
         if state is not State.OPEN:
             raise PolicyError(f"the request is {state.value}: that is final", hint="make a new request")
 
+    def approved(self, digest: str) -> frozenset[str]:
+        """The key ids of who approved a request, by the log."""
+        return frozenset(
+            entry.by.rpartition(" ")[2]
+            for place, entry in self.intents.items()
+            if entry.act == APPROVE and entry.details.get("request") == digest and self._outcome(place) == "done"
+        )
+
+    def unfinished(self) -> dict[int, Entry]:
+        """Intents that nothing ended, by their places: what a crash left, or what is on its way now."""
+        return {place: entry for place, entry in self.intents.items() if place not in self.ends}
+
     def released(self, purpose: str, since: datetime) -> int:
         """How many people the releases of a purpose since a moment were for, those withheld among them."""
         return sum(

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from linkage import registers_now
 from linkage.audit import Act
-from linkage.cohort import Ready, check_still_good, purpose_digest, ready
-from linkage.errors import LinkageError, PolicyError
+from linkage.cohorts import registers
+from linkage.cohorts.allowed import Ready, purpose_digest, ready
+from linkage.cohorts.decide import check_still_good
+from linkage.cohorts.people import Snapshot
+from linkage.cohorts.registers import Now
+from linkage.errors import IntegrityError, LinkageError, PolicyError, told_of_the_machine
 from linkage.pseudonymise.keyset import KeyState
 from linkage.pseudonymise.reverser import KeyHolderKeyset
-from linkage.registers_now import Now
 from linkage.reidentify import publish, states
 from linkage.reidentify.decisions import approvals
 from linkage.reidentify.judged import decide
@@ -31,9 +33,11 @@ from linkage.reidentify.publish import Release
 from linkage.reidentify.register import KEY_HOLDER
 from linkage.reidentify.request import TOKEN, Asked, read_request
 from linkage.reidentify.states import History
-from linkage.signed import Signer
+from linkage.signed import Signer, Verifier
 
 __all__ = ["Released", "release", "settle"]
+
+_LONG = timedelta(hours=1)  # no request or decision takes so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,9 @@ def release(
             tell(line)
         begun.journal.check_witnessed()
         asked, history = read_request(request, begun.registered.verifiers), begun.history
-        _check(holder, asked, history)
-        known = registers_now.read(begun.configuration, holder.keyset, begun.rules.max_age_days, now)
+        approved = _check(holder, asked, history)
+        snapshot = _snapshot(holder, asked)
+        known = registers.read(begun.configuration, holder.keyset, begun.rules.max_age_days, now)
         said = asked.request
         act = begun.journal.begin(
             states.RELEASE,
@@ -103,10 +108,13 @@ def release(
             people=said.people,
             register=begun.registered.register.serial,
             register_digest=begun.registered.digest,
+            requester=asked.requester.key_id,
+            approvers=tuple(each.key_id for each in approved),
         )
         try:
-            found, packages = _make(holder, asked, known)
-            act.details["release"] = publish.publish(holder.folder, found, packages, holder.signer)
+            with told_of_the_machine():
+                found, packages = _make(holder, asked, known, snapshot)
+                act.details["release"] = publish.publish(holder.folder, found, packages, holder.signer)
         except BaseException as error:
             _give_up(holder, act, asked.digest, error)
             raise
@@ -125,9 +133,12 @@ def settle(begun: Ready, folder: Path, signer: Signer) -> tuple[str, ...]:
     Raises:
         IntegrityError: One is on the disk and not whole: nobody but a person can say why.
     """
-    lines, history = [], begun.history
-    for place, entry in history.intents.items():
-        if entry.act != states.RELEASE or place in history.ends:
+    lines = []
+    for place, entry in begun.history.unfinished().items():
+        if entry.act != states.RELEASE:
+            # Others may be on their way this moment; what an old one would have ended counts as ended from its intent.
+            if entry.time < begun.now - _LONG:
+                begun.journal.settle(Act(entry.act, entry.by, place, {"outcome": "not known"}))
             continue
         digest = str(entry.details.get("request"))
         found = publish.read_release(folder, digest, signer.verifier)
@@ -151,8 +162,24 @@ def _holder(begun: Ready, passphrase: Callable[[], str] | None) -> _Holder:
     return _Holder(begun, keyset, signer, configuration.at(begun.rules.path))
 
 
-def _check(holder: _Holder, asked: Asked, history: History) -> None:
-    """Everything that is checked before the log is told that tokens will be turned back."""
+def _snapshot(holder: _Holder, asked: Asked) -> Snapshot:
+    """The current snapshot, of the key version that the cohort's tokens are of, which the keyset can turn back."""
+    snapshot = Snapshot.current(holder.begun.configuration)
+    usable = [each.id for each in holder.keyset.versions if each.state in (KeyState.PRIMARY, KeyState.ACTIVE)]
+    if asked.request.key_id not in usable or asked.request.key_id != snapshot.manifest.key_id:
+        raise PolicyError(
+            "the cohort's tokens are of a key version that is not in use",
+            hint="make the request again from the current snapshot",
+        )
+    if asked.request.snapshot == snapshot.manifest.run_id and asked.request.snapshot_digest != snapshot.digest:
+        raise IntegrityError(
+            "the snapshot is not the one that the cohort was picked from", hint="find out what changed it"
+        )
+    return snapshot
+
+
+def _check(holder: _Holder, asked: Asked, history: History) -> tuple[Verifier, ...]:
+    """Everything that is checked before the log is told that tokens will be turned back; who approved."""
     begun, said, digest = holder.begun, asked.request, purpose_digest(holder.begun.configuration)
     if begun.registered.register.serial < history.newest_register():
         raise PolicyError(
@@ -160,28 +187,24 @@ def _check(holder: _Holder, asked: Asked, history: History) -> None:
         )
     check_still_good(begun, asked, digest, history)
     begun.check_limit(said.people, history)
-    usable = [each.id for each in holder.keyset.versions if each.state in (KeyState.PRIMARY, KeyState.ACTIVE)]
-    if said.key_id not in usable:
-        raise PolicyError(
-            "the cohort's tokens are of a key version that is not in use",
-            hint="make the request again from the current snapshot",
-        )
-    approved, void = approvals(asked, digest, begun.registered)
+    approved, void = approvals(asked, digest, begun.registered, history)
     keys = {asked.requester.public, *(each.public for each in approved)}
     names = {asked.requester.name, *(each.name for each in approved)}
     if holder.signer.verifier.public in keys or holder.signer.name in names:
         raise PolicyError("who asked or approved cannot hold the key", hint="three different people do these")
     needed = begun.configuration.purpose.reidentification.approvals
     if len(approved) < needed:
-        voided = f"; {void} are void, since the request or the purpose has changed" if void else ""
+        voided = f"; {void} are void, for another request or purpose, or not in the log" if void else ""
         raise PolicyError(f"{len(approved)} of {needed} approvals{voided}", hint="linkage reidentify approve")
+    return approved
 
 
-def _make(holder: _Holder, asked: Asked, known: Now) -> tuple[Release, list[Package]]:
+def _make(holder: _Holder, asked: Asked, known: Now, snapshot: Snapshot) -> tuple[Release, list[Package]]:
     """Judge everybody, and seal the packages: in memory."""
     begun, said = holder.begun, asked.request
     reverser = holder.keyset.reverser(said.domain)
     judged = known.judge(asked.people, TOKEN, lambda tokens: reverser.reverse(tokens)[0])
+    judged = judged.with_columns(published=snapshot.knows(asked.people[TOKEN]))
     keys = begun.registered.recipients
     decided = decide(judged, said.recipients, keys)
     going = decided.filter(pl.col("withheld").is_null())

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from linkage import guarded
 from linkage.cli.run import EventsPath, LineagePath, asker, end_behind, show
 from linkage.cli.told import telling
 from linkage.errors import LinkageError
@@ -65,6 +66,7 @@ def translate(configuration: ConfigurationPath, events: EventsPath = None) -> No
     """The key holder's step: give what is new the tokens of the ICS."""
     from linkage.sites.translating import translate as work  # noqa: PLC0415
 
+    guarded.lock_memory()
     with telling([configuration], events, None) as told:
         done = work(configuration, progress=told.progress, passphrase=asker())
     errors = [each.error for each in done if each.error is not None]

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import product
 from pathlib import Path
 
@@ -134,7 +134,7 @@ class Answering:
 
     def _answer(self, checked: Checked, snapshot: Snapshot, now: datetime) -> Envelope:
         practices = self.node.ods_codes()
-        _check_snapshot(checked, snapshot)
+        _check_snapshot(checked, snapshot, now.date())
         query = count_query(checked.question, practices)
         placed = ask(snapshot, query.sql, query.parameters, self.node.seconds)
         release = _released(checked, placed)
@@ -175,13 +175,20 @@ class Answering:
         _write(folder / f"{stem}.question", envelope.decode("utf-8", "replace"))
 
 
-def _check_snapshot(checked: Checked, snapshot: Snapshot) -> None:
+def _check_snapshot(checked: Checked, snapshot: Snapshot, today: date) -> None:
     """Whether the snapshot can say what is asked.
 
     Raises:
-        PolicyError: It is older than is asked for, or lacks a feed: nobody known to a feed is not nobody there.
+        PolicyError: A document that it was made by has ended, it is older than is asked for, or it lacks a feed: nobody
+            known to a feed is not nobody there.
     """
     question, manifest = checked.question, snapshot.manifest
+    for each in manifest.documents:
+        if each.ends is not None and each.ends < today:
+            raise PolicyError(
+                f"the {each.what} {each.reference} ended on {each.ends}, by which the snapshot was made",
+                hint="have it renewed, correct linkage.toml and run the pipeline",
+            )
     if manifest.started.date() < question.snapshots_from:
         raise PolicyError(
             f"the snapshot is older than {question.snapshots_from}, from which on answers are asked for",

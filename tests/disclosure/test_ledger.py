@@ -86,7 +86,7 @@ def test_a_budget_ends(ledger: Ledger) -> None:
     """Each purpose has its own."""
     for _ in range(5):
         _admit(ledger, _people({"f": range(100)}))
-    with pytest.raises(PolicyError, match="has had its 5 answers"):
+    with pytest.raises(PolicyError, match="has had its 5 answers and refusals"):
         _admit(ledger, _people({"f": range(100)}))
     _admit(ledger, _people({"f": range(100)}), purpose="research")
 
@@ -105,6 +105,20 @@ def test_people_who_are_counted_twice_are_refused(ledger: Ledger) -> None:
         ledger.admit(
             Entry.of(_release(people), Asked("q", "p", "s", "k"), NOW), _release(people), people.vstack(people)
         )
+
+
+def test_trying_costs_as_much_as_an_answer(ledger: Ledger) -> None:
+    """Whoever asks often enough what is not answered would learn from that."""
+    _admit(ledger, _people({"f": range(100)}))
+    for number in (101, 102, 103, 104):
+        with pytest.raises(PolicyError, match="subtracting"):
+            _admit(ledger, _people({"f": range(number)}))
+    with pytest.raises(PolicyError, match="answers and refusals"):
+        _admit(ledger, _people({"f": range(100)}))
+    _admit(ledger, _people({"f": range(100)}), purpose="research")
+    next(iter((ledger.folder / "refused").iterdir())).write_text("{}")
+    with pytest.raises(IntegrityError, match="refusal"):
+        _admit(ledger, _people({"f": range(100)}), purpose="research")
 
 
 def test_what_is_kept_is_for_its_owner(ledger: Ledger) -> None:

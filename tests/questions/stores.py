@@ -19,7 +19,7 @@ from linkage.questions.registers import Node, load_node
 from linkage.signed import Envelope, Signer
 from linkage.store.export import export
 from linkage.store.layout import Store, run_id
-from linkage.store.manifest import FeedVersion, File, PublishedTable, SnapshotManifest
+from linkage.store.manifest import DocumentUsed, FeedVersion, File, PublishedTable, SnapshotManifest
 from linkage.store.views import make_tables
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -87,7 +87,9 @@ def publish(path: Path, people: Sequence[One], day: datetime = NOW) -> str:
     return publish_tables(path, rows_of(people), day)
 
 
-def publish_tables(path: Path, rows: dict[str, list[tuple[object, ...]]], day: datetime = NOW) -> str:
+def publish_tables(
+    path: Path, rows: dict[str, list[tuple[object, ...]]], day: datetime = NOW, documents: tuple[DocumentUsed, ...] = ()
+) -> str:
     store = Store(path)
     store.make()
     name = run_id(day, store.newest())
@@ -101,7 +103,7 @@ def publish_tables(path: Path, rows: dict[str, list[tuple[object, ...]]], day: d
     with duckdb.connect(str(folder / "linked.duckdb")) as connection:
         make_tables(connection, folder, tables, COLUMNS)
     manifest = SnapshotManifest(
-        run_id=name, tool_version="0", started=day, purpose="test", legal_basis="made-up data", documents=(),
+        run_id=name, tool_version="0", started=day, purpose="test", legal_basis="made-up data", documents=documents,
         configuration_digest="0" * 64, domain="ics:test", key_id="0" * 16,
         feeds=tuple(FeedVersion(feed=each, version=1, contract_digest="0" * 64) for each in FEEDS),
         tables=tuple(tables), balance=(),

@@ -20,6 +20,7 @@ from linkage.questions.question import QUESTION, put
 from linkage.questions.registers import load_node
 from linkage.signed import Envelope, Signer, canonical, opened, sign
 from linkage.store.ask import ask, current_snapshot
+from linkage.store.manifest import DocumentUsed
 from questions.stores import (
     APPROVER,
     ASKER,
@@ -297,7 +298,7 @@ def test_a_budget_is_used_up(node: TestNode) -> None:
     """Of a purpose."""
     for _ in range(2):
         node.answer(question(purpose="counts only"))
-    with pytest.raises(PolicyError, match="has had its 2 answers"):
+    with pytest.raises(PolicyError, match="has had its 2 answers and refusals"):
         node.answer(question(purpose="counts only"))
     node.answer(question())
 
@@ -307,6 +308,15 @@ def test_no_registrations_no_answer(node: TestNode) -> None:
     rows = rows_of(PEOPLE) | {"registration": []}
     publish_tables(node.folder / "store", rows)
     _refused(node, question(), PolicyError, "no registrations")
+
+
+def test_a_snapshot_whose_documents_have_ended_is_not_asked(node: TestNode) -> None:
+    """What it was made by stands no more."""
+    ended = DocumentUsed(what="agreement", reference="DSA-1", starts=None, ends=date(2026, 11, 23))
+    publish_tables(node.folder / "store", rows_of(PEOPLE), documents=(ended,))
+    _refused(node, question(), PolicyError, "agreement DSA-1 ended on 2026-11-23")
+    node.publish(PEOPLE)
+    node.answer(question())
 
 
 def test_a_store_without_a_snapshot_is_no_zero(tmp_path: Path) -> None:

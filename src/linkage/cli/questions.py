@@ -19,6 +19,8 @@ from linkage.questions.registers import load_node, load_nodes
 from linkage.questions.words import in_words, shown
 from linkage.signed import Envelope, Signer
 
+LARGEST = 1 << 24  # bytes; nothing of that size is parsed
+
 Identity = Annotated[Path | None, typer.Option(help="The age identity that opens the signing key.")]
 Key = Annotated[str, typer.Option(help="The signing key, for example age://keys/analysts.age.")]
 NodeFile = Annotated[Path, typer.Argument(help="The node's file, for example node.toml.")]
@@ -115,9 +117,12 @@ def _signer(key: str, identity: Path | None, base: Path | None = None) -> Signer
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        content = path.read_bytes() if path.stat().st_size <= LARGEST else b""
     except OSError:
         raise ConfigurationError(f"{path}: cannot be read", hint="name a file that is there") from None
+    if not content:
+        raise ConfigurationError(f"{path}: empty, or larger than any file of a question", hint="ask for it again")
+    return content
 
 
 def _free(path: Path) -> None:

@@ -7,6 +7,7 @@ the store's private folder is, readable by its owner only.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from linkage.errors import IntegrityError, PolicyError
 
 __all__ = ["Ledger"]
 
-PEOPLE = "people.parquet"
+PEOPLE, REFUSED = "people.parquet", "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Ledger:
 
     Attributes:
         folder: Where it is kept; made owner-only.
-        budget: How many questions a purpose may have answered.
+        budget: How many questions a purpose may have answered, or refused for being too near to an earlier one.
     """
 
     folder: Path
@@ -62,9 +63,10 @@ class Ledger:
         if placed.height != release.groups.cells.sum():
             raise PolicyError("people of a release are in no group or in several", hint="count each person once")
         earlier = list(self.entries())
-        if sum(each.purpose == entry.purpose for _, each in earlier) >= self.budget:
+        spent = [each.purpose for _, each in earlier] + self._refused()
+        if spent.count(entry.purpose) >= self.budget:
             raise PolicyError(
-                f"the purpose has had its {self.budget} answers",
+                f"the purpose has had its {self.budget} answers and refusals",
                 hint="its owner can have the budget raised by the approver",
             )
         for path, before in earlier:
@@ -73,7 +75,12 @@ class Ledger:
                     "the ledger holds answers whose people have tokens of another domain or key: no difference can be seen",
                     hint="whoever decides what leaves has to accept that, and to put the old ledger aside",
                 )
-            check_apart(path / PEOPLE, before, release, placed)
+            try:
+                check_apart(path / PEOPLE, before, release, placed)
+            except PolicyError:
+                # That there was no answer is one to whoever tries often enough, so it costs as much.
+                self._refuse(entry)
+                raise
         self._enter(entry, placed, len(earlier))
 
     def entries(self) -> Iterator[tuple[Path, Entry]]:
@@ -94,6 +101,32 @@ class Ledger:
                     hint="restore the private folder from its backup: without it differences cannot be checked",
                 )
             yield path, entry
+
+    def _refused(self) -> list[str]:
+        """The purposes of the questions that were refused for being too near."""
+        try:
+            return [json.loads(path.read_bytes())["purpose"] for path in sorted((self.folder / REFUSED).glob("*.json"))]
+        except (OSError, ValueError, KeyError):
+            raise IntegrityError(
+                f"{self.folder / REFUSED}: a refusal in the disclosure ledger is damaged",
+                hint="restore the private folder from its backup",
+            ) from None
+
+    def _refuse(self, entry: Entry) -> None:
+        folder = self.folder / REFUSED
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / f"{len(self._refused()):06d}.json"
+        aside = folder / ".new"
+        said = {
+            "question": entry.question,
+            "purpose": entry.purpose,
+            "released": f"{entry.released:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        aside.write_text(json.dumps(said), encoding="utf-8")
+        aside.chmod(0o600)
+        sync(aside)
+        aside.replace(path)
+        sync(folder)
 
     def _enter(self, entry: Entry, placed: pl.DataFrame, place: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -11,10 +11,10 @@ from linkage.questions.question import QUESTION, Question
 from linkage.questions.registers import Node, NodePurpose
 from linkage.signed import Envelope, canonical, opened
 
-__all__ = ["Checked", "check_approval", "check_question", "digest_of", "read_question"]
+__all__ = ["AHEAD", "Checked", "check_approval", "check_question", "digest_of", "read_question"]
 
 # Clocks of two organisations differ by a little.
-_AHEAD = timedelta(minutes=10)
+AHEAD = timedelta(minutes=10)
 _TO_ASKER = "ask the asker for a new question"
 
 
@@ -70,7 +70,7 @@ def check_question(envelope: bytes, node: Node, now: datetime) -> Checked:
     question = read_question(envelope, node)
     if now >= question.expires:
         raise PolicyError("the question has expired", hint=_TO_ASKER)
-    if question.asked > now + _AHEAD:
+    if question.asked > now + AHEAD:
         raise PolicyError("the question was asked in the future", hint="check both clocks")
     if node.name not in question.nodes:
         raise PolicyError("the question is for other nodes", hint="it came to the wrong place; tell its asker")
@@ -109,7 +109,7 @@ def check_approval(envelope: bytes, checked: Checked, node: Node, now: datetime)
         raise PolicyError("the approval is of another question", hint="have this one approved")
     if approval.node != node.name:
         raise PolicyError("the approval is for another node", hint="have it approved here")
-    if not checked.question.asked - _AHEAD <= approval.at <= now + _AHEAD:
+    if not checked.question.asked - AHEAD <= approval.at <= now + AHEAD:
         raise PolicyError("the approval is older than the question, or from the future", hint="check the clocks")
     if approval.approver == checked.question.asker:
         raise PolicyError("nobody approves their own question", hint="have somebody else read and approve it")

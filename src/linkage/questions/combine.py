@@ -11,7 +11,7 @@ import polars as pl
 
 from linkage.errors import InputError, IntegrityError, LinkageError
 from linkage.questions.answers import ANSWER, Answer, Cell
-from linkage.questions.checks import digest_of
+from linkage.questions.checks import AHEAD, digest_of
 from linkage.questions.question import MEASURE, QUESTION, Question
 from linkage.signed import Envelope, Verifier, opened
 
@@ -150,7 +150,7 @@ def _checked(content: bytes, question: Question, digest: str, nodes: Iterable[Ve
         raise IntegrityError("another disclosure policy was applied than the one asked for", hint=again)
     if answer.snapshot_day < question.snapshots_from:
         raise IntegrityError(f"its snapshot is of before {question.snapshots_from}", hint=again)
-    if not question.asked <= answer.at <= question.expires:
+    if not question.asked - AHEAD <= answer.at <= question.expires:
         raise IntegrityError("it was given before the question was asked, or after it expired", hint=again)
     cells = {each.values: each for each in answer.cells}
     if len(cells) != len(answer.cells) or set(cells) != set(_labels(question)):

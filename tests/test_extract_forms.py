@@ -10,15 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv as arrow_csv
 from pyarrow import ipc
+from small import make_small_ics
 
 import golden
-from linkage import pipeline
+from linkage import contract, pipeline
 from linkage.cli import demo
+from linkage.sources import read
+from linkage.sources.inspect import inspect
 
 Table = list[list[str]]
 
@@ -153,3 +157,21 @@ def test_the_stamp_may_stand_in_the_folder(tmp_path: Path) -> None:
     report = pipeline.run(path, now=golden.NOW)
     assert report.tables == outcome.report.tables
     assert report.removed == outcome.report.removed
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_some_rows_at_a_time_are_the_rows_at_once(tmp_path: Path, form: Callable[[Path], None]) -> None:
+    """With the same numbers, in the same order, however few at a time."""
+    ics = make_small_ics(tmp_path)
+    form(ics.extract)
+    (path,) = ics.extract.parent.iterdir()
+    feed = contract.load("sus_op", tmp_path)
+    table = feed.tables["appointment"]
+    extract = inspect(path, feed, table)
+    whole = read.scan(extract, table).collect()
+    assert whole["_row"].to_list() == list(range(1, 11))
+    for rows in (1, 3, 10):
+        windows = [each.collect() for each in read.windows(extract, table, rows)]
+        assert pl.concat(windows).equals(whole)
+        if extract.is_parquet:
+            assert len(windows) == -(-10 // rows)

@@ -155,20 +155,19 @@ def test_three_purposes_read_as_often_as_one(
     assert (dict(readings.of), dict(looked)) == (alone, looked_alone)
 
 
-def test_a_file_too_long_for_one_pass_is_read_by_each_alone(
-    small_ics: SmallIcs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the same result: only memory and time differ."""
+def test_a_long_file_is_read_some_rows_at_a_time(small_ics: SmallIcs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same result, and its rows are read once for all: only memory and time differ."""
     paths = [small_ics.configuration, _write(small_ics, "other")]
     alone = {path: (_account(path, _run(path)[0]), _published(path)) for path in paths}
-    for rows, read_rows in ((10, 10), (9, 20)):
+    for rows in (20, 10, 7, 2):
         _clear(small_ics.folder)
-        monkeypatch.setattr(together, "HELD_BACK", rows)
+        monkeypatch.setattr(together, "AT_ONCE", rows)
         progress = Progress()
         outcomes = pipeline.run_all(paths, now=NOW, progress=progress)
         for path, outcome in zip(paths, outcomes, strict=True):
             assert (_account(path, outcome), _published(path)) == alone[path]
-        assert [stage.rows for stage in progress.times if stage.name == "preparing"] == [read_rows]
+        assert [stage.rows for stage in progress.times if stage.name == "preparing"] == [10]
+        assert not list(small_ics.folder.rglob("*.piece"))
 
 
 def test_rows_count_once_where_they_are_read_once(small_ics: SmallIcs) -> None:

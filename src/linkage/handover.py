@@ -66,6 +66,17 @@ class Submissions:
             )
         )
 
+    def together(self, found: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """What was listed of some rows of a file after the others, as one list."""
+        if len(found) == 1:
+            return found[0]
+        rule = self.table.submission
+        latest = [rule.latest] if rule and rule.latest else []
+        by = [each.field.name for each in self.outputs if each.field.name not in latest]
+        made = pl.concat(found).group_by(by, maintain_order=True)
+        firsts = (pl.col("_row").min(), pl.col("_rows").sum(), pl.col("_delivered", "_file").first())
+        return made.agg(*(pl.col(name).max() for name in latest), *firsts).select(found[0].columns)
+
     def of_part(self, bundle: Path, part: Part) -> pl.DataFrame:
         """What was listed of the file of one part, when the bundle was made.
 

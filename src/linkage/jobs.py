@@ -55,13 +55,13 @@ class Waiting:
         delivery: Whose file it is.
         name: Its table.
         position: Its position among the table's files.
-        plan: From its clean rows to the queries that the job wants answered in one pass.
+        plan: From clean rows of it, and how often rows of it were given before, to the queries that the job wants answered.
     """
 
     delivery: Delivery
     name: str
     position: int
-    plan: Callable[[pl.LazyFrame], list[pl.LazyFrame]]
+    plan: Callable[[pl.LazyFrame, int], list[pl.LazyFrame]]
 
     @property
     def table(self) -> Table:

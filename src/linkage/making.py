@@ -22,6 +22,7 @@ from linkage.increments.still import before, may_stand_again, still
 from linkage.increments.taken import link
 from linkage.jobs import UNKNOWN, Done, Job, Made, Making, Waiting, lacking
 from linkage.parts import REMOVED
+from linkage.pieces import joined, of_cells, piece, summed
 from linkage.pseudonymise.minimise import outputs
 from linkage.site import reading
 from linkage.sources import clean, gate, quality
@@ -31,7 +32,7 @@ __all__ = ["make", "make_all"]
 MAY_STAND_AGAIN = "rows that a later delivery had taken out may stand again"
 
 
-def make_all(job: Job) -> Generator[Waiting, list[pl.DataFrame], list[Made]]:
+def make_all(job: Job) -> Generator[Waiting, list[list[pl.DataFrame]], list[Made]]:
     """Make all parts of a feed: its records, and of its logs of deletions what is about records that go on.
 
     A generator: it waits for each file, and whoever drives it (`together.make`) answers, so that several jobs can be
@@ -54,7 +55,7 @@ def make_all(job: Job) -> Generator[Waiting, list[pl.DataFrame], list[Made]]:
     return list(made.values())
 
 
-def make(job: Job, name: str) -> Generator[Waiting, list[pl.DataFrame], Made]:
+def make(job: Job, name: str) -> Generator[Waiting, list[list[pl.DataFrame]], Made]:
     """Make all parts of one table, but those that stand."""
     delivery, work = job.delivery, job.work
     making = Making.of(
@@ -116,10 +117,13 @@ def _of_parts(folder: Path, made: Iterable[Part]) -> Iterator[None]:
         ) from None
 
 
-def _made(making: Making, position: int) -> Generator[Waiting, list[pl.DataFrame], Done]:
+def _made(making: Making, position: int) -> Generator[Waiting, list[list[pl.DataFrame]], Done]:
     for root in (making.job.folder, making.job.site):
         (root / making.path(position)).parent.mkdir(parents=True, exist_ok=True)
     answers = yield Waiting(making.job.delivery, making.name, position, partial(_plan, making, position))
+    part = making.path(position).as_posix()
+    for path in (making.job.folder / part, making.withdrawals.beside(making.job.site, part)):
+        joined(path, len(answers))
     return _accounted(making, position, answers)
 
 
@@ -131,9 +135,9 @@ def _forget(making: Making, position: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def _plan(making: Making, position: int, rows: pl.LazyFrame) -> list[pl.LazyFrame]:
-    """The queries over one file: the part, keys of removed rows, rows by reason, cells, whose rows the part does not have,
-    keys that nothing translates, and its submissions.
+def _plan(making: Making, position: int, rows: pl.LazyFrame, at: int) -> list[pl.LazyFrame]:
+    """The queries over one file, or some rows of it: the part, keys of removed rows, rows by reason, cells, whose rows the
+    part does not have, keys that nothing translates, and its submissions. `at` counts these rows among the file's.
     """
     job, table = making.job, making.table
     delivery, work, extract = job.delivery, job.work, making.extracts[position]
@@ -145,9 +149,10 @@ def _plan(making: Making, position: int, rows: pl.LazyFrame) -> list[pl.LazyFram
             pl.lit(extract.delivered.replace(tzinfo=None), pl.Datetime("us")).alias("_delivered"),
             pl.lit(place, pl.Int32).alias("_file"),
         )
-        .sink_parquet(job.folder / path, compression="zstd", compression_level=LEVEL, lazy=True)
+        .sink_parquet(piece(job.folder / path, at), compression="zstd", compression_level=LEVEL, lazy=True)
     )
-    gone = making.withdrawals.sink(decided, REMOVED, place, path)
+    keys = making.withdrawals.of_rows(decided, REMOVED, place)
+    gone = keys.sink_parquet(piece(making.withdrawals.beside(job.site, path.as_posix()), at), lazy=True)
     told = [making.submissions.listed(decided, REMOVED, extract, place)] if making.submissions else []
     reasons = decided.group_by(REMOVED).len()
     cells = decided.select(quality.counts(table, extract.delivered, work.quality.late_after_days))
@@ -165,9 +170,12 @@ def _unknown(rows: pl.LazyFrame, table: Table) -> Iterator[pl.LazyFrame]:
             yield found.unique()
 
 
-def _accounted(making: Making, position: int, answers: list[pl.DataFrame]) -> Done:
+def _accounted(making: Making, position: int, answers: list[list[pl.DataFrame]]) -> Done:
     """One part with every row accounted for, and what was wrong with its file."""
-    _, _, reasons, cells, lacks, unknown, *told = answers
+    _, _, found, counts, lacking_in, untranslated, *listed = zip(*answers, strict=True)
+    reasons, cells, lacks = summed(found, "len"), of_cells(counts), summed(lacking_in, "rows")
+    unknown = pl.concat(untranslated).unique()
+    told = [making.submissions.together(each) for each in listed] if making.submissions else []
     job, path, extract = making.job, making.path(position), making.extracts[position]
     counted = quality.tally(job.delivery.feed.name, making.name, making.table, extract, cells.row(0, named=True))
     gate.check_file(job.work.quality, making.table, extract, counted)

@@ -36,7 +36,7 @@ from linkage.sources.select import Selection
 
 __all__ = [
     "HIDDEN", "INACTIVE", "TABLES", "Delivery", "Shared", "cleaned", "deliveries", "flagged", "gathered", "is_pseudonymised",
-    "minimiser", "narrow", "once", "open_keyset", "raised", "reading", "small", "stamp", "whole_person",
+    "minimiser", "narrow", "once", "open_keyset", "raised", "reading", "small", "stamp", "whole_person", "windows",
 ]  # fmt: skip
 
 INACTIVE, HIDDEN = "_inactive", "_hidden"
@@ -237,6 +237,16 @@ def cleaned(delivery: Delivery, table: Table, extract: Extract, numbers: pl.Seri
     found = read.scan(extract, table)
     if numbers is not None:
         found = found.filter(pl.col("_row").is_in(numbers.implode()))
+    return _clean(found, delivery, table)
+
+
+def windows(delivery: Delivery, table: Table, extract: Extract, rows: int) -> Iterator[pl.LazyFrame]:
+    """The same, some `rows` at a time."""
+    for each in read.windows(extract, table, rows):
+        yield _clean(each, delivery, table)
+
+
+def _clean(found: pl.LazyFrame, delivery: Delivery, table: Table) -> pl.LazyFrame:
     rows = clean.clean(found, delivery.feed, table, delivery.lookups)
     rows = rows.with_columns(pl.lit(value=False).alias(HIDDEN))
     told = table.submission

@@ -19,11 +19,12 @@ from linkage.errors import ConfigurationError, LinkageError, told_of_the_machine
 from linkage.jobs import Job, Made, Waiting
 from linkage.making import make_all
 from linkage.progress import Stage
-from linkage.site import TABLES, Delivery, cleaned, reading
+from linkage.site import TABLES, Delivery, cleaned, reading, windows
 
 __all__ = ["Together", "make", "rows"]
 
-HELD_BACK = 6_000_000  # rows of one file, for each purpose but one; some 0.12 GiB for a million of 25 columns
+AT_ONCE = 250_000  # rows; the engine holds back hundreds of bytes of each while it makes several results of them
+Answers = list[list[pl.DataFrame]]
 _Result = TypeVar("_Result")
 _Key = tuple[Path, int]
 
@@ -112,7 +113,7 @@ def _drive(jobs: Mapping[_Key, Job], stage: Stage) -> dict[_Key, list[Made] | Li
     waiting: dict[_Key, Waiting] = {}
     done: dict[_Key, list[Made] | LinkageError] = {}
 
-    def go_on(key: _Key, answer: list[pl.DataFrame] | LinkageError | None) -> None:
+    def go_on(key: _Key, answer: Answers | LinkageError | None) -> None:
         try:
             waiting[key] = _next(running[key], answer)
         except StopIteration as end:
@@ -130,9 +131,7 @@ def _drive(jobs: Mapping[_Key, Job], stage: Stage) -> dict[_Key, list[Made] | Li
     return done
 
 
-def _next(
-    steps: Generator[Waiting, list[pl.DataFrame], list[Made]], answer: list[pl.DataFrame] | LinkageError | None
-) -> Waiting:
+def _next(steps: Generator[Waiting, Answers, list[Made]], answer: Answers | LinkageError | None) -> Waiting:
     if answer is None:
         return next(steps)
     return steps.throw(answer) if isinstance(answer, LinkageError) else steps.send(answer)
@@ -147,9 +146,9 @@ def _order(each: Waiting) -> tuple[bool, int, int, Path]:
     return each.table.kind == "deletions", names.index(each.name), each.position, each.extract.path
 
 
-def _read(asking: Mapping[_Key, Waiting], stage: Stage) -> dict[_Key, list[pl.DataFrame] | LinkageError]:
+def _read(asking: Mapping[_Key, Waiting], stage: Stage) -> dict[_Key, Answers | LinkageError]:
     """Answer everybody who waits for one file; where that fails, each alone, to find out who it fails for."""
-    if len(asking) == 1 or (_fits(asking) and _alike([each.table for each in asking.values()])):
+    if len(asking) == 1 or _alike([each.table for each in asking.values()]):
         try:
             return {**_answers(asking, stage)}
         except LinkageError as error:
@@ -158,27 +157,33 @@ def _read(asking: Mapping[_Key, Waiting], stage: Stage) -> dict[_Key, list[pl.Da
     return {key: answer for key, each in asking.items() for answer in _read({key: each}, stage).values()}
 
 
-def _fits(asking: Mapping[_Key, Waiting]) -> bool:
-    """Whether one pass may answer all: the engine holds rows back for the slowest of several, and memory must not grow."""
+def _answers(asking: Mapping[_Key, Waiting], stage: Stage) -> dict[_Key, Answers]:
+    """For each job what its queries come to, of some rows of the file after the others."""
     one = next(iter(asking.values()))
-    return one.extract.rows * (len(asking) - 1) <= HELD_BACK
+    found: dict[_Key, Answers] = {key: [] for key in asking}
+    with reading(one.extract, one.delivery.feed):
+        delivery, table = _whole([(each.delivery, each.table) for each in asking.values()])
+        # Each purpose has results of its own, for which rows are held back.
+        rows = max(AT_ONCE // len(asking), 1)
+        for place, clean in enumerate(windows(delivery, table, one.extract, rows)):
+            for key, answers in _answered(asking, clean, place, stage).items():
+                found[key].append(answers)
+    return found
 
 
-def _answers(asking: Mapping[_Key, Waiting], stage: Stage) -> dict[_Key, list[pl.DataFrame]]:
+def _answered(
+    asking: Mapping[_Key, Waiting], clean: pl.LazyFrame, place: int, stage: Stage
+) -> dict[_Key, list[pl.DataFrame]]:
     def tick(rows: pl.Series) -> pl.Series:
         stage.advance(len(rows))
         return rows
 
-    one = next(iter(asking.values()))
-    with reading(one.extract, one.delivery.feed):
-        delivery, table = _whole([(each.delivery, each.table) for each in asking.values()])
-        clean = cleaned(delivery, table, one.extract)
-        clean = clean.with_columns(pl.col("_row").map_batches(tick, return_dtype=pl.UInt32, is_elementwise=True))
-        if len(asking) > 1:
-            # The engine finds what one job's queries have in common, and not what lies below that for several jobs.
-            clean = clean.cache()
-        queries = {key: each.plan(_own(clean, each) if len(asking) > 1 else clean) for key, each in asking.items()}
-        answers = iter(pl.collect_all([each for plans in queries.values() for each in plans], engine="streaming"))
+    clean = clean.with_columns(pl.col("_row").map_batches(tick, return_dtype=pl.UInt32, is_elementwise=True))
+    if len(asking) > 1:
+        # The engine finds what one job's queries have in common, and not what lies below that for several jobs.
+        clean = clean.cache()
+    queries = {key: each.plan(_own(clean, each) if len(asking) > 1 else clean, place) for key, each in asking.items()}
+    answers = iter(pl.collect_all([each for plans in queries.values() for each in plans], engine="streaming"))
     return {key: [next(answers) for _ in plans] for key, plans in queries.items()}
 
 

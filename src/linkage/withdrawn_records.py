@@ -61,12 +61,8 @@ class Withdrawals:
         """Where the tokens and keys of rows are that were taken out of a part."""
         return (site / part).with_suffix(".withdrawn")
 
-    def sink(self, decided: pl.LazyFrame, removed: str, place: int, part: Path) -> pl.LazyFrame:
-        """Write the keys of the rows of one file that were removed; `removed` is the column of reasons."""
-        return self.of_rows(decided, removed, place).sink_parquet(self.beside(self.site, part.as_posix()), lazy=True)
-
     def of_rows(self, decided: pl.LazyFrame, removed: str, place: int) -> pl.LazyFrame:
-        """The keys of the rows that were removed."""
+        """The keys of the rows of one file that were removed; `removed` is the column of reasons."""
         rows = decided.filter(pl.col(removed).is_not_null() & ~pl.col(removed).is_in(SAYS_NOTHING))
         keys = rows.select(
             *(each.value.alias(each.field.name) for each in (*self.keys, *self.marks)),

@@ -162,11 +162,12 @@ def carry(source: Path, target: Path, part: Part, tokens: Tokens, removed: Itera
         .alias(tokens.column(name))
         for name in tokens.changes
     )
-    sink = now.select(columns).sink_parquet(replacement, compression="zstd", compression_level=LEVEL, lazy=True)
     nulled = [left.filter(going).select(_person(name)).unique() for name, going in goes.items()]
-    _, went, people, *others = pl.collect_all(
-        [sink, rows.filter(leaves).select(*removed), _leavers(rows.filter(leaves), tokens), *nulled], engine="streaming"
+    went, people, *others = pl.collect_all(
+        [rows.filter(leaves).select(*removed), _leavers(rows.filter(leaves), tokens), *nulled], engine="streaming"
     )
+    # In a pass of its own: beside others the engine would hold rows back for it.
+    now.select(columns).sink_parquet(replacement, compression="zstd", compression_level=LEVEL)
     replacement.replace(target)
     gone = [(tokens.subject or "", people.select("token_of")), *zip(goes, others, strict=True)]
     return Carried(_counted(part, people, digest(target)), went, _lacking(tokens, gone))

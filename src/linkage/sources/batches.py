@@ -111,16 +111,17 @@ def count(batches: Batches, where: str) -> int:
     return sum(batch.num_rows for batch in _checked(batches, batches.places, where))
 
 
-def scan(batches: Batches, where: str) -> pl.LazyFrame:
-    """Read lazily.
+def frames(batches: Batches, where: str) -> tuple[Frames, dict[str, pl.DataType]]:
+    """How to read, and the columns that there are.
 
     Returns:
-        `_row` (UInt32, from 0) and the columns by their places: `c0`, `c1` and so on. Dictionaries are decoded.
+        What gives the columns asked for, frame by frame, and all columns by their places: `c0`, `c1` and so on. Dictionaries
+        are decoded.
     """
     names = {f"c{place}": place for place in batches.places}
     kinds = types(batches.schema)
 
-    def frames(asked: list[str]) -> Iterator[pl.DataFrame]:
+    def read(asked: list[str]) -> Iterator[pl.DataFrame]:
         places = sorted(names[name] for name in asked)
         for batch in _checked(batches, places, where):
             # Without any column a batch would not say how many rows it has.
@@ -129,7 +130,16 @@ def scan(batches: Batches, where: str) -> pl.LazyFrame:
             for start in range(0, batch.num_rows, PIECE):
                 yield pl.DataFrame(table.slice(start, PIECE))
 
-    return numbered(frames, {name: kinds[place] for name, place in names.items()})
+    return read, {name: kinds[place] for name, place in names.items()}
+
+
+def scan(batches: Batches, where: str) -> pl.LazyFrame:
+    """Read lazily.
+
+    Returns:
+        `_row` (UInt32, from 0) and the columns of `frames`.
+    """
+    return numbered(*frames(batches, where))
 
 
 def numbered(frames: Frames, schema: dict[str, pl.DataType]) -> pl.LazyFrame:
@@ -154,6 +164,20 @@ def numbered(frames: Frames, schema: dict[str, pl.DataType]) -> pl.LazyFrame:
             yield (block if predicate is None else block.filter(predicate)).select(asked)
 
     return register_io_source(blocks, schema={ROW: pl.UInt32(), **schema}, is_pure=True)
+
+
+def pieces(frames: Iterator[pl.DataFrame], size: int) -> Iterator[pl.LazyFrame]:
+    """What is made as it is read, some `size` rows at a time, numbered on in `_row` (UInt32, from 0)."""
+    held: list[pl.DataFrame] = []
+    first = rows = 0
+    for frame in frames:
+        held.append(frame)
+        rows += frame.height
+        if rows - first >= size:
+            yield pl.concat(held).with_row_index(ROW, first).lazy()
+            held, first = [], rows
+    if held:
+        yield pl.concat(held).with_row_index(ROW, first).lazy()
 
 
 def _checked(batches: Batches, places: Sequence[int], where: str) -> Iterator[pa.RecordBatch]:

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +14,7 @@ import polars as pl
 from linkage.contract import DROPPED, Column, Role, Table
 from linkage.errors import InputError
 from linkage.sources import batches, text, typed
-from linkage.sources.batches import ROW, numbered
+from linkage.sources.batches import ROW, Frames, numbered, pieces
 from linkage.sources.inspect import TYPED, Extract, as_text_file, content
 
 MALFORMED = "_malformed"
@@ -146,21 +147,42 @@ def scan(extract: Extract, table: Table) -> pl.LazyFrame:
     Raises:
         InputError: A needed column is missing, or one is of a type in which no values are read.
     """
-    positions = columns(extract, table)
-    if extract.is_parquet:
-        frame = pl.scan_parquet(extract.path, row_index_name=ROW)
-        names = list(extract.header)
+    frame = _in_place(extract) if _stands(extract) else numbered(*_frames(extract))
+    return _contracted(frame, extract, table)
+
+
+def windows(extract: Extract, table: Table, rows: int) -> Iterator[pl.LazyFrame]:
+    """The same some rows at a time, so that what is made of them need not hold a whole file.
+
+    Args:
+        extract: The file.
+        table: The contract's table.
+        rows: How many at a time; text that is unpacked on its way comes in whole blocks, somewhat more.
+    """
+    if extract.rows <= rows:
+        yield scan(extract, table)
+    elif _stands(extract):
+        for start in range(0, extract.rows, rows):
+            # Whatever there is more than was counted shows in the last one.
+            last = start + rows >= extract.rows
+            yield _contracted(_in_place(extract).slice(start, None if last else rows), extract, table)
     else:
-        frame = _frame(extract)
-        names = _places(extract)
-    kept = [name for name, column in table.columns.items() if column.role not in DROPPED]
+        frames, _ = _frames(extract)
+        places, names = columns(extract, table), _named(extract)
+        asked = sorted({names[places[name]] for name in _read(table) if name in places}, key=names.index)
+        for piece in pieces(frames(asked), rows):
+            yield _contracted(piece, extract, table)
+
+
+def _contracted(frame: pl.LazyFrame, extract: Extract, table: Table) -> pl.LazyFrame:
+    positions, names = columns(extract, table), _named(extract)
     frame = frame.select(
         (pl.col(ROW) + 1).cast(pl.UInt32).alias(ROW),
         *(
             (
                 pl.col(names[positions[name]]) if name in positions else pl.lit(table.columns[name].value, pl.String)
             ).alias(name)
-            for name in kept
+            for name in _read(table)
         ),
     )
     if extract.is_parquet or extract.batches:
@@ -168,19 +190,36 @@ def scan(extract: Extract, table: Table) -> pl.LazyFrame:
     return frame.with_columns(pl.col(ROW).is_in(_rows(extract.malformed)).alias(MALFORMED))
 
 
-def _frame(extract: Extract) -> pl.LazyFrame:
+def _read(table: Table) -> list[str]:
+    return [name for name, column in table.columns.items() if column.role not in DROPPED]
+
+
+def _named(extract: Extract) -> list[str]:
+    """What the reader calls the columns of a file."""
+    return list(extract.header) if extract.is_parquet else _places(extract)
+
+
+def _stands(extract: Extract) -> bool:
+    """Whether the reader takes rows from the file itself, where they stand."""
+    return extract.is_parquet or (extract.is_plain and extract.batches is None)
+
+
+def _in_place(extract: Extract) -> pl.LazyFrame:
+    """What the reader takes from the file itself."""
+    if extract.is_parquet:
+        return pl.scan_parquet(extract.path, row_index_name=ROW)
+    return _parsed(extract, extract.path, skip_lines=1 if extract.layout.header else 0, row_index_name=ROW)
+
+
+def _frames(extract: Extract) -> tuple[Frames, dict[str, pl.DataType]]:
+    """What is made as it is read, and its columns."""
     if extract.batches:
-        return batches.scan(extract.batches, extract.path.name)
-    return _plain(extract) if extract.is_plain else _streamed(extract)
+        return batches.frames(extract.batches, extract.path.name)
+    return partial(_blocks, extract), dict.fromkeys(_places(extract), pl.String())
 
 
 def _places(extract: Extract) -> list[str]:
     return [f"c{place}" for place in range(len(extract.header))]
-
-
-def _plain(extract: Extract) -> pl.LazyFrame:
-    """Text that the reader takes from the file itself."""
-    return _parsed(extract, extract.path, skip_lines=1 if extract.layout.header else 0, row_index_name=ROW)
 
 
 def _parsed(
@@ -200,15 +239,11 @@ def _parsed(
     )
 
 
-def _streamed(extract: Extract) -> pl.LazyFrame:
+def _blocks(extract: Extract, asked: list[str]) -> Iterator[pl.DataFrame]:
     """Text that is unpacked and transcoded on its way, in blocks of whole records."""
-
-    def frames(asked: list[str]) -> Iterator[pl.DataFrame]:
-        for block in text.records(content(extract), extract.layout.quote, extract.path.name):
-            # Without any column the reader would not say how many rows there are.
-            yield _parsed(extract, block).select(asked or _places(extract)[:1]).collect()
-
-    return numbered(frames, dict.fromkeys(_places(extract), pl.String()))
+    for block in text.records(content(extract), extract.layout.quote, extract.path.name):
+        # Without any column the reader would not say how many rows there are.
+        yield _parsed(extract, block).select(asked or _places(extract)[:1]).collect()
 
 
 def _rows(rows: Sequence[int]) -> pl.Series:

@@ -22,7 +22,19 @@ from hypothesis import strategies as st
 from linkage.bundle import TableParts, digest
 from linkage.contract import Feed
 from linkage.errors import IntegrityError
-from linkage.link import Before, Change, FeedTable, Kept, Made, Settled, connect, keep_attributes, resettle, settle
+from linkage.link import (
+    Before,
+    Change,
+    FeedTable,
+    Kept,
+    Made,
+    Settled,
+    connect,
+    keep_attributes,
+    reached,
+    resettle,
+    settle,
+)
 from linkage.link.increment import DELIVERY, changed_table
 from linkage.link.settle import attributes_table
 from linkage.link.standing import Fall, find_falls
@@ -335,6 +347,23 @@ def test_a_later_submission_touches_what_it_replaces(tmp_path: Path) -> None:
         "f_t/month=2025-12/part-00000.parquet",
         "f_t/month=2026-06/part-00000.parquet",
     ]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 100])
+def test_a_file_is_compared_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    """Whatever row changed, went or came at its end, and whichever piece it is in."""
+    monkeypatch.setattr(reached, "PIECE", piece)
+    rows = [row(n, day=JUNE if n % 2 else MAY) for n in range(1, 8)]
+    for place in range(len(rows)):
+        other = [*rows[:place], row(20 + place, "y"), *rows[place + 1 :]]
+        last, _, added = both(tmp_path / f"{place}", FEEDS["by month"], World([rows, rows]), World([other, rows]))
+        assert _keys(last) ^ _keys(added) == {20 + place}
+        both(tmp_path / f"{place} less", FEEDS["by month"], World([other]), World([rows[:place]]))
+        both(tmp_path / f"{place} more", FEEDS["by month"], World([rows[:place]]), World([other]))
+
+
+def _keys(run: Run) -> set[int]:
+    return {key.int >> 96 for _, key, *_ in run.rows("f_t")}
 
 
 def test_a_table_that_empties_and_fills_has_its_one_empty_file_meanwhile(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ part of the key is null it is all rows with that same key, which settling keeps 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from linkage.link.tables import FeedTable
 __all__ = ["REACHED", "Change", "find_reached", "matches"]
 
 REACHED = "temp._reached"
+PIECE = 1_000_000  # rows of an extract
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Change:
     def compared(self) -> Compared:
         """The parts beside those of the last run."""
         return self.before.compared(self.table.parts)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether no part came or went, and nothing falls or fell."""
+        return not (self.compared.came.parts or self.compared.gone.parts or self.falls or self.earlier)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -101,18 +107,46 @@ def matches(change: Change, rows: str, keys: str) -> str:
 
 
 def _rows_that_differ(change: Change) -> None:
-    """File by file, so that what has to be kept of a comparison is never more than one file."""
+    """File by file and piece by piece, so that what has to be kept of a comparison is never more than a piece.
+
+    A row has one number in its extract, whatever was made of it: one is beside the other.
+    """
     came, gone = change.compared.came, change.compared.gone
-    columns = ["_file", "_row", "_delivered", "_deleted", *(column for column, _ in change.columns)]
-    same = " AND ".join(f"a.{name(each)} IS NOT DISTINCT FROM b.{name(each)}" for each in columns)
-    keys = ", ".join(f"a.{name(key)}" for key in change.keys)
+    keys = ", ".join(name(key) for key in change.keys)
     for place in sorted({each.place for each in (*came.parts, *gone.parts)}):
-        sides = (change.folder, _at(came, place)), (change.before.folder, _at(gone, place))
-        for (folder, parts), (other_folder, others) in (sides, sides[::-1]):
-            if parts.parts:
-                found = f"SELECT DISTINCT {keys} FROM {tables.rows(folder, parts)} a"
-                beside = f" ANTI JOIN {tables.rows(other_folder, others)} b ON {same}" if others.parts else ""
-                change.run(f"INSERT INTO temp._met {found}{beside}")
+        now, then = _at(came, place), _at(gone, place)
+        if now.parts and then.parts:
+            for piece in _pieces(max(part.read for part in (*now.parts, *then.parts))):
+                _compare(change, now, then, piece)
+            continue
+        rows = tables.rows(change.folder, now) if now.parts else tables.rows(change.before.folder, then)
+        change.run(f"INSERT INTO temp._met SELECT DISTINCT {keys} FROM {rows}")
+
+
+def _pieces(rows: int) -> Iterator[str]:
+    """Conditions that each hold for some numbers of rows, and one of them for any."""
+    bounds = list(range(PIECE, rows + 1, PIECE))
+    for first, end in zip([None, *bounds], [*bounds, None], strict=True):
+        least, most = "" if first is None else f"_row >= {first}", "" if end is None else f"_row < {end}"
+        yield " AND ".join(filter(None, (least, most))) or "TRUE"
+
+
+def _compare(change: Change, now: TableParts, then: TableParts, piece: str) -> None:
+    columns = ["_row", "_delivered", "_deleted", *(column for column, _ in change.columns)]
+    differs = " OR ".join(f"a.{name(each)} IS DISTINCT FROM b.{name(each)}" for each in columns)
+    a, b = (
+        f"(SELECT * FROM {tables.rows(folder, parts)} WHERE {piece})"
+        for folder, parts in ((change.folder, now), (change.before.folder, then))
+    )
+    listed = ", ".join(f"{side}.{name(key)} AS {side}{at}" for side in "ab" for at, key in enumerate(change.keys))
+    change.run(
+        f"CREATE OR REPLACE TEMP TABLE _pairs AS SELECT {listed}, a._row AS a, b._row AS b"
+        f" FROM {a} a FULL JOIN {b} b ON a._row = b._row WHERE {differs}"
+    )
+    for side in "ab":
+        keys = ", ".join(f"{side}{at}" for at in range(len(change.keys)))
+        change.run(f"INSERT INTO temp._met SELECT DISTINCT {keys} FROM temp._pairs WHERE {side} IS NOT NULL")
+    change.run("DROP TABLE temp._pairs")
 
 
 def _at(parts: TableParts, place: int) -> TableParts:

@@ -32,11 +32,14 @@ def resettle(change: Change) -> Settled:
         IntegrityError: As `settle.settle`; or the last snapshot's files are not what was published.
         TemporaryError: Memory or disk ran out.
     """
-    why = change.before.why_not(change.table) or _doubt(change)
+    removed = Counter(change.before.removed.get(change.table.name, {}))
+    why = change.before.why_not(change.table)
+    if not why and change.nothing:
+        return _as_it_was(change, removed)
+    why = why or _doubt(change)
     if why:
         whole = settle(change.connection, change.folder, change.table.parts, change.table.table, change.falls)
         return replace(whole, why=why)
-    removed = Counter(change.before.removed.get(change.table.name, {}))
     if not change.count(REACHED):
         return _as_it_was(change, removed)
     _collect(change)
@@ -59,7 +62,7 @@ def _as_it_was(change: Change, removed: Counter[Reason]) -> Settled:
         f"CREATE OR REPLACE TEMP TABLE {changed_table(table.name).removeprefix('temp.')} ({typed}, _side VARCHAR)"
     )
     made = put_together(change.connection, name(table.name), change.columns, None, change.before.files[table.name])
-    change.run(f"DROP TABLE {REACHED}")
+    change.run(f"DROP TABLE IF EXISTS {REACHED}")
     left = {reason: rows for reason, rows in sorted(removed.items()) if rows}
     check(table.parts, made.rows, left)
     return Settled(table.name, _month(change), made.rows, left, made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,13 @@ def make_made_up(folder: Path) -> MadeUp:
         pl.read_parquet(folder / "truth" / "rows.parquet"),
         json.loads((folder / "private" / "runs" / f"{report.run_id}.json").read_text()),
     )
+
+
+def copied(made_up: MadeUp, folder: Path) -> Path:
+    """A copy that a test may change, all but the store: its database names its files by their place, so it stays there."""
+    shutil.copytree(made_up.folder, folder, ignore=shutil.ignore_patterns("store"))
+    (folder / "store").symlink_to(made_up.folder / "store", target_is_directory=True)
+    return folder
 
 
 class Search:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
-from linkage import Keyset, pipeline
-from linkage.cli import demo
+from linkage import Keyset
+from linkage.cli import app
 from linkage.reidentify.packages import open_package
-from made_up import Search
+from made_up import MadeUp, Search, copied
 
 FOLDER = Path(__file__).parent.parent / "examples" / "risk_stratification"
 
@@ -24,22 +29,38 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the example names it
 
 
 @pytest.fixture(scope="module")
-def ics(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small made-up ICS after a run."""
-    folder = tmp_path_factory.mktemp("risk") / "demo"
-    demo.make(folder, 1_500, seed=3)
-    pipeline.run(folder / "linkage.toml")
-    return folder
+def run() -> Iterator[ModuleType]:
+    """The example, its commands in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        module = import_module("run")
+
+        def command(*words: str) -> str:
+            done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+            assert done.exit_code == 0, done.output
+            module.say(done.stdout)
+            return done.stdout
+
+        patch.setattr(module, "command", command)
+        yield module
+        for name in ("run", "score"):
+            sys.modules.pop(name)
 
 
 @pytest.fixture(scope="module")
-def told(ics: Path) -> str:
+def ics(made_up: MadeUp, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made-up ICS after a run."""
+    return copied(made_up, tmp_path_factory.mktemp("risk") / "demo")
+
+
+@pytest.fixture(scope="module")
+def told(ics: Path, run: ModuleType) -> str:
     """What the script said."""
-    done = subprocess.run(
-        [sys.executable, str(FOLDER / "run.py"), str(ics)], capture_output=True, text=True, check=False
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        patch.setattr(sys, "argv", ["run.py", str(ics)])
+        run.main()
+    return said.getvalue()
 
 
 def test_the_script_goes_the_whole_way(ics: Path, told: str) -> None:
@@ -63,12 +84,11 @@ def test_the_script_goes_the_whole_way(ics: Path, told: str) -> None:
 
 
 def test_no_file_that_it_leaves_names_anybody(ics: Path, told: str) -> None:
-    """But the one that the practice opened: requests, decisions, packages, the log, the register, the store, what was printed."""
+    """But the one that the practice opened: requests, decisions, packages, the log, the register, what was printed."""
     search = Search(pl.read_parquet(ics / "truth" / "people.parquet"))
     search.text(told, "what was printed")
     search.folder(ics / "released")
     search.folder(ics / "audit")
-    search.folder(ics / "store")
     for path in (ics / "care").iterdir():
         if path.is_dir() and not path.name.startswith("opened"):
             search.folder(path)
@@ -79,12 +99,12 @@ def test_no_file_that_it_leaves_names_anybody(ics: Path, told: str) -> None:
 
 
 def test_the_notebook_goes_the_whole_way_too(
-    ics: Path, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ics: Path, told: str, run: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its cells, one after another, where the demo is; it keeps no output, so it shows nobody."""
     assert told
+    assert sys.modules["run"] is run
     monkeypatch.chdir(ics.parent)
-    monkeypatch.syspath_prepend(str(FOLDER))
     notebook = json.loads((FOLDER / "risk_stratification.ipynb").read_text())
     names: dict[str, object] = {}
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
@@ -92,14 +112,11 @@ def test_the_notebook_goes_the_whole_way_too(
     for cell in cells:
         exec(compile("".join(cell["source"]), "notebook", "exec"), names)  # noqa: S102 our own page
     assert (ics / "care" / "opened-from-notebook" / "cohort.csv").exists()
-    assert "odds" not in capsys.readouterr().err
 
 
-def test_the_model_finds_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_finds_what_is_there(run: ModuleType) -> None:
     """Of people whose chance is known, the weights come back, and what it says is what comes."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    import score
-
+    score = run.score
     random = np.random.default_rng(5)
     people = pl.DataFrame(
         {

@@ -27,7 +27,7 @@ class Release(Section):
     registered: Path
     lead: str
     path: Path = Path("released")
-    max_age_days: int = Field(default=14, ge=0)
+    max_age_days: int = Field(default=35, ge=0)
 
     @model_validator(mode="after")
     def _lead_can_be_read(self) -> Self:

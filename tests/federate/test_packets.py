@@ -151,6 +151,25 @@ def test_a_later_packet_brings_what_is_new(post: Post) -> None:
     assert [path.name for path in post.inbox.taken("RR8")] == ["000001", "000002"]
 
 
+def test_sealed_parts_that_count_no_more_are_removed(post: Post) -> None:
+    """Somebody who left may be in them. What the newest packet builds on stays, and so does every manifest."""
+    first = post.send("one", "a", "b")
+    taken = post.inbox.receive(first, _accepts(), NOW)
+    known = tuple(taken.parts.values())
+    second = post.send("two", "a", "z", sequence=2, previous=_digest_of(first), known=known)
+    post.inbox.receive(second, _accepts(), NOW)
+    left = sorted(str(path.relative_to(post.inbox.folder)) for path in post.inbox.folder.rglob("*.*") if path.is_file())
+    assert left == [
+        "RR8/000001/packet.json", "RR8/000001/sus_apc/spell/part-00000.parquet.age",
+        "RR8/000002/packet.json", "RR8/000002/sus_apc/spell/part-00001.parquet.age",
+    ]  # fmt: skip
+    third = post.send("three", "a", "b", sequence=3, previous=_digest_of(second), known=known)
+    post.refused(third, "neither in it nor in the packets before")
+    whole = post.send("whole", "a", "b", sequence=3, previous=_digest_of(second))
+    post.inbox.receive(whole, _accepts(), NOW)
+    assert not list((post.inbox.folder / "RR8" / "000001").rglob("*.age"))
+
+
 def test_sites_do_not_stand_in_each_others_way(post: Post) -> None:
     """Each has its own order."""
     post.inbox.receive(post.send("one", "a"), _accepts(), NOW)

@@ -1,6 +1,8 @@
 """Receiving packets: everything about one is checked before it counts, and each refusal says what is wrong.
 
 <inbox>/<site>/000001/      packets in the order in which they follow one another, as they came
+
+Every manifest stays; of the sealed parts those stay that the newest packet has, or builds on.
 """
 
 from __future__ import annotations
@@ -207,6 +209,7 @@ class Inbox:
                 hint=f"ask the site for all of it: `linkage site run --everything --number {packet.sequence}`",
             )
         self._keep(came, packet, own, known)
+        self._forget(before, packet, known)
         return packet
 
     def _brought(self, before: Sequence[Path], known: Sequence[Verifier]) -> set[str]:
@@ -214,8 +217,17 @@ class Inbox:
         found = set()
         for path in before:
             packet, _, _ = read_packet(path, known)
-            found |= {packet.parts[each] for each in packet.sealed}
+            found |= {packet.parts[each] for each in packet.sealed if (path / f"{each}{SEALED}").is_file()}
         return found
+
+    def _forget(self, before: Sequence[Path], newest: Packet, known: Sequence[Verifier]) -> None:
+        """Remove sealed parts that do not count any more: people are in them who have left the newest ones."""
+        wanted = set(newest.parts.values()) - {newest.parts[each] for each in newest.sealed}
+        for path in before:
+            packet, _, _ = read_packet(path, known)
+            for each in packet.sealed:
+                if packet.parts[each] not in wanted:
+                    (path / f"{each}{SEALED}").unlink(missing_ok=True)
 
     def _check_place(self, packet: Packet, own: str, before: Sequence[Path], known: Sequence[Verifier]) -> None:
         name, last = f"packet {packet.sequence} of {packet.site}", len(before)

@@ -126,7 +126,7 @@ def _criterion(query: Query, criterion: Criterion, counted: bool) -> str:
     if criterion.codes is not None:
         where += f" AND month BETWEEN {query.bind(first)} AND {query.bind(last)} AND system = {query.bind(criterion.codes.system)}"
         where += f" AND ({_code(query, criterion.codes)})"
-        # A record token is of one feed and table, so that two feeds share none.
+        # A record that two feeds know by the same token is one.
         number = "count(DISTINCT record)" if counted else "1"
         return f"SELECT token, {number} AS n FROM event_code WHERE {where} GROUP BY token"
     following = date(last.year + last.month // 12, last.month % 12 + 1, 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -193,6 +195,57 @@ def test_what_is_killed_between_publishing_and_choosing_is_ended(
     assert _rekey(ics).run == published == ics.current()
     assert _file_key(ics) == new
     ics.run()
+
+
+KILLED = """
+import os, sys
+from datetime import datetime
+from pathlib import Path
+from linkage import rekey
+from linkage.{module} import {name}
+
+{name}.{function} = lambda *_, **__: os._exit(9)
+rekey.rekey(Path(sys.argv[1]), now=datetime.fromisoformat(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "function"),
+    [
+        ("store", "publish", "switch"),
+        ("nights", "rekeyed", "write"),
+        ("pseudonymise.key_versions", "KeysetFile", "choose"),
+    ],
+)
+def test_a_process_that_is_killed(ics: SmallIcs, module: str, name: str, function: str) -> None:
+    """Whatever was published is whole and of one key; the command again ends what was begun, and the log tells of both."""
+    new = _file(ics).rotate()
+    code = KILLED.format(module=module, name=name, function=function)
+    command = [sys.executable, "-c", code, str(ics.configuration), NOW.isoformat()]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert done.returncode == 9, done.stderr
+    manifest = _manifest(ics)
+    for path in (ics.store / "snapshots" / manifest.run_id).rglob("*.parquet"):
+        assert pq.read_schema(path).metadata[b"linkage.key_id"].decode() == manifest.key_id
+    if manifest.key_id != new:
+        assert ics.run().made_whole is None
+    assert _rekey(ics).new == new
+    assert _manifest(ics).key_id == new == _file_key(ics)
+    told = [json.loads(line) for line in lines_of(ics.folder / "audit")]
+    assert ("rekey", "settled") in {(each["act"], each["phase"]) for each in told}
+    ics.run()
+
+
+def test_delta_tables_follow(tmp_path: Path) -> None:
+    """Their current version has the new tokens alone."""
+    pytest.importorskip("deltalake", reason="an extra")
+    ics = make_small_ics(tmp_path)
+    ics.replace('path = "store"', 'path = "store"\ndelta = "delta"')
+    ics.run()
+    before = set(pl.read_delta(str(tmp_path / "delta" / "person"))["token"])
+    _file(ics).rotate()
+    assert _rekey(ics).behind is None
+    assert not before & set(pl.read_delta(str(tmp_path / "delta" / "person"))["token"])
 
 
 def test_a_disabled_key_is_left(ics: SmallIcs) -> None:

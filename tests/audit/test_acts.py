@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import NOW, SmallIcs, make_small_ics
+from small import NOW, NUMBERS, SmallIcs, make_small_ics
 
 import linkage
 from linkage.audit import Journal
@@ -50,6 +50,11 @@ def test_a_run_and_its_publication_are_told(tmp_path: Path) -> None:
     assert told[1]["details"]["rows"] == sum(report.tables.values())
     assert (tmp_path / "store" / "current").read_text(encoding="ascii").strip() == told[-1]["details"]["run"]
     assert Journal.of(load(ics.configuration)).check_whole().checkpoint.size == 4
+    log = (ics.folder / "audit" / "entries").read_text(encoding="utf-8")
+    with linkage.open_store(ics.store) as connection:
+        tokens = [str(token) for (token,) in connection.execute("SELECT token FROM person").fetchall()]
+    assert tokens
+    assert not [each for each in filter(None, (*NUMBERS, *tokens)) if each in log or each.replace("-", "") in log]
 
 
 def test_a_run_that_is_refused_is_told(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from linkage import binding, config, nhs_number, rostering, site
+from linkage.acts import OPERATOR
+from linkage.audit import Journal
 from linkage.config import Configuration, National
 from linkage.contract import Role
 from linkage.errors import ConfigurationError
@@ -36,10 +38,13 @@ def request(path: Path, now: datetime, passphrase: Callable[[], str] | None = No
     """
     configuration = config.load(path)
     rules = _national(configuration)
-    direct = [each for each in site.deliveries(configuration, now) if not is_pseudonymised(each.feed)]
-    known, _ = roster_of(configuration, site.open_keyset(configuration, passphrase))
-    known = rostering.roster(known, direct, binding.type1_codes(configuration))
-    return ask(everyone(configuration, direct, known), rules, configuration.base, now)
+    with Journal.of(configuration).act("optouts.request", OPERATOR, configuration=configuration.digest) as act:
+        direct = [each for each in site.deliveries(configuration, now) if not is_pseudonymised(each.feed)]
+        known, _ = roster_of(configuration, site.open_keyset(configuration, passphrase))
+        known = rostering.roster(known, direct, binding.type1_codes(configuration))
+        asked = ask(everyone(configuration, direct, known), rules, configuration.base, now)
+        act.details |= {"requests": len(asked), "people": sum(each.numbers for each in asked)}
+    return asked
 
 
 def read(path: Path, inbox: Sequence[Path], now: datetime) -> Received:

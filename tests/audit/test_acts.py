@@ -12,6 +12,7 @@ import pytest
 from small import NOW, NUMBERS, SmallIcs, make_small_ics
 
 import linkage
+from linkage import inquiry
 from linkage.audit import Journal
 from linkage.audit.log import lines_of
 from linkage.config import load
@@ -102,3 +103,15 @@ def test_nothing_runs_on_a_log_that_was_changed(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="not what was signed"):
         ics.run()
     assert ics.current() == current
+
+
+def test_asking_about_everyone_is_told(tmp_path: Path) -> None:
+    """It writes every number into a file: how many is told, and none of them."""
+    ics = make_small_ics(tmp_path)
+    ics.replace("max_age_days = 7", 'max_age_days = 7\nmailbox = "X26OT154"')
+    asked = inquiry.request(ics.configuration, NOW)
+    told = _said(ics)
+    assert _steps(told) == [("optouts.request", "intent"), ("optouts.request", "done")]
+    assert told[1]["details"] == {"people": sum(each.numbers for each in asked), "requests": len(asked)}
+    log = (ics.folder / "audit" / "entries").read_text(encoding="utf-8")
+    assert not [each for each in filter(None, NUMBERS) if each in log]

@@ -9,6 +9,7 @@ import typer
 
 from linkage import guarded
 from linkage.cli import questions
+from linkage.cli.keys import AuditPath, told
 
 app = typer.Typer(
     help="Ask several ICSs one question, and move approved tables to a study's own tokens.", no_args_is_help=True
@@ -19,7 +20,6 @@ questions.register(app)
 @app.callback()
 def federate() -> None:
     """Ask several ICSs one question, and move approved tables to a study's own tokens."""
-    guarded.lock_memory()
 
 
 @app.command()
@@ -33,14 +33,18 @@ def translate(
     *,
     identity: Annotated[Path | None, typer.Option(help="The age identity that opens the ICS's keyset.")] = None,
     study_identity: Annotated[Path | None, typer.Option(help="The age identity that opens the study's keyset.")] = None,
+    audit: AuditPath = None,
 ) -> None:
     """Give a table the tokens of a study, which fit those of no other study."""
     # What can turn tokens is loaded by the command that is asked for it, and by no other.
     from linkage.pseudonymise.reverser import KeyHolderKeyset  # noqa: PLC0415
     from linkage.study import Way, move  # noqa: PLC0415
 
-    opened = [KeyHolderKeyset.open(each, identity=by) for each, by in ((keyset, identity), (study, study_identity))]
-    made = move(table, target, Way(opened[0], domain, opened[1], study_domain))
+    guarded.lock_memory()
+    with told("study.translate", keyset, audit, domain=domain, study=study_domain) as act:
+        opened = [KeyHolderKeyset.open(each, identity=by) for each, by in ((keyset, identity), (study, study_identity))]
+        made = move(table, target, Way(opened[0], domain, opened[1], study_domain))
+        act.details |= {"rows": made.rows, "key": opened[1].version_of(study_domain).id}
     typer.echo(
         f"made {target}: {made.rows:,} rows; " + ", ".join(f"{name} ({kind})" for name, kind in made.columns.items())
     )

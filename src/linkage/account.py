@@ -26,6 +26,8 @@ from linkage.store.manifest import (
     MonthCount,
     RegisterFile,
     RunManifest,
+    ShownSite,
+    SiteTaken,
     SnapshotManifest,
     SourcesCount,
     StageSeconds,
@@ -55,6 +57,7 @@ class Handed:
     from_held: str | None = None
     taken: tuple[TableTaken, ...] = ()
     made_whole: str | None = None
+    sites: tuple[SiteTaken, ...] = ()
 
     @classmethod
     def of(cls, made: SiteResult) -> Handed:
@@ -111,6 +114,7 @@ def account(
         common=shown.common(linked.common),
         last_run=last.snapshot.run_id if last else None,
         changes=compared(last.snapshot.quality, quality) if last else (),
+        sites=tuple(ShownSite(site=each.site, made=each.made) for each in handed.sites if each.made),
     )
     path, database = work.snapshot / "manifest.json", work.snapshot / "linked.duckdb"
     path.write_text(snapshot.model_dump_json(indent=1), encoding="utf-8")
@@ -133,6 +137,7 @@ def account(
         taken=handed.taken,
         full=linked.full,
         made_whole=handed.made_whole,
+        sites=handed.sites,
     )
     made = made.model_copy(update={"disk": space.use(work.peak, work.store.path, work.snapshot, made, last)})
     return _beside(last, made, counted)

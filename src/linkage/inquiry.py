@@ -36,7 +36,7 @@ def request(path: Path, now: datetime, passphrase: Callable[[], str] | None = No
     Raises:
         LinkageError: A flow cannot be read, no mailbox is configured, or the keyset does not open.
     """
-    configuration = config.load(path)
+    configuration = config.of_kind(path, "machine", "site")
     rules = _national(configuration)
     with Journal.of(configuration).act("optouts.request", OPERATOR, configuration=configuration.digest) as act:
         direct = [each for each in site.deliveries(configuration, now) if not is_pseudonymised(each.feed)]
@@ -53,7 +53,7 @@ def read(path: Path, inbox: Sequence[Path], now: datetime) -> Received:
     Raises:
         LinkageError: The configuration or the inbox cannot be used.
     """
-    configuration = config.load(path)
+    configuration = config.of_kind(path, "machine", "site")
     rules = _national(configuration)
     received = receive(inbox, rules, configuration.base, now)
     # Only once the new answers are in place: an old list is better than none until then.

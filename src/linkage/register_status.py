@@ -91,7 +91,7 @@ def status(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
     Raises:
         LinkageError: A flow cannot be read, or the keyset does not open. A register that is not good is not an error here.
     """
-    configuration = config.load(path)
+    configuration = config.of_kind(path, "machine", "site")
     delivered = [each for each in site.deliveries(configuration, now) if not is_pseudonymised(each.feed)]
     known, published = roster_of(configuration, site.open_keyset(configuration, passphrase))
     known = rostering.roster(known, delivered, binding.type1_codes(configuration))

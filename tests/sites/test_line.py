@@ -41,6 +41,7 @@ def test_two_sites_become_one_snapshot(two: Federation) -> None:
     assert "RXX, packet 1" in said.text
     assert two.account().registers[0].name.startswith("RR8: ")
     assert two.account().removed["national_opt_out"] == 2
+    assert [each.site for each in two.account().snapshot.sites] == ["RR8", "RXX"]
 
 
 def test_nothing_of_the_sites_tokens_is_kept(two: Federation) -> None:
@@ -376,7 +377,8 @@ def test_commands_refuse_configurations_of_another_kind(two: Federation, tmp_pat
     """No section is passed over."""
     site, hub = two.sites["RR8"].configuration, two.configuration
     for words in (["run", site], ["run", hub], ["site", "run", hub], ["hub", "link", site], ["hub", "translate", site],
-                  ["hub", "receive", site, tmp_path], ["optouts", "tokens", hub], ["run", "--from-held", site]):  # fmt: skip
+                  ["hub", "receive", site, tmp_path], ["optouts", "tokens", hub], ["optouts", "status", hub],
+                  ["run", "--from-held", site]):  # fmt: skip
         said = command(*words)
         assert said.code == 2, words
         assert "the configuration of" in said.text, words
@@ -402,6 +404,32 @@ def test_checking_hands_nothing_over(two: Federation) -> None:
     assert "packet 1: 1 new of 1 parts" in said.text
     assert not (site.folder / "out").exists()
     assert two.send("RR8").name == "RR8-000001"
+
+
+def test_a_purpose_is_shown_as_what_it_is(two: Federation) -> None:
+    """The hub's names its sites and says who decides; a site's says where it goes."""
+    two.registered(RXX={"revoked": date(2099, 1, 1), "why": "it closes"})
+    hub = command("purposes", "show", two.configuration).text
+    assert "site RR8: sus_op, no agreement named, domain site:rr8\n" in hub
+    assert "domain site:rxx, revoked from 1 January 2099: it closes" in hub
+    assert "opt-outs      as each site's own configuration says" in hub
+    site = command("purposes", "show", two.sites["RR8"].configuration).text
+    assert "handed over   as RR8, sealed to 1 public keys, into out" in site
+    assert "only those whom the service returned" in site
+
+
+def test_going_back_at_the_hub_needs_a_document(two: Federation) -> None:
+    """Packets since then may tell of somebody who opted out; there is no roster to miss. The next link goes on."""
+    two.whole_line("RR8")
+    first = two.account().snapshot.run_id
+    two.deliver("RR8", [row(50, ALLOWED, day=9)], "appointment_20261121.csv")
+    two.whole_line("RR8")
+    refused = command("rollback", two.configuration, first)
+    assert (refused.code, "extract" in refused.text) == (4, True)
+    assert command("rollback", two.configuration, first, "--reference", "D-1").code == 0
+    assert two.query("SELECT count(*) FROM sus_op_appointment") == [(4,)]
+    assert two.link().code == 0
+    assert two.query("SELECT count(*) FROM sus_op_appointment") == [(5,)]
 
 
 def _refused(two: Federation, came: Path, words: str, code: int) -> None:

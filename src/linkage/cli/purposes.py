@@ -11,7 +11,7 @@ import typer
 
 from linkage import authority, config, contract
 from linkage.authority import Document
-from linkage.config import Configuration
+from linkage.config import Configuration, RegisteredSite, SendingSite
 
 app = typer.Typer(help="What a use of the data is, and on whose authority.", no_args_is_help=True)
 
@@ -53,16 +53,23 @@ def page(configuration: Configuration, today: date) -> Iterator[str]:
     yield _row("legal basis", basis.text + (f", to {_date(basis.expires)}" if basis.expires else ""))
     yield from _rows("data", _flows(configuration))
     yield _row("people", _people(configuration))
-    yield from _rows("opt-outs", _optouts(configuration))
+    yield from _rows("opt-outs", _optouts(configuration) if configuration.hub is None else [_AT_SITES])
     exemptions = [_exemption(each.optout, each.reference, each.expires) for each in configuration.optouts.exemptions]
-    yield from _rows("exemptions", exemptions or ["none"])
-    yield from _rows("described by", _minimised(configuration))
+    yield from _rows("exemptions", (exemptions or ["none"]) if configuration.hub is None else [_AT_SITES])
+    yield from _rows("described by", _minimised(configuration) if configuration.hub is None else [_AT_SITES])
     yield _row("domain", f"{configuration.keys.domain}, keyset {configuration.keys.keyset}")
-    yield _row("kept", _kept(configuration))
+    yield _row("kept", _kept(configuration)) if configuration.site is None else _handed_over(configuration.site)
     yield from _rows("named again", _reidentified(configuration))
     documents = authority.documents(configuration)
     yield from _rows("refused", [problem for each in documents if (problem := each.problem(today))])
     yield from _rows("warnings", authority.warnings(configuration, today))
+
+
+_AT_SITES = "as each site's own configuration says"
+
+
+def _handed_over(site: SendingSite) -> str:
+    return _row("handed over", f"as {site.name}, sealed to {len(site.recipients)} public keys, into {site.outbox}")
 
 
 def _row(heading: str, text: str) -> str:
@@ -98,7 +105,16 @@ def _flows(configuration: Configuration) -> list[str]:
         if flow.optouts_applied_upstream:
             words.append(f"opt-outs applied upstream by {flow.optouts_applied_upstream}")
         made.append(", ".join(words))
-    return made
+    return made + [_site(site) for site in configuration.hub.sites] if configuration.hub else made
+
+
+def _site(site: RegisteredSite) -> str:
+    words = [
+        f"site {site.name}: {', '.join(site.feeds)}",
+        site.agreement or "no agreement named",
+        f"domain {site.domain}",
+    ]
+    return ", ".join([*words, *([f"revoked from {_date(site.revoked)}: {site.why}"] if site.revoked else [])])
 
 
 def _optouts(configuration: Configuration) -> list[str]:
@@ -145,7 +161,7 @@ def _minimised(configuration: Configuration) -> list[str]:
 def _people(configuration: Configuration) -> str:
     rules = configuration.purpose.population
     if rules is None:
-        return "everybody in the flows"
+        return "everybody in the flows" if configuration.hub is None else "everybody whom the sites hand over"
     words = []
     if isinstance(rules.practices, Path):
         words.append(f"registered with a practice of the list {rules.practices}")

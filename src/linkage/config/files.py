@@ -42,6 +42,7 @@ def load(path: Path) -> Configuration:
     return configuration.model_copy(update=update)
 
 
+Kind = Literal["site", "hub", "machine"]
 _KINDS = {"site": "a site", "hub": "a hub of sites", "machine": "one machine that does everything"}
 _COMMANDS = {
     "site": "`linkage site run`",
@@ -50,17 +51,17 @@ _COMMANDS = {
 }
 
 
-def of_kind(path: Path, kind: Literal["site", "hub", "machine"]) -> Configuration:
-    """Read a configuration file of one kind.
+def of_kind(path: Path, *kinds: Kind) -> Configuration:
+    """Read a configuration file of one of some kinds.
 
     Raises:
         ConfigurationError: As `load`, or it is of another kind.
     """
     configuration = load(path)
-    found = "site" if configuration.site else "hub" if configuration.hub else "machine"
-    if found != kind:
+    found: Kind = "site" if configuration.site else "hub" if configuration.hub else "machine"
+    if found not in kinds:
         raise ConfigurationError(
-            f"{path}: the configuration of {_KINDS[found]}, not of {_KINDS[kind]}",
+            f"{path}: the configuration of {_KINDS[found]}, not of {' or of '.join(_KINDS[each] for each in kinds)}",
             hint=f"use {_COMMANDS[found]} with it",
         )
     return configuration

@@ -79,7 +79,8 @@ def rollback(
             raise InputError("the run has no exact account, or there is no current one", hint="run the pipeline")
         _check_retention(configuration, target, now)
         verify(work.store, target.account)
-        _check_roster(work.private / "roster" / target.name)
+        if configuration.hub is None:
+            _check_roster(work.private / "roster" / target.name)
         later = _later(target.account, known, work.store)
         reasons = tuple(_since(configuration, target.account, later, now)) if target.name != before else ()
         current = known.find(before).account

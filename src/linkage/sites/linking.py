@@ -67,14 +67,13 @@ def link(
         with progress.stage("gathering"):
             gathered = gather(configuration, now, folder)
         bundle.write(folder, gathered.manifest)
-        handed = _handed(configuration, gathered)
         before, why = (None, "it was asked for") if full else hub.find_last(configuration, gathered.manifest, work)
         manifest = bundle.read(folder)
         told = with_people(gathered, folder)
+        handed = _handed(configuration, gathered, told)
         linked = replace(hub.link(configuration, manifest, handed.contracts, work, progress, before), full=why or None)
         hub.check_people(configuration, linked)
         account = hub.account(configuration, handed, linked, work, now, progress, last)
-        account = account.model_copy(update={"sites": told})
         work.act.details["packets"] = tuple(f"{each.site} {each.sequence}" for each in gathered.counted)
         if publish:
             # Rosters stay with the sites; a run keeps one, and this one is empty.
@@ -100,7 +99,7 @@ def link(
     return LinkReport(report, told)
 
 
-def _handed(configuration: Configuration, gathered: Gathered) -> hub.Handed:
+def _handed(configuration: Configuration, gathered: Gathered, told: tuple[SiteTaken, ...]) -> hub.Handed:
     """What the account tells of how the bundle came about."""
     contracts = register.contracts(configuration)
     feeds = sorted({table.feed for table in gathered.manifest.tables})
@@ -112,6 +111,7 @@ def _handed(configuration: Configuration, gathered: Gathered) -> hub.Handed:
         registers=tuple(_registers(gathered)),
         quality=(),
         files=(),
+        sites=told,
     )
 
 

@@ -144,8 +144,15 @@ class PairCount(_Model):
     persons: int | None
 
 
+class ShownSite(_Model):
+    """A site whose data is in a snapshot, and when it handed that over, UTC."""
+
+    site: str
+    made: datetime
+
+
 class SnapshotManifest(_Model):
-    """What analysts may read about a snapshot."""
+    """What analysts may read about a snapshot; `sites` is empty where one machine did everything."""
 
     format: Literal["linkage-snapshot/1"] = "linkage-snapshot/1"
     run_id: str
@@ -167,6 +174,7 @@ class SnapshotManifest(_Model):
     common: tuple[PairCount, ...] = ()
     last_run: str | None = None
     changes: tuple[Change, ...] = ()
+    sites: tuple[ShownSite, ...] = ()
 
 
 class Input(_Model):

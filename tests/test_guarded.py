@@ -22,7 +22,9 @@ print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0,
 LOCKED = """
 from pathlib import Path
 from linkage import guarded
-before = guarded.lock_memory()
+elsewhere = guarded.lock_memory()
+guarded.no_dumps()
+before = not elsewhere and guarded.lock_memory()
 block = bytearray(50_000_000)
 block[::4096] = b"x" * len(block[::4096])
 lines = Path("/proc/self/status").read_text().splitlines()
@@ -33,6 +35,7 @@ import resource
 from linkage import guarded
 resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 20, 1 << 20))
 guarded._CAP_IPC_LOCK = 63
+guarded.no_dumps()
 print(guarded.lock_memory(), len(bytearray(50_000_000)))
 """
 

@@ -18,8 +18,15 @@ _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 _CAP_IPC_LOCK = 14
 
 
+class _State:
+    """Whether the process is ours, and not that of a program that imported us."""
+
+    command = False
+
+
 def no_dumps() -> None:
-    """Write no core dump of this process, and let no other process of the user attach to it; where the system can."""
+    """In a process of the command line: write no core dump of it, and let no other process of the user attach to it."""
+    _State.command = True
     if sys.platform == "win32":
         return
     import resource  # noqa: PLC0415 there is none on Windows
@@ -32,11 +39,11 @@ def no_dumps() -> None:
 
 
 def lock_memory() -> bool:
-    """Keep this process's memory, as it is touched, out of swap; whether the system allows it.
+    """Keep the memory of a command, as it is touched, out of swap; whether the system allows it.
 
     It is not tried below a limit: what this process asked for later would fail, and the work with it.
     """
-    if sys.platform != "linux" or not _may_lock():
+    if not _State.command or sys.platform != "linux" or not _may_lock():
         return False
     try:
         locked = ctypes.CDLL(None, use_errno=True).mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)

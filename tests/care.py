@@ -83,7 +83,9 @@ class Care:
         ics: The ICS.
         keys: Everybody's signing keys by name.
         practices: Everybody's age identity file by practice.
-        number: Serial of the register as it is.
+        serial: Of the register as it is.
+        roles: Everybody's roles.
+        zipped: Practices that take encrypted ZIP files.
     """
 
     ics: SmallIcs
@@ -91,6 +93,7 @@ class Care:
     practices: dict[str, Path]
     serial: int = 1
     roles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    zipped: set[str] = field(default_factory=set)
 
     @property
     def folder(self) -> Path:
@@ -163,7 +166,9 @@ class Care:
             for name, key in {**self.keys, "key-holder": self.key_holder}.items()
         )
         practices = "".join(
-            f'[[practices]]\ncode = "{code}"\nrecipient = "{_public(path)}"\n' for code, path in self.practices.items()
+            f'[[practices]]\ncode = "{code}"\n'
+            + ("zip = true\n" if code in self.zipped else f'recipient = "{_public(path)}"\n')
+            for code, path in self.practices.items()
         )
         head = {"serial": str(self.serial), "issued": "2026-11-01", "expires": "2027-04-30", **changes}
         text = "".join(f"{name} = {value}\n" for name, value in head.items()) + people + practices

@@ -25,5 +25,10 @@ def care(template: Care, tmp_path: Path) -> Care:
     shutil.copytree(template.folder, folder)
     practices = {code: folder / path.name for code, path in template.practices.items()}
     return replace(
-        template, ics=SmallIcs(folder), practices=practices, keys=dict(template.keys), roles=dict(template.roles)
+        template,
+        ics=SmallIcs(folder),
+        practices=practices,
+        keys=dict(template.keys),
+        roles=dict(template.roles),
+        zipped=set(),
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from linkage import guarded
+from linkage import config, guarded, site
 from linkage.cli.cohort import (
     Folder,
     Reason,
@@ -24,7 +24,7 @@ from linkage.cli.run import ConfigurationPath, asker
 from linkage.cohorts import ask, decide
 from linkage.cohorts.ask import Asking
 from linkage.errors import ConfigurationError
-from linkage.reidentify import packages
+from linkage.reidentify import packages, publish
 from linkage.reidentify.decisions import Verdict
 from linkage.reidentify.register import sign_register
 from linkage.signed import Verifier
@@ -82,6 +82,17 @@ def release(configuration: ConfigurationPath, folder: Folder) -> None:
 
 
 @app.command()
+def passphrases(
+    configuration: ConfigurationPath,
+    released: Annotated[Path, typer.Argument(help="The folder of a release.")],
+) -> None:
+    """For the key holder: print what opens the encrypted ZIP files of a release, to be told by another way than they go."""
+    loaded = config.load(configuration)
+    for practice, text in publish.passphrases(released, site.open_keyset(loaded, asker()).unseal).items():
+        typer.echo(f"{practice}  {text}")
+
+
+@app.command()
 def one(
     configuration: ConfigurationPath,
     token: Annotated[str, typer.Argument(help="The token, as it is in the snapshot.")],
@@ -108,12 +119,14 @@ def key(out: Annotated[Path, typer.Argument(help="The file to make, for example 
 def open_(
     package: Annotated[Path, typer.Argument(help="The practice's folder, as it came.")],
     out: Annotated[Path, typer.Argument(help="A new folder for what is inside.")],
-    identity: Annotated[Path, typer.Option(help="The practice's age identity.")],
     key_holder: Annotated[str, typer.Option(help='The key holder\'s name and public key: "key-holder ed25519:…".')],
+    identity: Annotated[
+        Path | None, typer.Option(help="The practice's age identity; else a passphrase is asked for.")
+    ] = None,
 ) -> None:
-    """For a practice: check whose a package is, and open it. Any age tool opens it too."""
+    """For a practice: check whose a package is, and open it. Any age tool, or one for AES-256 ZIP files, opens it too."""
     name, _, text = key_holder.partition(" ")
-    files = packages.open_package(package, identity, Verifier.parse(name, text.strip()))
+    files = packages.open_package(package, identity, Verifier.parse(name, text.strip()), asker())
     try:
         out.mkdir(mode=0o700)
     except OSError:

@@ -26,6 +26,7 @@ from linkage.errors import IntegrityError, LinkageError, PolicyError, told_of_th
 from linkage.pseudonymise.keyset import KeyState
 from linkage.pseudonymise.reverser import KeyHolderKeyset
 from linkage.reidentify import publish, states
+from linkage.reidentify.archives import check_can_encrypt
 from linkage.reidentify.decisions import approvals
 from linkage.reidentify.judged import decide
 from linkage.reidentify.packages import About, Package, seal
@@ -114,7 +115,9 @@ def release(
         try:
             with told_of_the_machine():
                 found, packages = _make(holder, asked, known, snapshot)
-                act.details["release"] = publish.publish(holder.folder, found, packages, holder.signer)
+                act.details["release"] = publish.publish(
+                    holder.folder, found, packages, holder.signer, holder.keyset.seal
+                )
         except BaseException as error:
             _give_up(holder, act, asked.digest, error)
             raise
@@ -192,6 +195,8 @@ def _check(holder: _Holder, asked: Asked, history: History) -> tuple[Verifier, .
     names = {asked.requester.name, *(each.name for each in approved)}
     if holder.signer.verifier.public in keys or holder.signer.name in names:
         raise PolicyError("who asked or approved cannot hold the key", hint="three different people do these")
+    if any(each.zip for code, each in begun.registered.recipients.items() if code in said.recipients):
+        check_can_encrypt()
     needed = begun.configuration.purpose.reidentification.approvals
     if len(approved) < needed:
         voided = f"; {void} are void, for another request or purpose, or not in the log" if void else ""
@@ -217,7 +222,7 @@ def _make(holder: _Holder, asked: Asked, known: Now, snapshot: Snapshot) -> tupl
         made=begun.now,
     )
     packages = [
-        seal(practice, keys[practice], people, about, holder.signer)
+        seal(keys[practice], people, about, holder.signer)
         for (practice,), people in sorted(going.partition_by("practice", as_dict=True).items())
     ]
     withheld = decided.filter(pl.col("withheld").is_not_null()).group_by("withheld").len().sort("withheld")
@@ -229,7 +234,6 @@ def _make(holder: _Holder, asked: Asked, known: Now, snapshot: Snapshot) -> tupl
         people=said.people,
         released=dict(going.group_by("practice").len().sort("practice").iter_rows()),
         withheld=dict(withheld.iter_rows()),
-        packages={each.practice: each.digest for each in packages},
     )
     return found, packages
 

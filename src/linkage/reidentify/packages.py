@@ -1,6 +1,7 @@
 """A practice's package: an age file that its key alone opens, and a signature by which it is known to be the key holder's.
 
 <practice>/cohort.zip.age     inside: cohort.csv, README.txt and contents.json, which is signed
+<practice>/cohort.zip         instead, for a practice without an age tool: AES-256, opened by a passphrase
 <practice>/signature.json     who it is for and its digest, signed: checked before it is opened
 
 Everything is made in memory: what is written is encrypted already.
@@ -11,9 +12,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -22,14 +23,15 @@ import pyrage
 from pydantic import BaseModel, ConfigDict
 
 from linkage.errors import ConfigurationError, IntegrityError, KeyUnavailableError
+from linkage.reidentify import archives
+from linkage.reidentify.register import Practice
 from linkage.signed import Signer, Verifier, canonical, opened, sign
 
-__all__ = ["CSV", "PACKAGE", "SIGNATURE", "About", "Package", "make_identity", "open_package", "seal"]
+__all__ = ["CSV", "SIGNATURE", "About", "Package", "make_identity", "open_package", "seal"]
 
-PACKAGE, SIGNATURE = "cohort.zip.age", "signature.json"
+SEALED, ENCRYPTED, SIGNATURE = "cohort.zip.age", "cohort.zip", "signature.json"
 CSV, README, CONTENTS = "cohort.csv", "README.txt", "contents.json"
 _OUTSIDE, _INSIDE = "linkage-package/1", "linkage-package-contents/1"
-_LONGEST = 1 << 30
 
 _WORDS = """\
 To: practice {practice}
@@ -91,30 +93,44 @@ class About:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Package:
-    """A sealed package, ready to be written."""
+    """A sealed package, ready to be written.
+
+    Attributes:
+        practice: Whose it is.
+        name: The file's name.
+        sealed: The file.
+        signature: What it is known by.
+        passphrase: What opens it, where that is not the practice's key.
+    """
 
     practice: str
+    name: str
     sealed: bytes
     signature: bytes
+    passphrase: str | None
+
+    @property
+    def path(self) -> str:
+        """Where it is in a release."""
+        return f"{self.practice}/{self.name}"
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the age file, hexadecimal."""
+        """SHA-256 of the file, hexadecimal."""
         return hashlib.sha256(self.sealed).hexdigest()
 
 
-def seal(practice: str, recipient: str, people: pl.DataFrame, about: About, signer: Signer) -> Package:
+def seal(practice: Practice, people: pl.DataFrame, about: About, signer: Signer) -> Package:
     """Make the package of one practice.
 
     Args:
-        practice: Its ODS code.
-        recipient: Its age public key.
+        practice: Its ODS code, and its age public key where it has one.
         people: `number` (Int64) and the agreed columns, of its own patients.
         about: What all packages of the release say.
         signer: The key holder's.
     """
     words = _WORDS.format(
-        practice=practice,
+        practice=practice.code,
         controllers=about.controllers,
         purpose=about.purpose,
         reason=about.reason,
@@ -125,22 +141,34 @@ def seal(practice: str, recipient: str, people: pl.DataFrame, about: About, sign
     )
     files = {CSV: _csv(people, about), README: words.encode()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    inside = _Inside(practice=practice, request=about.request, made=about.made, files=digests)
+    inside = _Inside(practice=practice.code, request=about.request, made=about.made, files=digests)
     files[CONTENTS] = sign(_INSIDE, canonical(inside), [signer]).model_dump_json(indent=1).encode()
-    sealed = bytes(pyrage.encrypt(_zip(files, about.made), [pyrage.x25519.Recipient.from_str(recipient)]))
+    passphrase = None if practice.recipient else archives.new_passphrase()
+    if passphrase is not None:
+        name, sealed = ENCRYPTED, archives.encrypted(files, passphrase)
+    else:
+        recipient = pyrage.x25519.Recipient.from_str(practice.recipient)
+        name, sealed = SEALED, bytes(pyrage.encrypt(archives.plain(files, about.made), [recipient]))
     outside = _Outside(
-        practice=practice, request=about.request, made=about.made, package_sha256=hashlib.sha256(sealed).hexdigest()
+        practice=practice.code,
+        request=about.request,
+        made=about.made,
+        package_sha256=hashlib.sha256(sealed).hexdigest(),
     )
-    return Package(practice, sealed, sign(_OUTSIDE, canonical(outside), [signer]).model_dump_json(indent=1).encode())
+    signature = sign(_OUTSIDE, canonical(outside), [signer]).model_dump_json(indent=1).encode()
+    return Package(practice.code, name, sealed, signature, passphrase)
 
 
-def open_package(folder: Path, identity: Path, key_holder: Verifier) -> dict[str, bytes]:
+def open_package(
+    folder: Path, identity: Path | None, key_holder: Verifier, passphrase: Callable[[], str] | None = None
+) -> dict[str, bytes]:
     """What a practice does with a package: check whose it is, open it, and check what is inside.
 
     Args:
         folder: With the two files.
-        identity: The file with the practice's age identity.
+        identity: The file with the practice's age identity; None where a passphrase opens it.
         key_holder: Whose signature counts.
+        passphrase: Asks for the passphrase.
 
     Returns:
         The files inside, by name; nothing is written.
@@ -149,14 +177,20 @@ def open_package(folder: Path, identity: Path, key_holder: Verifier) -> dict[str
         IntegrityError: It was changed, exchanged, cut short, or signed by somebody else.
         KeyUnavailableError: The identity does not open it.
     """
+    name = SEALED if identity is not None else ENCRYPTED
     try:
-        signature, sealed = (folder / SIGNATURE).read_bytes(), (folder / PACKAGE).read_bytes()
+        signature, sealed = (folder / SIGNATURE).read_bytes(), (folder / name).read_bytes()
     except OSError:
         raise IntegrityError(f"{folder}: a file of the package is missing", hint="ask for it again") from None
     outside, _ = opened(signature, _Outside, _OUTSIDE, [key_holder])
     if hashlib.sha256(sealed).hexdigest() != outside.package_sha256:
         raise IntegrityError(f"{folder}: the package is not what was signed", hint="ask for it again")
-    files = _unzip(_decrypted(sealed, identity))
+    if identity is not None:
+        files = archives.read(_decrypted(sealed, identity))
+    elif passphrase is not None:
+        files = archives.read_encrypted(sealed, passphrase())
+    else:
+        raise KeyUnavailableError("the package needs a passphrase", hint="run where one can be typed")
     inside, _ = opened(files.get(CONTENTS, b""), _Inside, _INSIDE, [key_holder])
     found = {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name != CONTENTS}
     if found != inside.files or (inside.practice, inside.request) != (outside.practice, outside.request):
@@ -192,14 +226,6 @@ def _csv(people: pl.DataFrame, about: About) -> bytes:
     return buffer.getvalue()
 
 
-def _zip(files: dict[str, bytes], made: datetime) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, made.astimezone(UTC).timetuple()[:6]), content, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
 def _decrypted(sealed: bytes, identity: Path) -> bytes:
     try:
         lines = identity.read_text(encoding="ascii").splitlines()
@@ -210,13 +236,3 @@ def _decrypted(sealed: bytes, identity: Path) -> bytes:
     raise KeyUnavailableError(
         f"{identity}: does not open the package", hint="it is another practice's, or no age identity"
     )
-
-
-def _unzip(content: bytes) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(each.file_size for each in archive.infolist()) > _LONGEST:
-                raise zipfile.BadZipFile
-            return {each.filename: archive.read(each) for each in archive.infolist()}
-    except (zipfile.BadZipFile, EOFError, OSError):
-        raise IntegrityError("the package holds no archive that can be read", hint="ask for it again") from None

@@ -2,14 +2,16 @@
 
 <released>/<request>/release.json    counts and digests, signed by the key holder
 <released>/<request>/<practice>/     what is sent to that practice
+<released>/<request>/passphrases.age what opens encrypted ZIP files, sealed under the key holder's keyset
 <released>/.<request>/               while it is written; encrypted already
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,13 +21,13 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
 from linkage.disk import sync
-from linkage.errors import ConfigurationError, IntegrityError, TemporaryError, told_of_the_machine
-from linkage.reidentify.packages import PACKAGE, SIGNATURE, Package
+from linkage.errors import ConfigurationError, InputError, IntegrityError, TemporaryError, told_of_the_machine
+from linkage.reidentify.packages import SIGNATURE, Package
 from linkage.signed import Envelope, Signer, Verifier, canonical, opened, sign
 
-__all__ = ["Release", "clear", "hold", "place_of", "publish", "read_release"]
+__all__ = ["Release", "clear", "hold", "passphrases", "place_of", "publish", "read_release"]
 
-RELEASE = "release.json"
+RELEASE, PASSPHRASES = "release.json", "passphrases.age"
 _TYPE = "linkage-release/1"
 
 
@@ -40,7 +42,7 @@ class Release(BaseModel):
         people: How many were asked for.
         released: How many went to each practice.
         withheld: How many did not, by reason.
-        packages: SHA-256 of each practice's age file.
+        packages: SHA-256 of each practice's package, by its path; and of the sealed passphrases, where there are any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,7 +55,7 @@ class Release(BaseModel):
     people: int
     released: dict[str, int]
     withheld: dict[str, int]
-    packages: dict[str, str]
+    packages: dict[str, str] = {}
 
 
 @contextmanager
@@ -81,8 +83,17 @@ def place_of(folder: Path, request: str) -> Path:
     return folder / request[:32]
 
 
-def publish(folder: Path, release: Release, packages: Sequence[Package], signer: Signer) -> str:
+def publish(
+    folder: Path, release: Release, packages: Sequence[Package], signer: Signer, seal: Callable[[bytes], bytes]
+) -> str:
     """Write all packages aside and rename their folder.
+
+    Args:
+        folder: Where releases are.
+        release: What is released; what the packages are is filled in here.
+        packages: One for each practice.
+        signer: The key holder's.
+        seal: Encrypts passphrases under the key holder's keyset.
 
     Returns:
         The release's digest.
@@ -95,12 +106,18 @@ def publish(folder: Path, release: Release, packages: Sequence[Package], signer:
         raise ConfigurationError(f"{place} is there already", hint="find out what put it there; nothing was released")
     clear(folder, release.request)
     aside.mkdir(mode=0o700)
-    envelope = sign(_TYPE, canonical(release), [signer])
+    written = {package.path: package.digest for package in packages}
     for package in packages:
         (aside / package.practice).mkdir(mode=0o700)
-        _write(aside / package.practice / PACKAGE, package.sealed)
+        _write(aside / package.path, package.sealed)
         _write(aside / package.practice / SIGNATURE, package.signature)
         sync(aside / package.practice)
+    passphrases = {each.practice: each.passphrase for each in packages if each.passphrase is not None}
+    if passphrases:
+        sealed = seal(canonical(passphrases))
+        _write(aside / PASSPHRASES, sealed)
+        written[PASSPHRASES] = hashlib.sha256(sealed).hexdigest()
+    envelope = sign(_TYPE, canonical(release.model_copy(update={"packages": written})), [signer])
     _write(aside / RELEASE, envelope.model_dump_json(indent=1).encode())
     sync(aside)
     aside.rename(place)
@@ -120,7 +137,7 @@ def read_release(folder: Path, request: str, signer: Verifier) -> tuple[Release,
     try:
         content = (place / RELEASE).read_bytes()
         found, _ = opened(content, Release, _TYPE, [signer])
-        packages = {name: _digest(place / name / PACKAGE) for name in found.packages}
+        packages = {path: _digest(place / path) for path in found.packages}
     except OSError:
         raise IntegrityError(
             f"{place}: a file of the release is missing", hint="find out why before it is sent"
@@ -130,14 +147,24 @@ def read_release(folder: Path, request: str, signer: Verifier) -> tuple[Release,
     return found, Envelope.model_validate_json(content).digest
 
 
+def passphrases(place: Path, unseal: Callable[[bytes], bytes]) -> dict[str, str]:
+    """What opens the encrypted ZIP files of a release, by practice.
+
+    Raises:
+        InputError: There are none in it.
+        IntegrityError: They do not open under this keyset.
+    """
+    try:
+        sealed = (place / PASSPHRASES).read_bytes()
+    except OSError:
+        raise InputError(f"{place}: no package of it has a passphrase", hint="name the folder of a release") from None
+    found: dict[str, str] = json.loads(unseal(sealed))
+    return found
+
+
 def clear(folder: Path, request: str) -> None:
     """Remove what a release left that did not get to its rename."""
     shutil.rmtree(_aside(folder, request), ignore_errors=True)
-
-
-def counts(withheld: Mapping[str, int]) -> str:
-    """Reasons and how many, in words."""
-    return ", ".join(f"{many:,} {reason}" for reason, many in sorted(withheld.items()))
 
 
 def _aside(folder: Path, request: str) -> Path:

@@ -11,7 +11,7 @@ Written as TOML, signed as an envelope, and taken under the lead's key alone, wh
     roles = ["population health analyst"]
     [[practices]]
     code = "P81001"
-    recipient = "age1…"
+    recipient = "age1…"             # or zip = true, for one without an age tool
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import pyrage
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError, PolicyError
 from linkage.signed import Signer, Verifier, canonical, opened, sign
@@ -54,10 +54,23 @@ class Person(_Model):
 
 
 class Practice(_Model):
-    """A practice by its ODS code, and the age public key that its packages are encrypted to."""
+    """A practice by its ODS code, and what its packages are encrypted to.
+
+    Attributes:
+        code: The ODS code.
+        recipient: Its age public key.
+        zip: Instead of one: it is sent AES-256 ZIP files, and their passphrases by another way.
+    """
 
     code: str = Field(pattern=_CODE)
-    recipient: str
+    recipient: str | None = None
+    zip: bool = False
+
+    @model_validator(mode="after")
+    def _is_sent_one_kind(self) -> Self:
+        if self.zip is (self.recipient is not None):
+            raise ValueError("a practice has a recipient, or zip = true")
+        return self
 
 
 class Register(_Model):
@@ -89,9 +102,9 @@ class Registered:
         return tuple(each.verifier for each in self.register.people)
 
     @property
-    def recipients(self) -> dict[str, str]:
-        """The practices' age public keys by ODS code."""
-        return {each.code: each.recipient for each in self.register.practices}
+    def recipients(self) -> dict[str, Practice]:
+        """The practices that can be sent something, by ODS code."""
+        return {each.code: each for each in self.register.practices}
 
     def person(self, verifier: Verifier) -> Person:
         """Whose key it is.
@@ -169,8 +182,9 @@ def _check(register: Register) -> None:
     people, practices = register.people, register.practices
     try:
         keys = [each.verifier.public for each in people]
-        for each in practices:
-            pyrage.x25519.Recipient.from_str(each.recipient)
+        public = [each.recipient for each in practices if each.recipient is not None]
+        for each in public:
+            pyrage.x25519.Recipient.from_str(each)
     except (ConfigurationError, pyrage.RecipientError):
         raise IntegrityError(
             "the register holds a key that is none", hint="signing keys begin with ed25519:, practices' with age1"
@@ -178,7 +192,7 @@ def _check(register: Register) -> None:
     _differ("two people have one name", (each.name for each in people))
     _differ("two people have one signing key", keys)
     _differ("a practice is in it twice", (each.code for each in practices))
-    _differ("two practices have one key", (each.recipient for each in practices))
+    _differ("two practices have one key", public)
 
 
 def _differ(words: str, values: Iterable[Hashable]) -> None:

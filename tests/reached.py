@@ -292,7 +292,9 @@ def mended(state: State, name: str, rows: list[dict[str, Any]], between: Between
     known = TakenFile.of(
         replace(_extract(table, len(rows)), seen=Seen(0, 0, 0, 0, 0)), Path(), state.part, state.quality
     )
-    plan = TablePlan(Files(()), (0,), {0: known}, mended={0: ""}, concerned=concerned, before=between.before)
+    plan = TablePlan(
+        Files(()), (0,), {0: known}, mended={0: ""}, concerned=concerned, before=concerned.known(between.before, table)
+    )
     delivery = SimpleNamespace(
         feed=feed, extracts={table_name(name): (_extract(table, len(rows)),)}, selection=SELECTION,
         memory=Memory(Taken(versions=""), folder / "held", bytes),
@@ -315,7 +317,7 @@ def mended(state: State, name: str, rows: list[dict[str, Any]], between: Between
         cleaned.filter(pl.col("_row").is_in(numbers["_row"].implode())).with_columns(of_file(0).alias("_row")).collect()
     )
     read = Read(0, numbers["_row"], some)
-    twice = Twice.of(some, making, between.before)
+    twice = Twice.of(some, making, concerned.known(between.before, table))
     done = Mended(making, read, twice).done()
     lacks = load(lacking(folder / "site", state.part.path), bytes)
     return State(folder / "bundle" / state.part.path, done.part, lacks, _moved(state.cells, twice), done.quality)

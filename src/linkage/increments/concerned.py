@@ -13,11 +13,12 @@ import polars as pl
 from linkage import nhs_number
 from linkage.contract import Role, Table
 from linkage.hide import Hidden
-from linkage.increments.asking import UNIT
+from linkage.increments.asking import UNIT, entries
+from linkage.increments.judged import Judged
 from linkage.increments.reach import Reach
 from linkage.site import Delivery, cleaned, narrow, reading
 from linkage.sources.inspect import Extract
-from linkage.sources.resolve import key_of
+from linkage.sources.resolve import People, key_of
 
 __all__ = ["Concerned"]
 
@@ -55,6 +56,23 @@ class Concerned:
             numbers = [each.select("_row") for each in found]
             made = pl.collect_all(numbers, engine="streaming") if numbers else []
         return pl.concat([pl.DataFrame(schema={"_row": pl.UInt32}), *made])["_row"].unique().sort()
+
+    def keys(self, table: Table, namespace: str) -> pl.Series:
+        """The keys of one namespace (String) among those that people are known by."""
+        found = [who["key"] for name, who in self.people.items() if (table.columns[name].namespace or "") == namespace]
+        return pl.concat([pl.Series(dtype=pl.String), *found]).drop_nulls().unique()
+
+    def known(self, before: Judged, table: Table) -> Judged:
+        """What the last run decided by, with no more of its roster than whom this is about.
+
+        Of others the roster of today says what it did, as far as anything is decided by it.
+        """
+        namespaces = {table.columns[name].namespace or "" for name in table.with_role(Role.PERSON_KEY)}
+        who = {
+            name: entries(before.who, name).filter(pl.col("key").is_in(self.keys(table, name).implode()))
+            for name in namespaces
+        }
+        return Judged(People(who, before.who.current), before.policy, before.restricted)
 
     def among(self, rows: pl.LazyFrame, table: Table, *, allow_test: bool) -> Iterator[pl.LazyFrame]:
         """Of clean rows those that are concerned; one may come several times."""

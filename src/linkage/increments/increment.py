@@ -104,11 +104,12 @@ def _table(delivery: Delivery, name: str, work: Work, hidden: Sequence[Hidden], 
         mended, why = {}, {**mended, **why}
     why = {**change.why, **why, **stands.translated()}
     kept = {position: before for position, before in kept.items() if position not in why}
+    concerned = Concerned.of(reach, hidden)
     return TablePlan(
         files, places, kept, why, rests_on, reach, change.tokens, change.changed, change.recounted,
         mended={position: reason for position, reason in mended.items() if position in kept},
-        concerned=Concerned.of(reach, hidden),
-        before=between.before if between else None,
+        concerned=concerned,
+        before=concerned.known(between.before, delivery.feed.tables[name]) if between and mended else None,
     )  # fmt: skip
 
 

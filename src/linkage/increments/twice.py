@@ -99,13 +99,14 @@ class Twice:
         Args:
             rows: All columns of the contract, cleaned.
             making: The table.
-            before: What the last run decided by.
+            before: What the last run decided by (`Concerned.known`).
         """
         table, work = making.table, making.job.work
         before = Judged(before.who, replace(before.policy, restricted=work.policy.restricted))
         hidden = [Hidden(each.by, each.before) for each in making.hidden if each.before is not None]
-        was = making.decided(rows.lazy(), _among(before, table, rows), hidden)
-        now = making.decided(rows.lazy(), _among(work, table, rows), making.hidden)
+        today = _among(work, table, rows)
+        was = making.decided(rows.lazy(), _then(today, before, making), hidden)
+        now = making.decided(rows.lazy(), today, making.hidden)
         released = parts.release(now, making.job.delivery.feed, table, work)
         removed = making.withdrawals.of_rows(now, REMOVED, 0)
         left, gone, *counted = pl.collect_all(
@@ -125,6 +126,18 @@ def _counted(decided: pl.LazyFrame, making: Making, by: Judges) -> Sequence[pl.L
         decided.group_by(PLACE).agg(counts),
         absent(decided, feed, table, by.policy, REMOVED, _APART).select(PLACE, *ABSENT.names()),
     ]
+
+
+def _then(today: Judged, before: Judged, making: Making) -> Judged:
+    """What the last run decided by: of whom the change concerns, its roster; of others, what is known today."""
+    known = {}
+    for namespace, now in today.who.entries.items():
+        keys = making.plan.concerned.keys(making.table, namespace)
+        others = now.filter(~pl.col("key").is_in(keys.implode()))
+        known[namespace] = pl.concat(
+            [others, entries(before.who, namespace).select(others.columns)], how="vertical_relaxed"
+        )
+    return Judged(People(known, before.who.current), before.policy)
 
 
 def _among(by: Judges, table: Table, rows: pl.DataFrame) -> Judged:

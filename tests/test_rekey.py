@@ -312,6 +312,8 @@ def test_the_commands(ics: SmallIcs) -> None:
     said = _say("rekey", ics.configuration)
     assert "copies that anybody took before are as they were" in said
     assert f"linkage keys rekey {ics.configuration} --confirm" in said
+    shown = CliRunner().invoke(app, ["runs", "show", str(ics.configuration), str(ics.current())]).output
+    assert "with tokens of another key" in shown
     moved = ics.folder / "moved.parquet"
     _say("translate-cohort", cohort, moved, "--keyset", reference, "--domain", DOMAIN, "--old", old)
     frame = pl.read_parquet(moved)

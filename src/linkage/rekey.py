@@ -275,6 +275,9 @@ def _accounted(account: RunManifest, work: hub.WorkFolder, tables: tuple[Publish
             "snapshot_digest": digest(path),
             "database_digest": digest(work.snapshot / "linked.duckdb"),
             "rekeyed_from": account.snapshot.run_id,
+            "full": None,
+            "made_whole": None,
+            "from_held": None,
             "delta": (),
         }
     )

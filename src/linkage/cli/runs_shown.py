@@ -82,6 +82,8 @@ def page(run: Run) -> Iterator[str]:
         yield f"made anew      {run.account.made_whole}"
     if run.account and run.account.from_held:
         yield f"from           the held bundle of {run.account.from_held}"
+    if run.account and run.account.rekeyed_from:
+        yield f"rekeyed        the rows of {run.account.rekeyed_from} with tokens of another key"
     yield "contracts      " + ", ".join(f"{each.feed} {each.version}" for each in said.feeds)
     yield from _balance(run.account.balance if run.account else said.balance)
     yield "rows in each table:"

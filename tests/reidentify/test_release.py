@@ -393,3 +393,16 @@ def test_requests_and_decisions_that_a_crash_cut_short_are_settled(care: Care) -
     assert ("cohort.refuse", "settled") not in _acts(care)
     care.release(care.approve(care.ask(BEN, name="next")), now=NOW + timedelta(minutes=61))
     assert _acts(care).count(("cohort.request", "settled")) == _acts(care).count(("cohort.refuse", "settled")) == 1
+
+
+def test_a_release_of_another_purpose_or_folder_is_not_settled_as_nothing(care: Care) -> None:
+    """Two purposes may have one log; a folder that was moved is put back first."""
+    log, digest = Journal(care.folder / "audit", now=lambda: NOW), "0" * 64
+    log.begin("cohort.release", "key-holder", request=digest, purpose="another", people=1, folder="elsewhere")
+    request = care.approve(care.ask(ANN))
+    assert care.release(request).practices
+    assert ("cohort.release", "settled") not in _acts(care)
+    log.begin("cohort.release", "key-holder", request=digest, purpose="test", people=1, folder="elsewhere")
+    with pytest.raises(IntegrityError, match="went into another folder"):
+        care.release(care.approve(care.ask(CAT, name="next")))
+    assert ("cohort.release", "settled") not in _acts(care)

@@ -9,6 +9,7 @@ Only a key holder's program imports this module.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -107,6 +108,7 @@ def release(
             request=asked.digest,
             purpose=said.purpose,
             people=said.people,
+            folder=_folder(begun),
             register=begun.registered.register.serial,
             register_digest=begun.registered.digest,
             requester=asked.requester.key_id,
@@ -134,15 +136,23 @@ def settle(begun: Ready, folder: Path, signer: Signer) -> tuple[str, ...]:
         A line for each.
 
     Raises:
-        IntegrityError: One is on the disk and not whole: nobody but a person can say why.
+        IntegrityError: One is on the disk and not whole, or went elsewhere: nobody but a person can say why.
     """
-    lines = []
+    lines, purpose = [], begun.configuration.purpose.name
     for place, entry in begun.history.unfinished().items():
+        # Other purposes may have the same log; where their packages went, their own releases find out.
+        if entry.details.get("purpose") != purpose:
+            continue
         if entry.act != states.RELEASE:
             # Others may be on their way this moment; what an old one would have ended counts as ended from its intent.
             if entry.time < begun.now - _LONG:
                 begun.journal.settle(Act(entry.act, entry.by, place, {"outcome": "not known"}))
             continue
+        if entry.details.get("folder") != _folder(begun):
+            raise IntegrityError(
+                "a release that did not end went into another folder than [release] names now",
+                hint="put its path back, and release again: what became of it is settled then",
+            )
         digest = str(entry.details.get("request"))
         found = publish.read_release(folder, digest, signer.verifier)
         act = Act(entry.act, entry.by, place)
@@ -154,6 +164,11 @@ def settle(begun: Ready, folder: Path, signer: Signer) -> tuple[str, ...]:
         begun.journal.settle(act)
         lines.append(f"the release of request {digest[:16]} had not ended: {act.details['outcome']}")
     return tuple(lines)
+
+
+def _folder(begun: Ready) -> str:
+    """Which folder releases go into, for the log, which takes no paths."""
+    return hashlib.sha256(begun.rules.path.as_posix().encode()).hexdigest()[:16]
 
 
 def _holder(begun: Ready, passphrase: Callable[[], str] | None) -> _Holder:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from linkage import disclosure
 from linkage.disclosure import Groups, decide
-from linkage.errors import InputError, IntegrityError
+from linkage.errors import InputError, IntegrityError, PolicyError
 from linkage.questions.answers import ANSWER, Answer, Cell
 from linkage.questions.combine import ALL, combine
 from linkage.questions.question import Question
@@ -147,6 +147,42 @@ def test_what_cannot_be_used_is_named_and_missing(reason: str, lie: Callable[[En
     assert made.lines()[0].startswith("2 of 3 nodes answered")
     assert "  qzz: no answer" in made.lines()
     assert made.table["at_most"].max() == 2 * 8 * 100 + 4
+
+
+def test_a_round_in_which_four_of_five_go_wrong(tmp_path: Path) -> None:
+    """One is down, one too slow, one lies about its signature, one answers another question: what is left is of one alone."""
+    names = ("down", "good", "liar", "other", "slow")
+    what, another = question(nodes=names), question(nodes=names)
+    files: dict[str, bytes] = {}
+    for place, name in enumerate(names):
+        node = make_node(tmp_path / name, name, [f"A1000{place}"])
+        node.publish([One(each, practice=f"A1000{place}") for each in range(1, 101)])
+        match name:
+            case "good":
+                files[name] = _bytes(node.answer(what))
+            case "liar":
+                files[name] = _forged_by(node.answer(what), "good")
+            case "other":
+                files[name] = _bytes(node.answer(another))
+            case "slow":
+                late = NOW + timedelta(days=14)
+                with pytest.raises(PolicyError, match="expired"):
+                    node.answer(what, now=late)
+                read = _answer(what, name, dict.fromkeys([(each,) for each in SHAPE["sex"]], 50))
+                files[name] = _signed(read.model_copy(update={"at": late + timedelta(hours=1)}))
+    made = combine(_bytes(what), files, [signer(name).verifier for name in names])
+    assert sorted(made.answers) == ["good"]
+    assert made.missing == ("down", "liar", "other", "slow")
+    assert {each.file for each in made.refused} == {"liar", "other", "slow"}
+    assert made.table.row(0)[2:] == (98, 102)
+    assert made.lines()[0] == "1 of 5 nodes answered; every count is of these alone"
+
+
+def _forged_by(envelope: Envelope, name: str) -> bytes:
+    """An answer under a signature that is another's."""
+    forged = sign(ANSWER, envelope.content, [signer(name)]).signatures[0]
+    own = envelope.signatures[0].model_copy(update={"signature": forged.signature})
+    return _bytes(envelope.model_copy(update={"signatures": (own,)}))
 
 
 def test_a_node_that_was_not_asked_is_not_counted() -> None:

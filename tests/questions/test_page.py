@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
+import shlex
 import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from linkage.cli import main
 from linkage.questions import parts, question, registers
 from questions.stores import One, publish
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "ask-several-icss.md").read_text(encoding="utf-8")
+Shell = Callable[[str], str]
 BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL) for kind in ("sh", "toml", "python")}
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="the page is written for a POSIX shell")
-def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_runs(tmp_path: Path, shell: Shell) -> None:
     """Every command and sample of it, with one of its three ICSs."""
     first, *others = BLOCKS["sh"]
-    keys = dict(re.findall(r"signs as (\S+): (ed25519:\S+)", _shell(tmp_path, first)))
+    keys = dict(re.findall(r"signs as (\S+): (ed25519:\S+)", shell(first)))
     node, asked, nodes = BLOCKS["toml"]
     for place, pinned in ((node, ["region.analysts", "qxx.governance"]), (nodes, ["qxx"])):
         for name in pinned:
@@ -37,27 +37,33 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     visits = [date(2025, 10, 1), date(2026, 9, 30)]
     people = [One(each, born=1980, attendances=visits if each % 3 else ()) for each in range(1, 91)]
     publish(tmp_path / "qxx" / "store", people, datetime.now(UTC))
-    said = "".join(_shell(tmp_path, each) for each in others)
+    said = "".join(shell(each) for each in others)
     assert "1 of 3 nodes answered" in said
     assert "qzz: no answer" in said
     assert pl.read_csv(tmp_path / "shares.csv", infer_schema=False).row(-1)[:3] == ("(all)", "(all)", "66.7")
     assert (tmp_path / "qxx" / "audit" / "entries").is_file()
     assert len(list((tmp_path / "qxx" / "answering" / "answered").iterdir())) == 1
-    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in BLOCKS["python"]:
         exec(compile(block, "ask-several-icss.md", "exec"), names)  # noqa: S102 our own page
     assert isinstance(names["shares"], pl.DataFrame)
 
 
-def _shell(folder: Path, commands: str) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-eu"], input=commands, cwd=folder, env={**os.environ, "PATH": path},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """The page's command lines, in a new folder, in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(commands: str) -> str:
+        for line in commands.replace("\\\n", "").splitlines():
+            monkeypatch.setattr(sys, "argv", shlex.split(line))
+            assert sys.argv[0] == "linkage"
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert not ended.value.code, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return run
 
 
 MODELS = (

@@ -22,7 +22,8 @@ import linkage
 from linkage.answering import Answering
 from linkage.pseudonymise.signing_keys import create_signing_key, open_signing_key
 from linkage.questions.answers import approve
-from linkage.questions.combine import Combined, combine
+from linkage.questions.combine import combine
+from linkage.questions.combined import Combined
 from linkage.questions.question import draft, put
 from linkage.questions.registers import load_node, load_nodes
 

@@ -253,7 +253,7 @@ def test_a_crash_before_the_answer_is_written_loses_no_entry(node: TestNode, mon
 
     what = question()
     with monkeypatch.context() as broken:
-        broken.setattr("linkage.answering._write", crash)
+        broken.setattr("linkage.answering.node.write", crash)
         with pytest.raises(KeyboardInterrupt):
             node.answer(what)
     assert len(list((node.folder / "private/ledger").iterdir())) == 1
@@ -263,7 +263,7 @@ def test_a_crash_before_the_answer_is_written_loses_no_entry(node: TestNode, mon
 
 def test_one_question_at_a_time(node: TestNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that are answered at once would not see each other; it is no refusal."""
-    monkeypatch.setattr("linkage.answering.PATIENCE", 0.1)
+    monkeypatch.setattr("linkage.answering.private_files.PATIENCE", 0.1)
     node.answer(question())
     with FileLock(node.folder / "private" / "lock"), pytest.raises(TemporaryError, match="another question"):
         node.answer(question())

@@ -16,7 +16,8 @@ from linkage import disclosure
 from linkage.disclosure import Groups, decide
 from linkage.errors import InputError, IntegrityError, PolicyError
 from linkage.questions.answers import ANSWER, Answer, Cell
-from linkage.questions.combine import ALL, combine
+from linkage.questions.combine import combine
+from linkage.questions.combined import ALL
 from linkage.questions.question import Question
 from linkage.signed import Envelope, Verifier, canonical, sign
 from questions.stores import NOW, VISITS, One, make_node, question, signer

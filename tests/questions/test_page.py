@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from linkage.cli import main
-from linkage.questions import parts, question, registers
+from linkage.questions import dimensions, parts, question, registers
 from questions.stores import One, publish
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "ask-several-icss.md").read_text(encoding="utf-8")
@@ -68,7 +68,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 MODELS = (
     registers.Node, registers.NodePurpose, registers.Known, registers.Nodes, question.Asked, question.Cohort, parts.Criterion,
-    parts.Codes, parts.Age, parts.Deprivation, parts.Known, parts.Has, parts.Number,
+    parts.Codes, dimensions.Age, dimensions.Deprivation, dimensions.Known, dimensions.Has, dimensions.Number,
 )  # fmt: skip
 
 

@@ -10,19 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from linkage.questions.parts import (
-    NOT_KNOWN,
-    Age,
-    Codes,
-    Criterion,
-    Deprivation,
-    Dimension,
-    Ethnicity,
-    Has,
-    Known,
-    Number,
-    Sex,
-)
+from linkage.questions.dimensions import NOT_KNOWN, Age, Deprivation, Dimension, Ethnicity, Has, Known, Number, Sex
+from linkage.questions.parts import Codes, Criterion
 from linkage.questions.question import Asked, Cohort
 
 __all__ = ["Query", "count_query"]

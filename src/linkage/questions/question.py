@@ -12,7 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, field_serializer, model_validator
 
 from linkage.errors import ConfigurationError
-from linkage.questions.parts import Criterion, Dimension, Has, Known, Number, Strict, Words, Years
+from linkage.questions.dimensions import Dimension, Has, Known, Number
+from linkage.questions.parts import Criterion, Strict, Words, Years
 from linkage.signed import Envelope, Signer, canonical, sign
 
 __all__ = ["MEASURE", "QUESTION", "Asked", "Cohort", "Question", "Template", "draft", "put"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from linkage.errors import IntegrityError
 from linkage.questions.answers import Answer, Approval
-from linkage.questions.parts import Age, Criterion, Deprivation, Dimension, Ethnicity, Has, Known, Number, Sex
+from linkage.questions.dimensions import Age, Deprivation, Dimension, Ethnicity, Has, Known, Number, Sex
+from linkage.questions.parts import Criterion
 from linkage.questions.question import Cohort, Question
 from linkage.signed import Envelope
 

@@ -1,56 +1,30 @@
-"""A node's side of a question: read it, have it approved, count, hide what is small, look back, sign, and only then let go.
+"""Answering a question, from the file as it came to the signed answer.
 
 Whatever is refused is written down for the node's approvers. The asker hears nothing: a refusal tells something too.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from itertools import product
+from datetime import datetime
 from pathlib import Path
 
-import polars as pl
-from filelock import FileLock, Timeout
-from pydantic import BaseModel
-
 from linkage import disclosure
+from linkage.answering.counting import cells_of, check_snapshot, released
+from linkage.answering.private_files import Refusal, held, write, write_refusal
 from linkage.audit import Journal
-from linkage.disclosure import Asked, Entry, Groups, Ledger, Release, decide
-from linkage.disk import sync
+from linkage.disclosure import Asked, Entry, Ledger
 from linkage.errors import ConfigurationError, LinkageError, PolicyError, TemporaryError
-from linkage.questions.answers import ANSWER, Answer, Cell
+from linkage.questions.answers import ANSWER, Answer
 from linkage.questions.checks import Checked, check_approval, check_question
 from linkage.questions.query import count_query
 from linkage.questions.registers import Node
 from linkage.signed import Envelope, Signer, canonical, sign
 from linkage.store.ask import Snapshot, ask, current_snapshot
 
-__all__ = ["Answering", "Refusal", "check"]
+__all__ = ["Answering", "check"]
 
 ACT = "question.answer"
-PATIENCE = 10.0  # seconds that a question waits for the one before it
-
-
-class Refusal(BaseModel):
-    """A question that was not answered, for the node's approvers.
-
-    Attributes:
-        at: When (UTC).
-        question: The question's digest; empty where it could not be read.
-        asker: Who asked, where that is sure.
-        reason: Why.
-        hint: What can be done.
-    """
-
-    at: datetime
-    question: str
-    asker: str
-    reason: str
-    hint: str
 
 
 def check(envelope: bytes, node: Node, now: datetime) -> Checked:
@@ -103,7 +77,7 @@ class Answering:
         private = self._private()
         checked: Checked | None = None
         try:
-            with _held(private):
+            with held(private):
                 checked = check(envelope, self.node, now)
                 agreed = check_approval(approval, checked, self.node, now)
                 journal = Journal(self.node.at(self.node.log) if self.node.log else private.parent / "audit")
@@ -134,10 +108,10 @@ class Answering:
 
     def _answer(self, checked: Checked, snapshot: Snapshot, now: datetime) -> Envelope:
         practices = self.node.ods_codes()
-        _check_snapshot(checked, snapshot, now.date())
+        check_snapshot(checked, snapshot, now.date())
         query = count_query(checked.question, practices)
         placed = ask(snapshot, query.sql, query.parameters, self.node.seconds)
-        release = _released(checked, placed)
+        release = released(checked, placed)
         manifest = snapshot.manifest
         tokens = f"{manifest.domain} {manifest.key_id}"
         asked = Asked(checked.digest, checked.purpose.name, snapshot.folder.name, tokens)
@@ -148,10 +122,10 @@ class Answering:
         answer = Answer(
             question=checked.digest, node=self.node.name, at=now.replace(microsecond=0), snapshot=snapshot.folder.name,
             snapshot_digest=snapshot.digest, snapshot_day=manifest.started.date(), policy=release.policy.name,
-            practices=practices, cells=tuple(_cells(release)),
+            practices=practices, cells=tuple(cells_of(release)),
         )  # fmt: skip
         signed = sign(ANSWER, canonical(answer), [self.signer])
-        _write(self._given(checked.digest), signed.model_dump_json())
+        write(self._given(checked.digest), signed.model_dump_json())
         return signed
 
     def _private(self) -> Path:
@@ -169,76 +143,4 @@ class Answering:
             at=now, question=checked.digest if checked else "", asker=checked.question.asker if checked else "",
             reason=error.message, hint=error.hint,
         )  # fmt: skip
-        folder = self._private() / "refused"
-        stem = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-        _write(folder / f"{stem}.json", refusal.model_dump_json(indent=1))
-        _write(folder / f"{stem}.question", envelope.decode("utf-8", "replace"))
-
-
-def _check_snapshot(checked: Checked, snapshot: Snapshot, today: date) -> None:
-    """Whether the snapshot can say what is asked.
-
-    Raises:
-        PolicyError: A document that it was made by has ended, it is older than is asked for, or it lacks a feed: nobody
-            known to a feed is not nobody there.
-    """
-    question, manifest = checked.question, snapshot.manifest
-    for each in manifest.documents:
-        if each.ends is not None and each.ends < today:
-            raise PolicyError(
-                f"the {each.what} {each.reference} ended on {each.ends}, by which the snapshot was made",
-                hint="have it renewed, correct linkage.toml and run the pipeline",
-            )
-    if manifest.started.date() < question.snapshots_from:
-        raise PolicyError(
-            f"the snapshot is older than {question.snapshots_from}, from which on answers are asked for",
-            hint="run the pipeline",
-        )
-    missing = sorted(set(question.feeds) - {each.feed for each in manifest.feeds})
-    if missing:
-        raise PolicyError(
-            f"the snapshot has no feed {missing[0]}: its people would be counted as having nothing there",
-            hint="tell the asker which feeds there are",
-        )
-    if not any(table.name == "registration" and table.rows for table in manifest.tables):
-        raise PolicyError(
-            "the snapshot knows no registrations with practices, by which people are one node's",
-            hint="take in a feed that has them, for example pds",
-        )
-
-
-def _released(checked: Checked, placed: pl.DataFrame) -> Release:
-    """What may be shown of every group; `placed` has everybody's place among the finest."""
-    values = checked.question.groups
-    finest = list(product(*(sorted(each) for each in values.values())))
-    counted = placed.group_by("place").len("count").iter_rows() if values else [(0, placed.height)]
-    rows = [(*finest[place], count) for place, count in counted]
-    schema = {**dict.fromkeys(values, pl.String), "count": pl.Int64}
-    cells = pl.DataFrame(rows, schema=schema, orient="row")
-    return decide(Groups.of(cells, list(values), "count", values), disclosure.policy(checked.question.policy))
-
-
-def _cells(release: Release) -> Iterator[Cell]:
-    for *values, count, least, most in release.table().iter_rows():
-        yield Cell(values=tuple(values), count=count, at_least=least, at_most=most)
-
-
-@contextmanager
-def _held(private: Path) -> Iterator[None]:
-    """One question at a time: two that are answered at once could be subtracted."""
-    try:
-        with FileLock(private / "lock", timeout=PATIENCE, fallback_to_soft=False):
-            yield
-    except Timeout:
-        raise TemporaryError("another question is being answered", hint="try again when it is") from None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all, for its owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(text, encoding="utf-8")
-    aside.chmod(0o600)
-    sync(aside)
-    aside.replace(path)
-    sync(path.parent)
+        write_refusal(self._private() / "refused", refusal, envelope)

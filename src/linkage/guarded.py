@@ -11,6 +11,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+if sys.platform != "win32":
+    import resource
+
 __all__ = ["lock_memory", "no_dumps"]
 
 _PR_SET_DUMPABLE = 4
@@ -29,8 +32,6 @@ def no_dumps() -> None:
     _State.command = True
     if sys.platform == "win32":
         return
-    import resource  # noqa: PLC0415 there is none on Windows
-
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
@@ -53,8 +54,8 @@ def lock_memory() -> bool:
 
 
 def _may_lock() -> bool:
-    import resource  # noqa: PLC0415 there is none on Windows
-
+    if sys.platform == "win32":
+        return False
     if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY:
         return True
     try:

@@ -83,8 +83,8 @@ def rollback(
             _check_roster(work.private / "roster" / target.name)
         later = _later(target.account, known, work.store)
         reasons = tuple(_since(configuration, target.account, later, now)) if target.name != before else ()
-        current = known.find(before).account
-        if current is not None and current.snapshot.key_id != target.account.snapshot.key_id:
+        current = switch.manifest_of(work.store.snapshots / before)
+        if current is not None and current.key_id != target.account.snapshot.key_id:
             reasons += (f"its tokens are of key {target.account.snapshot.key_id}, which the store has left",)
         left = _expected(later, without)
         reasons += (f"the next run forgets what {' and '.join(without)} said of opt-outs",) if without else ()

@@ -155,3 +155,44 @@ def test_as_plain_python_counts(tmp_path_factory: pytest.TempPathFactory, people
         if each.practice == "A10001"
     )
     assert Counter(_found(store, what).values()) == expected
+
+
+def _of_one_shape(word: str, number: int, code: str) -> Asked:
+    """A question with every part; what it says is `word`, `number` and `code`."""
+    month = f"20{number:02d}-01"
+    events = {"feeds": [word], "kinds": [word], "first_month": month, "last_month": month}
+    codes = {"feeds": [word], "first_month": month, "last_month": month}
+    codes["codes"] = {"system": word, "codes": [code], "starting_with": [code]}
+    return asked(
+        template="share", measure=codes, purpose=code, nodes=[word], snapshots_from=date(2000 + number, 1, 1),
+        cohort={
+            "registered_on": date(2000 + number, 1, 1), "min_age": number, "max_age": number, "sexes": ["female"],
+            "having": [events | {"at_least": number}], "lacking": [codes | {"at_least": number}],
+        },
+        dimensions=[
+            {"kind": "age", "from_ages": [0, number]},
+            {"kind": "known", "name": f"a_{word}", "feed": word},
+            {"kind": "has", "name": f"b_{word}", "criterion": events},
+            {"kind": "number", "name": f"c_{word}", "criterion": events, "from_numbers": [0, number]},
+        ],
+    )  # fmt: skip
+
+
+def test_nothing_that_a_question_says_is_in_its_sql() -> None:
+    """Questions of one shape are one text; what they say are values of its parameters, whatever they would say."""
+    one, other = (count_query(_of_one_shape(*said), ["A1"]) for said in (("ecds", 21, "E11"), ("emis", 37, "I10")))
+    assert one.sql == other.sql
+    assert one.parameters != other.parameters
+    assert not {"ecds", "E11", "A1"} & set(one.sql.replace("'", " ").split())
+    hostile = "E11') OR 1=1; DROP TABLE person; --"
+    made = _of_one_shape("ecds", 21, "E11")
+    codes = made.measure.codes if made.measure else None
+    assert codes is not None
+    assert made.measure is not None
+    # Past the checks of the models, which refuse it.
+    codes = codes.model_copy(update={"codes": (hostile,), "starting_with": (hostile[:3],)})
+    measure = made.measure.model_copy(update={"codes": codes})
+    found = count_query(made.model_copy(update={"measure": measure}), ["A1"])
+    assert "DROP" not in found.sql
+    assert found.sql == one.sql
+    assert [hostile] in found.parameters.values()

@@ -14,6 +14,7 @@
     nightly   increments  at the site, what stands from the last run, what is carried over by token, what is made again
               lastrun     at the hub, the last snapshot, whose files are linked where no change reaches
               nights      past runs, going back, disk space, and what machines are told of a run
+    apart     sites       the two halves on machines of their own, with packets between them
 """
 
 from __future__ import annotations

@@ -130,9 +130,9 @@ class Federation:
         """Receive packets."""
         return command("hub", "receive", self.configuration, *packets)
 
-    def translate(self) -> Said:
+    def translate(self, *words: str) -> Said:
         """The key holder's step."""
-        return command("hub", "translate", self.configuration)
+        return command("hub", "translate", self.configuration, *words)
 
     def link(self, *words: str) -> Said:
         """Link and publish."""

@@ -361,6 +361,12 @@ def test_a_translated_part_that_was_changed_is_seen(two: Federation) -> None:
     frame.head(2).write_parquet(part)
     said = two.link()
     assert (said.code, "changed since" in said.text) == (6, True)
+    assert "0 of 1 parts translated" in two.translate().text
+    assert two.translate("--full").text.count("1 of 1 parts translated") == 2
+    assert two.link().code == 0
+    part.unlink()
+    assert "RR8: packet 1, 1 of 1 parts translated" in two.translate().text
+    assert two.link().code == 0
 
 
 def test_sites_that_describe_people_otherwise_are_not_put_together(two: Federation) -> None:

@@ -62,13 +62,18 @@ def recipient(configuration: ConfigurationPath) -> None:
 
 
 @app.command()
-def translate(configuration: ConfigurationPath, events: EventsPath = None) -> None:
+def translate(
+    configuration: ConfigurationPath,
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Translate every part again.")] = False,
+    events: EventsPath = None,
+) -> None:
     """The key holder's step: give what is new the tokens of the ICS."""
     from linkage.sites.translating import translate as work  # noqa: PLC0415
 
     guarded.lock_memory()
     with telling([configuration], events, None) as told:
-        done = work(configuration, progress=told.progress, passphrase=asker())
+        done = work(configuration, progress=told.progress, passphrase=asker(), full=full)
     errors = [each.error for each in done if each.error is not None]
     told.finished(errors[0].exit_code if errors else 0)
     for each in done:

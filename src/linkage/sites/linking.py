@@ -9,8 +9,9 @@ from pathlib import Path
 
 from linkage import authority, bundle, config, held, hub
 from linkage.account import feed_version
+from linkage.bundle import BundleManifest
 from linkage.config import Configuration
-from linkage.errors import TemporaryError
+from linkage.errors import IntegrityError, TemporaryError
 from linkage.findings import findings_of, last_account
 from linkage.nights import lake, telling
 from linkage.pipeline import RunReport
@@ -68,7 +69,7 @@ def link(
             gathered = gather(configuration, now, folder)
         bundle.write(folder, gathered.manifest)
         before, why = (None, "it was asked for") if full else hub.find_last(configuration, gathered.manifest, work)
-        manifest = bundle.read(folder)
+        manifest = _read(folder)
         told = with_people(gathered, folder)
         handed = _handed(configuration, gathered, told)
         linked = replace(hub.link(configuration, manifest, handed.contracts, work, progress, before), full=why or None)
@@ -97,6 +98,16 @@ def link(
         disk=account.disk,
     )
     return LinkReport(report, told)
+
+
+def _read(folder: Path) -> BundleManifest:
+    try:
+        return bundle.read(folder)
+    except IntegrityError as error:
+        raise IntegrityError(
+            error.message,
+            hint="find out who could write to what was translated, then translate all of it: `linkage hub translate --full`",
+        ) from None
 
 
 def _handed(configuration: Configuration, gathered: Gathered, told: tuple[SiteTaken, ...]) -> hub.Handed:

@@ -67,6 +67,10 @@ class Translated(BaseModel):
         """The digest of each translated part by that of the site's."""
         return {self.files[part.path]: part.digest for table in self.bundle.tables for part in table.all_parts}
 
+    def is_there(self, folder: Path) -> bool:
+        """Whether every translated part has a file; what is in it is not looked at."""
+        return all(self.file(folder, part).is_file() for table in self.bundle.tables for part in table.all_parts)
+
     def file(self, folder: Path, part: Part) -> Path:
         """Where a translated part is."""
         return at(folder, self.site) / "parts" / f"{self.files[part.path]}.parquet"

@@ -69,6 +69,7 @@ class _Work:
     feeds: Mapping[str, Feed]
     journal: Journal
     stage: Stage
+    full: bool
 
 
 def translate(
@@ -77,6 +78,7 @@ def translate(
     now: datetime | None = None,
     progress: Progress | None = None,
     passphrase: Callable[[], str] | None = None,
+    full: bool = False,
 ) -> tuple[Done, ...]:
     """Translate what is new of every site that is not revoked, and remove what was translated of one that is.
 
@@ -87,6 +89,7 @@ def translate(
         now: The moment that revocations are judged by, UTC; the clock when not given.
         progress: Where stages are shown; standard error when not given.
         passphrase: Asks for the keyset's passphrase.
+        full: Translate every part again, also those that were translated before.
 
     Returns:
         What became of each, in the order of the register.
@@ -105,7 +108,7 @@ def translate(
     with told_of_the_machine(), kept.hold(folder), progress.stage("translating") as stage:
         work = _Work(
             configuration, keyset, Opener.of(configuration), accepts, register.inbox(configuration), folder,
-            register.contracts(configuration), Journal.of(configuration), stage,
+            register.contracts(configuration), Journal.of(configuration), stage, full,
         )  # fmt: skip
         for site in accepts.sites:
             name = site.verifier.name
@@ -147,10 +150,10 @@ def _site(work: _Work, name: str) -> Done:
     target = (domain, work.keyset.version_of(domain).id)
     same = before is not None and (before.bundle.domain, before.bundle.key_id) == target
     parts = len(packet.parts)
-    if before is not None and same and before.packet == own:
+    if before is not None and same and before.packet == own and before.is_there(work.folder) and not work.full:
         return Done(name, packet.sequence, parts)
     number = kept.free(work.folder, name) if before is None else before.number
-    known = before.known if before is not None and same else {}
+    known = before.known if before is not None and same and not work.full else {}
     place = kept.at(work.folder, name)
     (place / "parts").mkdir(parents=True, exist_ok=True, mode=0o700)
     # The folder is held, so whatever the log knows the intent of alone was cut off by a crash.

@@ -38,6 +38,8 @@ class Anew:
             one that has none against expectation is not written.
         query: For some of these months, a query for their rows, in any order.
         order: The order of the rows in SQL; it may name columns of the query that are not published.
+        by: The columns that decide the order of a month's rows: those that tie in them are the same. None where some tie that
+            are not.
         feed: The feed of all the rows, where the table is cut by feed.
     """
 
@@ -47,6 +49,7 @@ class Anew:
     rows: Mapping[str | None, int]
     query: Callable[[Collection[str | None]], str]
     order: str
+    by: tuple[str, ...] | None = None
     feed: str | None = None
 
 

@@ -38,7 +38,9 @@ EVENT_CODE = (
     ("system", "VARCHAR"),
     ("code", "VARCHAR"),
 )
-_ORDER = ordered("month", "token", "record", "meaning", "system", "position", "code")
+# All columns within a feed and a month.
+_DECIDE = ("token", "record", "meaning", "system", "position", "code")
+_ORDER = ordered("month", *_DECIDE)
 
 
 def make_event_codes(
@@ -66,8 +68,8 @@ def make_event_codes(
             linked += stay
             written += anew
     if increment is None:
-        return table_made(connection, target)
-    return put_together(connection, "event_code", EVENT_CODE, target, linked, written)
+        return table_made(connection, target, _DECIDE)
+    return put_together(connection, "event_code", EVENT_CODE, target, linked, written, _DECIDE)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, target: str, feed: str, rows: str) -> None:
@@ -115,7 +117,7 @@ def _anew(feed: str, rows: Mapping[str | None, int], files: Sequence[Kept]) -> A
         stayed = f"SELECT * FROM ({before}) b ANTI JOIN temp._records r ON {_SAME}"
         return f"SELECT * FROM temp._codes WHERE {in_months('month', months)} UNION ALL {stayed}"
 
-    return Anew("event_code", [column for column, _ in EVENT_CODE], "month", rows, query, _ORDER, feed)
+    return Anew("event_code", [column for column, _ in EVENT_CODE], "month", rows, query, _ORDER, _DECIDE, feed)
 
 
 # A row without a record has none that could be told from another: they all change together.

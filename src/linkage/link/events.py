@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 import duckdb
@@ -44,6 +45,8 @@ EVENT = (
     ("cost", "DOUBLE"),
     ("record", "UUID"),
 )
+# All columns within a feed and a month: where a record is its table's key the first three are enough.
+_DECIDE = ("token", "kind", "record", *(column for column, _ in EVENT[3:-1]))
 
 
 def make_events(
@@ -61,7 +64,7 @@ def make_events(
         create(connection, "event", EVENT)
         for feed, members in by_feed(tables):
             _insert(connection, "event", feed, members, published)
-        return table_made(connection, "event")
+        return table_made(connection, "event", _DECIDE)
     create(connection, "temp._rebuilt_event", EVENT)
     linked: list[Kept] = []
     written: list[Kept] = []
@@ -75,7 +78,7 @@ def make_events(
         if months:
             with during(f"adding events of {feed}"):
                 written += increment.write(_anew(feed, members, added(months, files)))
-    return put_together(connection, "event", EVENT, "temp._rebuilt_event", linked, written)
+    return put_together(connection, "event", EVENT, "temp._rebuilt_event", linked, written, _DECIDE)
 
 
 def added(came: Mapping[str | None, int], files: Iterable[Kept]) -> dict[str | None, int]:
@@ -138,7 +141,12 @@ def _order(members: Sequence[FeedTable]) -> str:
 
 def _anew(feed: str, members: Sequence[FeedTable], rows: Mapping[str | None, int]) -> Anew:
     columns = [column for column, _ in EVENT]
-    return Anew("event", columns, "start", rows, lambda months: _rows(members, _of(months)), _order(members), feed)
+    query = partial(_rows_of, members)
+    return Anew("event", columns, "start", rows, query, _order(members), _DECIDE, feed)
+
+
+def _rows_of(members: Sequence[FeedTable], months: Collection[str | None]) -> str:
+    return _rows(members, _of(months))
 
 
 def _reached(connection: duckdb.DuckDBPyConnection, members: Sequence[FeedTable]) -> dict[str | None, int]:

@@ -16,7 +16,17 @@ from linkage.link import tables
 from linkage.link.engine import during, name, run, text
 from linkage.link.increment import DELIVERY, Made, changed_table, in_months, plain, put_together
 from linkage.link.reached import REACHED, Change, find_reached, matches
-from linkage.link.settle import Settled, attributes_table, check, judge, needs_delivery_order, order_of, settle
+from linkage.link.settle import (
+    Settled,
+    attributes_table,
+    broken,
+    check,
+    decide,
+    judge,
+    needs_delivery_order,
+    order_of,
+    settle,
+)
 from linkage.reasons import Reason
 
 __all__ = ["keep_attributes", "resettle"]
@@ -213,8 +223,10 @@ def _write_anew(
         return _rows_anew(change, [file for file in touched if file.month in months], months)
 
     order = order_of(change.keys, month, "_n")
+    tie = change.run(f"SELECT 1 FROM ({query(rows)}) WHERE {broken(change.keys)} LIMIT 1")
+    decides = None if tie else decide(change.keys)
     with during(change.step):
-        return change.write(Anew(change.table.name, columns, month, rows or {None: 0}, query, order))
+        return change.write(Anew(change.table.name, columns, month, rows or {None: 0}, query, order, decides))
 
 
 def _rows_anew(change: Change, touched: Sequence[Kept], months: Collection[str | None]) -> str:

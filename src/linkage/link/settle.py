@@ -23,7 +23,17 @@ from linkage.link.increment import Made, table_made
 from linkage.link.standing import Fall
 from linkage.reasons import Reason
 
-__all__ = ["Settled", "attributes_table", "check", "judge", "needs_delivery_order", "order_of", "settle"]
+__all__ = [
+    "Settled",
+    "attributes_table",
+    "broken",
+    "check",
+    "decide",
+    "judge",
+    "needs_delivery_order",
+    "order_of",
+    "settle",
+]
 
 LATEST = "_delivered DESC NULLS LAST, _file DESC, _row DESC"
 
@@ -74,13 +84,14 @@ def settle(
         TemporaryError: Memory or disk ran out.
     """
     step = f"settling {parts.name}"
-    month = tables.month_column(parts, table)
+    month, keys = tables.month_column(parts, table), tables.key_columns(parts, table)
     chosen, removed = judge(connection, tables.rows(folder, parts), parts, table, falls)
-    _create(connection, chosen, parts, tables.key_columns(parts, table), month, step)
+    _create(connection, chosen, parts, keys, month, step)
     if needs_delivery_order(table, month):
         _keep_attributes(connection, chosen, parts, step)
     run(connection, "DROP TABLE IF EXISTS temp._winners", step)
-    made = table_made(connection, name(parts.name))
+    tie = bool(run(connection, f"SELECT 1 FROM {name(parts.name)} WHERE {broken(keys)} LIMIT 1", step))
+    made = table_made(connection, name(parts.name), None if tie else decide(keys))
     check(parts, made.rows, removed)
     return Settled(parts.name, month, made.rows, dict(sorted(removed.items())), made)
 
@@ -187,8 +198,18 @@ def _create(
 def order_of(keys: Sequence[str], month: str | None, *last: str) -> str:
     """The order of a settled table: by month, token and key, then by what is given."""
     order = [f"date_trunc('month', {name(month)})"] if month else []
-    order += ["token", *(name(key) for key in keys if key != "token"), *last]
+    order += [*map(name, decide(keys)), *last]
     return ", ".join(f"{part} NULLS FIRST" for part in order)
+
+
+def decide(keys: Sequence[str]) -> tuple[str, ...]:
+    """The columns that decide the order of the rows of a month whose keys have no null part."""
+    return ("token", *(key for key in keys if key != "token"))
+
+
+def broken(keys: Sequence[str]) -> str:
+    """A condition that is true for a row whose key has a null part: it has no order but that of delivery."""
+    return "(" + " OR ".join(f"{name(key)} IS NULL" for key in keys) + ")"
 
 
 def needs_delivery_order(table: contract.Table, month: str | None) -> bool:
@@ -229,11 +250,8 @@ def _lost_deletions(
     connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str, ...], step: str
 ) -> Counter[Reason]:
     """Count deletions that do not say of which record."""
-    broken = " OR ".join(f"{name(key)} IS NULL" for key in keys)
-    counted = run(connection, f"SELECT count(*) FROM {source} WHERE _deleted AND _gone IS NULL AND ({broken})", step)[
-        0
-    ][0]
-    return Counter({Reason.DELETED: int(counted)})
+    lost = f"SELECT count(*) FROM {source} WHERE _deleted AND _gone IS NULL AND {broken(keys)}"
+    return Counter({Reason.DELETED: int(run(connection, lost, step)[0][0])})
 
 
 def _fallen(connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str, ...], step: str) -> Counter[Reason]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -30,6 +30,7 @@ def export(
     month: str | None,
     metadata: dict[str, str],
     relation: str | None = None,
+    order: Sequence[str] | None = None,
 ) -> None:
     """Write one table.
 
@@ -40,15 +41,17 @@ def export(
         month: The date column that decides the partition, or None.
         metadata: Put into every file: domain, key id, format.
         relation: Where the rows are, in their order, when not in the table of that name.
+        order: The columns that decide it within a partition, what is not known first: rows that tie in them are the same. Without
+            them each partition is a statement of its own.
     """
     by_feed, relation = table in BY_FEED, relation or _name(table)
     told = in_folders(table)
     columns = f"* EXCLUDE ({', '.join(told)})" if told else "*"
     form = _form(metadata)
-    if month and _few(connection, relation, by_feed):
+    if month and order and _few(connection, relation, by_feed):
         by = ["feed", "month"] if by_feed else ["month"]
         cut = ", ".join([*by[:-1], f"coalesce(strftime({_name(month)}, '%Y-%m'), '{UNDATED}') AS month"])
-        _copy_on_one_thread(connection, f"(SELECT {columns}, {cut} FROM {relation})", folder / table, by, form)
+        _copy_cut(connection, f"(SELECT {columns}, {cut} FROM {relation})", folder / table, by, order, form)
         return
     for place, chosen in _partitions(connection, relation, month, by_feed):
         target = folder / table / place
@@ -77,16 +80,18 @@ def export_anew(
     own = [column for column in anew.columns if column not in in_folders(anew.table)]
     listed = ", ".join(map(_name, own))
     # As `_few` has it: in one statement.
-    most = min(FEW_ROWS, FEW_CELLS // len(own)) if "month" not in own else 0
+    most = min(FEW_ROWS, FEW_CELLS // len(own)) if anew.by and "month" not in own else 0
     for months in _together(anew.rows, most):
-        rows = f"FROM ({anew.query(months)}) ORDER BY {anew.order}"
-        if anew.month and 0 < sum(anew.rows[month] for month in months) <= most:
+        rows = f"FROM ({anew.query(months)})"
+        if anew.month and anew.by and 0 < sum(anew.rows[month] for month in months) <= most:
             label = f"coalesce(strftime({_name(anew.month)}, '%Y-%m'), '{UNDATED}') AS month"
-            _copy_on_one_thread(connection, f"(SELECT {listed}, {label} {rows})", place, ["month"], _form(metadata))
+            _copy_cut(connection, f"(SELECT {listed}, {label} {rows})", place, ["month"], anew.by, _form(metadata))
             continue
         target = _file(place, anew, months[0])
         target.parent.mkdir(parents=True, exist_ok=True)
-        connection.execute(f"COPY (SELECT {listed} {rows}) TO '{_text(target)}' ({_form(metadata)})")
+        connection.execute(
+            f"COPY (SELECT {listed} {rows} ORDER BY {anew.order}) TO '{_text(target)}' ({_form(metadata)})"
+        )
     return tuple(_written(place, anew))
 
 
@@ -130,21 +135,17 @@ def _few(connection: duckdb.DuckDBPyConnection, relation: str, by_feed: bool) ->
     return bool(found and 0 < found[0] <= min(FEW_ROWS, FEW_CELLS // len(described)))
 
 
-def _copy_on_one_thread(
-    connection: duckdb.DuckDBPyConnection, query: str, folder: Path, by: list[str], form: str
+def _copy_cut(
+    connection: duckdb.DuckDBPyConnection, query: str, folder: Path, by: Sequence[str], order: Sequence[str], form: str
 ) -> None:
     """Write all partitions in one statement, where one for each would read the same rows again and again.
 
-    One thread hands the rows of a partition on in their order; several would not.
+    Rows are cut by sorting, which keeps no order that it is not told.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (threads,) = connection.execute("SELECT current_setting('threads')").fetchall()[0]
-    connection.execute("SET threads = 1")
-    try:
-        parts = f"PARTITION_BY ({', '.join(by)}), FILENAME_PATTERN 'part-0000{{i}}', OVERWRITE_OR_IGNORE"
-        connection.execute(f"COPY {query} TO '{_text(folder)}' ({form}, {parts})")
-    finally:
-        connection.execute(f"SET threads = {int(threads)}")
+    sorted_by = ", ".join(f"{_name(column)} ASC NULLS FIRST" for column in order)
+    parts = f"PARTITION_BY ({', '.join(by)}), ORDER_BY ({sorted_by}), FILENAME_PATTERN 'part-0000{{i}}', OVERWRITE_OR_IGNORE"
+    connection.execute(f"COPY {query} TO '{_text(folder)}' ({form}, {parts})")
 
 
 def _partitions(

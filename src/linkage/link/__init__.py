@@ -2,8 +2,8 @@
 
 `steps.Steps` is the whole of it: check, settle, link. What it does, in order: `check_tokens`, `check_no_numbers`, `find_falls`,
 for every table `settle` (or `resettle`, on top of the last run), `make_events`, `make_event_codes`, `find_touched`,
-`make_persons`, `make_registrations`; then `make_load`, `make_coverage`, `make_dictionary`, `finish`. All take the one connection that
-`connect` made.
+`find_doubted`, `make_persons`, `make_registrations`; then `make_load`, `make_coverage`, `make_dictionary`, `finish`. All take
+the one connection that `connect` made.
 """
 
 from linkage.anew import Anew, Kept, Write

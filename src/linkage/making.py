@@ -64,8 +64,11 @@ def make(job: Job, name: str) -> Generator[Waiting, list[list[pl.DataFrame]], Ma
     done: dict[int, Done] = {}
     for position in [each for each in range(len(making.extracts)) if each not in making.plan.kept]:
         done[position] = yield from _made(making, position)
-    done |= mend(making)
     again = dict(making.plan.why)
+    for position, mended in mend(making):
+        if mended is None:
+            again[position] = making.plan.mended[position]
+        done[position] = mended or (yield from _made(making, position))
     for position in may_stand_again(making):
         again[position] = MAY_STAND_AGAIN
         _forget(making, position)

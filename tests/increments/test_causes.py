@@ -11,6 +11,7 @@ import pytest
 from equality import run_both
 from evolving import DISSENT, PEOPLE, Evolving
 
+from linkage.increments import mend
 from linkage.sources import seen
 
 ANN, BOB, CAT, DAN = PEOPLE[:4]
@@ -233,3 +234,11 @@ def test_a_usual_night_opens_no_old_extract(ics: Evolving, monkeypatch: pytest.M
         "patient_20261104.csv", "observation_20261104.csv", "code_20261104.csv", "spell_20261104.csv",
         "episode_20261104.csv", "deletion_20261104.csv",
     }  # fmt: skip
+
+
+def test_where_many_rows_are_concerned_the_file_is_made_again(ics: Evolving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them would have to be held in memory."""
+    monkeypatch.setattr(mend, "MOST", 0)
+    ics.write("gp/patient_20261104.csv", [f"p3,{DAN},Z99001,2020-01-01,,1970-05-02,1,false,false,false"])
+    assert run_both(ics) == ""
+    assert (told(ics, "again"), told(ics, "mended")) == ({"gp observation": {PEOPLE_CHANGED: 1}}, {})

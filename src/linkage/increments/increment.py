@@ -102,7 +102,7 @@ def _table(delivery: Delivery, name: str, work: Work, hidden: Sequence[Hidden], 
     mended = {**change.mended, **marked}
     if between is None or any(each.before is None for each in hidden):
         mended, why = {}, {**mended, **why}
-    why = {**change.why, **why, **stands.translated()}
+    why = {**change.why, **why, **stands.not_known(marked), **stands.translated()}
     kept = {position: before for position, before in kept.items() if position not in why}
     concerned = Concerned.of(reach, hidden)
     return TablePlan(

@@ -28,7 +28,7 @@ from linkage.sources.quality import ColumnQuality, FileQuality
 
 __all__ = ["Mended", "Read", "mend"]
 
-AT_ONCE = 250_000  # rows that are decided about together, so that memory does not grow with those that are concerned
+MOST = 250_000  # rows that are decided about together, so that memory does not grow with those that are concerned
 _WITHDRAWN = Reason.WITHDRAWN.value
 
 
@@ -47,14 +47,20 @@ class Read:
     rows: pl.DataFrame
 
 
-def mend(making: Making) -> Iterator[tuple[int, Done]]:
+def mend(making: Making) -> Iterator[tuple[int, Done | None]]:
     """The parts of which some rows are looked at again, by position, and what is said of their files now.
+
+    Returns:
+        None for a file of which so many rows are concerned that it takes less to make its part anew.
 
     Raises:
         IntegrityError: Something that is held of the last run is missing, damaged, or does not go with the extract.
         InputError: A file is worse than the limits of today allow.
     """
-    for together in _some_at_once(_read(making, position) for position in making.plan.mended):
+    concerned = {position: _concerned(making, position) for position in making.plan.mended}
+    yield from ((position, None) for position, numbers in concerned.items() if len(numbers) > MOST)
+    few = {position: numbers for position, numbers in concerned.items() if len(numbers) <= MOST}
+    for together in _some_at_once(_read(making, *each) for each in few.items()):
         rows = pl.concat(each.rows for each in together)
         before = making.plan.before
         if before is None:
@@ -64,10 +70,14 @@ def mend(making: Making) -> Iterator[tuple[int, Done]]:
             yield each.position, Mended(making, each, twice).done()
 
 
-def _read(making: Making, position: int) -> Read:
+def _concerned(making: Making, position: int) -> pl.Series:
     delivery, extract = making.job.delivery, making.extracts[position]
     allow_test = making.job.work.policy.allow_test_numbers
-    numbers = making.plan.concerned.rows(delivery, making.name, extract, allow_test=allow_test)
+    return making.plan.concerned.rows(delivery, making.name, extract, allow_test=allow_test)
+
+
+def _read(making: Making, position: int, numbers: pl.Series) -> Read:
+    delivery, extract = making.job.delivery, making.extracts[position]
     with reading(extract, delivery.feed):
         rows = cleaned(delivery, making.table, extract, numbers)
         rows = rows.with_columns(of_file(making.plan.places[position]).alias("_row"))
@@ -78,7 +88,7 @@ def _some_at_once(read: Iterable[Read]) -> Iterator[list[Read]]:
     together: list[Read] = []
     for each in read:
         together.append(each)
-        if sum(one.rows.height for one in together) >= AT_ONCE:
+        if sum(one.rows.height for one in together) >= MOST:
             yield together
             together = []
     if together:

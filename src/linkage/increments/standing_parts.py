@@ -124,19 +124,31 @@ class Standing:
         mended = {at: PEOPLE for at, part in self._parts() if part.place in again}
         why, recounted = {}, set()
         for at, part in self._parts():
-            if at in mended:
-                continue
-            try:
-                lacks = absent.load(lacking(self._held("site"), part.path), memory.unseal)
-            except LinkageError:
+            lacks = self._lacks(part)
+            if lacks is None:
                 why[at] = NOT_KNOWN
                 continue
             found = reach.absent(lacks)
-            if found.again:
+            if at in mended or found.again:
                 mended[at] = PEOPLE
             elif found.reasons.height:
                 recounted.add(part.place)
         return PeopleChange(why, mended, tokens, held.changed, frozenset(recounted))
+
+    def not_known(self, positions: Iterable[int]) -> dict[int, str]:
+        """Of some files those of which it cannot be read whose rows their parts lack."""
+        parts = dict(self._parts())
+        return {at: NOT_KNOWN for at in positions if at in parts and self._lacks(parts[at]) is None}
+
+    def _lacks(self, part: Part) -> pl.DataFrame | None:
+        """Whose rows a part lacks (`ABSENT`); None where that is missing or damaged."""
+        memory = self.delivery.memory
+        if memory is None or memory.unseal is None:
+            return None
+        try:
+            return absent.load(lacking(self._held("site"), part.path), memory.unseal)
+        except LinkageError:
+            return None
 
     def _taken_out(self, tokens: Tokens) -> frozenset[int]:
         """Places of parts of which rows of somebody who is spoken of were taken out."""

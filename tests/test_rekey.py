@@ -17,7 +17,9 @@ import linkage
 from linkage import rekey as moving
 from linkage.audit.log import lines_of
 from linkage.cli import app
+from linkage.config import load
 from linkage.errors import ConfigurationError, InputError, IntegrityError, KeyUnavailableError, PolicyError
+from linkage.nights import history
 from linkage.nights.rollback import rollback
 from linkage.pseudonymise.key_versions import KeysetFile
 from linkage.pseudonymise.reverser import KeyHolderKeyset
@@ -126,6 +128,7 @@ def test_the_old_snapshot_stays_until_it_is_confirmed(ics: SmallIcs) -> None:
     last = ics.run()
     there = {path.name for path in (ics.store / "snapshots").iterdir()}
     assert there == {old.run_id, last.run_id}
+    assert history.of_purpose(load(ics.configuration)).find(old.run_id).goes_in is None
     with pytest.raises(ConfigurationError, match="not confirmed"):
         _rekey(ics)
     assert moving.confirm(ics.configuration, now=NOW) == (old.run_id,)

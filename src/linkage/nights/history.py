@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from linkage.config import Configuration
 from linkage.errors import InputError, IntegrityError
+from linkage.nights import rekeyed
 from linkage.store.layout import RUN_ID, Store
 from linkage.store.manifest import RunManifest, SnapshotManifest
 
@@ -140,7 +141,8 @@ def of_purpose(configuration: Configuration) -> History:
     store = Store(configuration.at(configuration.store.path))
     folder = configuration.at(configuration.private) / "runs"
     there, current = there_in(store), store.current()
-    rule = configuration.purpose.retention
+    rule, spared = configuration.purpose.retention, rekeyed.spared(configuration.at(configuration.private))
+    counted = [name for name in there if name not in spared]
 
     def read(name: str) -> Run | None:
         account = _parsed(folder / f"{name}.json", RunManifest)
@@ -152,7 +154,7 @@ def of_purpose(configuration: Configuration) -> History:
             state=_state(name, there, current),
             snapshot=account.snapshot,
             account=account,
-            goes_in=_goes_in(name, there, configuration.store.keep) if here else None,
+            goes_in=_goes_in(name, counted, configuration.store.keep) if name in counted else None,
             goes_from=account.snapshot.started.date() + timedelta(days=rule.days) if rule and here else None,
         )
 

@@ -13,7 +13,7 @@ from .injector import KINDS, Fault
 from .world import World
 
 SWITCH = "store/current"
-RESTS_ON = ("store/snapshots", "private/roster", "private/runs", "private/held")
+RESTS_ON = ("store/snapshots", "private/roster", "private/runs", "private/held", "audit/entries")
 
 
 @dataclass
@@ -87,7 +87,7 @@ def main(folder: Path) -> None:
         world.deliver(day)
         trace = folder / f"trace-{day}"
         ended = command(world, day, Fault(), "run", str(world.configuration), trace=trace, root=Path("/"))
-        elsewhere = written_elsewhere(trace, world.store, world.private)
+        elsewhere = written_elsewhere(trace, world.store, world.private, world.folder / "audit")
         sys.stdout.write(f"{day} {ended.code} {not_confirmed(trace, world.folder)} {elsewhere}\n")
 
 

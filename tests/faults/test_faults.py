@@ -74,7 +74,7 @@ def run_with(shim: Path, module: str, *words: str) -> str:
 @pytest.mark.slow
 def test_everything_is_on_the_disk_before_the_switch_and_nowhere_else(shim: Path) -> None:
     """A first run, and two that go on from the last: power may fail right after `current` has its new name; and no file
-    was made outside the store and the private folder, for temporary folders are not the controller's.
+    was made outside the store, the private folder and the log, for temporary folders are not the controller's.
     """
     assert run_with(shim, "faults.durable").splitlines() == ["0 0 [] []", "1 0 [] []", "2 0 [] []"]
 

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from linkage.audit.entries import Entry, encode
 from linkage.audit.merkle import Frontier, leaf
 from linkage.audit.notes import Checkpoint, open_checkpoint, sign_checkpoint
+from linkage.disk import sync
 from linkage.errors import IntegrityError, TemporaryError
 from linkage.signed import Signer
 
@@ -125,6 +126,9 @@ class Log:
         path = self.folder / "entries"
         if not path.exists():
             path.touch(mode=0o600)
+            # A power cut must not take the name of a file whose lines were acknowledged.
+            for folder in (self.folder, self.folder.parent):
+                sync(folder)
         with path.open("r+b") as file:
             size = file.seek(0, os.SEEK_END)
             keep = size

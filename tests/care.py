@@ -19,7 +19,8 @@ from linkage.cohorts.ask import Asking, Made
 from linkage.cohorts.release import Released
 from linkage.pseudonymise.signing_keys import create_signing_key, open_signing_key
 from linkage.reidentify.decisions import Verdict
-from linkage.reidentify.packages import CSV, open_package
+from linkage.reidentify.opening import open_package
+from linkage.reidentify.packages import CSV
 from linkage.reidentify.register import sign_register
 from linkage.signed import Signer
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from linkage import Keyset
 from linkage.cli import app
-from linkage.reidentify.packages import open_package
+from linkage.reidentify.opening import open_package
 from made_up import MadeUp, Search, copied
 
 FOLDER = Path(__file__).parent.parent / "examples" / "risk_stratification"

@@ -12,7 +12,7 @@ from care import ANN, CAT, P1, P2, Care
 from linkage import Keyset
 from linkage.errors import ConfigurationError, IntegrityError, KeyUnavailableError
 from linkage.reidentify import archives, publish
-from linkage.reidentify.packages import open_package
+from linkage.reidentify.opening import open_package
 from linkage.reidentify.register import sign_register
 from linkage.reidentify.request import read_request
 

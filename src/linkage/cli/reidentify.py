@@ -24,7 +24,7 @@ from linkage.cli.run import ConfigurationPath, asker
 from linkage.cohorts import ask, decide
 from linkage.cohorts.ask import Asking
 from linkage.errors import ConfigurationError
-from linkage.reidentify import packages, publish
+from linkage.reidentify import opening, publish
 from linkage.reidentify.decisions import Verdict
 from linkage.reidentify.register import sign_register
 from linkage.signed import Verifier
@@ -111,7 +111,7 @@ def one(
 @app.command()
 def key(out: Annotated[Path, typer.Argument(help="The file to make, for example Z99001.key.")]) -> None:
     """For a practice without an age tool: make an age identity, and print its public half for the register."""
-    made = packages.make_identity(out)
+    made = opening.make_identity(out)
     typer.echo(f"made {out}, which opens what is encrypted to: {made}")
 
 
@@ -126,7 +126,7 @@ def open_(
 ) -> None:
     """For a practice: check whose a package is, and open it. Any age tool, or one for AES-256 ZIP files, opens it too."""
     name, _, text = key_holder.partition(" ")
-    files = packages.open_package(package, identity, Verifier.parse(name, text.strip()), asker())
+    files = opening.open_package(package, identity, Verifier.parse(name, text.strip()), asker())
     try:
         out.mkdir(mode=0o700)
     except OSError:

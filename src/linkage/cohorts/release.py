@@ -9,21 +9,19 @@ Only a key holder's program imports this module.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
-from linkage.audit import Act
-from linkage.cohorts import registers
+from linkage.cohorts import registers, settling
 from linkage.cohorts.allowed import Ready, purpose_digest, ready
 from linkage.cohorts.decide import check_still_good
 from linkage.cohorts.people import Snapshot
 from linkage.cohorts.registers import Now
-from linkage.errors import IntegrityError, LinkageError, PolicyError, told_of_the_machine
+from linkage.errors import IntegrityError, PolicyError, told_of_the_machine
 from linkage.pseudonymise.keyset import KeyState
 from linkage.pseudonymise.reverser import KeyHolderKeyset
 from linkage.reidentify import publish, states
@@ -37,9 +35,7 @@ from linkage.reidentify.request import TOKEN, Asked, read_request
 from linkage.reidentify.states import History
 from linkage.signed import Signer, Verifier
 
-__all__ = ["Released", "release", "settle"]
-
-_LONG = timedelta(hours=1)  # no request or decision takes so long
+__all__ = ["Released", "release"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +90,7 @@ def release(
     begun = ready(path, now)
     holder = _holder(begun, passphrase)
     with publish.hold(holder.folder):
-        for line in settle(begun, holder.folder, holder.signer):
+        for line in settling.settle(begun, holder.folder, holder.signer):
             tell(line)
         begun.journal.check_witnessed()
         asked, history = read_request(request, begun.registered.verifiers), begun.history
@@ -108,7 +104,7 @@ def release(
             request=asked.digest,
             purpose=said.purpose,
             people=said.people,
-            folder=_folder(begun),
+            folder=settling.folder_of(begun),
             register=begun.registered.register.serial,
             register_digest=begun.registered.digest,
             requester=asked.requester.key_id,
@@ -121,54 +117,12 @@ def release(
                     holder.folder, found, packages, holder.signer, holder.keyset.seal
                 )
         except BaseException as error:
-            _give_up(holder, act, asked.digest, error)
+            settling.give_up(begun, holder.folder, holder.signer, act, error)
             raise
-        act.details |= {"outcome": states.PUBLISHED, **_counted(found)}
+        act.details |= settling.published(found)
         begun.journal.done(act)
     place = publish.place_of(holder.folder, asked.digest)
     return Released(place, found.people, found.released, found.withheld)
-
-
-def settle(begun: Ready, folder: Path, signer: Signer) -> tuple[str, ...]:
-    """Find out what became of releases that a crash cut short, and tell the log.
-
-    Returns:
-        A line for each.
-
-    Raises:
-        IntegrityError: One is on the disk and not whole, or went elsewhere: nobody but a person can say why.
-    """
-    lines, purpose = [], begun.configuration.purpose.name
-    for place, entry in begun.history.unfinished().items():
-        # Other purposes may have the same log; where their packages went, their own releases find out.
-        if entry.details.get("purpose") != purpose:
-            continue
-        if entry.act != states.RELEASE:
-            # Others may be on their way this moment; what an old one would have ended counts as ended from its intent.
-            if entry.time < begun.now - _LONG:
-                begun.journal.settle(Act(entry.act, entry.by, place, {"outcome": "not known"}))
-            continue
-        if entry.details.get("folder") != _folder(begun):
-            raise IntegrityError(
-                "a release that did not end went into another folder than [release] names now",
-                hint="put its path back, and release again: what became of it is settled then",
-            )
-        digest = str(entry.details.get("request"))
-        found = publish.read_release(folder, digest, signer.verifier)
-        act = Act(entry.act, entry.by, place)
-        if found is None:
-            publish.clear(folder, digest)
-            act.details["outcome"] = states.NOTHING
-        else:
-            act.details |= {"outcome": states.PUBLISHED, "release": found[1], **_counted(found[0])}
-        begun.journal.settle(act)
-        lines.append(f"the release of request {digest[:16]} had not ended: {act.details['outcome']}")
-    return tuple(lines)
-
-
-def _folder(begun: Ready) -> str:
-    """Which folder releases go into, for the log, which takes no paths."""
-    return hashlib.sha256(begun.rules.path.as_posix().encode()).hexdigest()[:16]
 
 
 def _holder(begun: Ready, passphrase: Callable[[], str] | None) -> _Holder:
@@ -251,27 +205,3 @@ def _make(holder: _Holder, asked: Asked, known: Now, snapshot: Snapshot) -> tupl
         withheld=dict(withheld.iter_rows()),
     )
     return found, packages
-
-
-def _give_up(holder: _Holder, act: Act, digest: str, error: BaseException) -> None:
-    """Tell the log what an error left: nothing, or, where it came after the rename, everything."""
-    try:
-        whole = publish.read_release(holder.folder, digest, holder.signer.verifier)
-    except LinkageError:
-        # It is there and cannot be read: the next start says so again, and a person has to look.
-        return
-    if whole is not None:
-        act.details |= {"outcome": states.PUBLISHED, "release": whole[1], **_counted(whole[0])}
-        holder.begun.journal.settle(act)
-        return
-    publish.clear(holder.folder, digest)
-    act.details["outcome"] = states.NOTHING
-    holder.begun.journal.failed(act, error)
-
-
-def _counted(found: Release) -> dict[str, int]:
-    return {
-        "practices": len(found.released),
-        "released": sum(found.released.values()),
-        "withheld": sum(found.withheld.values()),
-    }

@@ -11,27 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 import polars as pl
 import pyrage
 from pydantic import BaseModel, ConfigDict
 
-from linkage.errors import ConfigurationError, IntegrityError, KeyUnavailableError
 from linkage.reidentify import archives
 from linkage.reidentify.register import Practice
-from linkage.signed import Signer, Verifier, canonical, opened, sign
+from linkage.signed import Signer, canonical, sign
 
-__all__ = ["CSV", "SIGNATURE", "About", "Package", "make_identity", "open_package", "seal"]
+__all__ = ["CSV", "SIGNATURE", "About", "Inside", "Outside", "Package", "seal"]
 
 SEALED, ENCRYPTED, SIGNATURE = "cohort.zip.age", "cohort.zip", "signature.json"
 CSV, README, CONTENTS = "cohort.csv", "README.txt", "contents.json"
-_OUTSIDE, _INSIDE = "linkage-package/1", "linkage-package-contents/1"
+OUTSIDE, INSIDE = "linkage-package/1", "linkage-package-contents/1"
 
 _WORDS = """\
 To: practice {practice}
@@ -60,12 +56,16 @@ class _Signed(BaseModel):
     made: datetime
 
 
-class _Outside(_Signed):
+class Outside(_Signed):
+    """What is signed beside the file."""
+
     format: Literal["linkage-package/1"] = "linkage-package/1"
     package_sha256: str
 
 
-class _Inside(_Signed):
+class Inside(_Signed):
+    """What is signed in the archive."""
+
     format: Literal["linkage-package-contents/1"] = "linkage-package-contents/1"
     files: dict[str, str]
 
@@ -141,82 +141,22 @@ def seal(practice: Practice, people: pl.DataFrame, about: About, signer: Signer)
     )
     files = {CSV: _csv(people, about), README: words.encode()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    inside = _Inside(practice=practice.code, request=about.request, made=about.made, files=digests)
-    files[CONTENTS] = sign(_INSIDE, canonical(inside), [signer]).model_dump_json(indent=1).encode()
+    inside = Inside(practice=practice.code, request=about.request, made=about.made, files=digests)
+    files[CONTENTS] = sign(INSIDE, canonical(inside), [signer]).model_dump_json(indent=1).encode()
     passphrase = None if practice.recipient else archives.new_passphrase()
     if passphrase is not None:
         name, sealed = ENCRYPTED, archives.encrypted(files, passphrase)
     else:
         recipient = pyrage.x25519.Recipient.from_str(practice.recipient)
         name, sealed = SEALED, bytes(pyrage.encrypt(archives.plain(files, about.made), [recipient]))
-    outside = _Outside(
+    outside = Outside(
         practice=practice.code,
         request=about.request,
         made=about.made,
         package_sha256=hashlib.sha256(sealed).hexdigest(),
     )
-    signature = sign(_OUTSIDE, canonical(outside), [signer]).model_dump_json(indent=1).encode()
+    signature = sign(OUTSIDE, canonical(outside), [signer]).model_dump_json(indent=1).encode()
     return Package(practice.code, name, sealed, signature, passphrase)
-
-
-def open_package(
-    folder: Path, identity: Path | None, key_holder: Verifier, passphrase: Callable[[], str] | None = None
-) -> dict[str, bytes]:
-    """What a practice does with a package: check whose it is, open it, and check what is inside.
-
-    Args:
-        folder: With the two files.
-        identity: The file with the practice's age identity; None where a passphrase opens it.
-        key_holder: Whose signature counts.
-        passphrase: Asks for the passphrase.
-
-    Returns:
-        The files inside, by name; nothing is written.
-
-    Raises:
-        IntegrityError: It was changed, exchanged, cut short, or signed by somebody else.
-        KeyUnavailableError: The identity does not open it.
-    """
-    name = SEALED if identity is not None else ENCRYPTED
-    try:
-        signature, sealed = (folder / SIGNATURE).read_bytes(), (folder / name).read_bytes()
-    except OSError:
-        raise IntegrityError(f"{folder}: a file of the package is missing", hint="ask for it again") from None
-    outside, _ = opened(signature, _Outside, _OUTSIDE, [key_holder])
-    if hashlib.sha256(sealed).hexdigest() != outside.package_sha256:
-        raise IntegrityError(f"{folder}: the package is not what was signed", hint="ask for it again")
-    if identity is not None:
-        files = archives.read(_decrypted(sealed, identity))
-    elif passphrase is not None:
-        files = archives.read_encrypted(sealed, passphrase())
-    else:
-        raise KeyUnavailableError("the package needs a passphrase", hint="run where one can be typed")
-    inside, _ = opened(files.get(CONTENTS, b""), _Inside, _INSIDE, [key_holder])
-    found = {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name != CONTENTS}
-    if found != inside.files or (inside.practice, inside.request) != (outside.practice, outside.request):
-        raise IntegrityError(f"{folder}: what is inside is not what was signed", hint="ask for it again")
-    return files
-
-
-def make_identity(path: Path) -> str:
-    """Write a new age identity to a file that only its owner can read, as `age-keygen` does.
-
-    Returns:
-        Its public key, `age1…`.
-
-    Raises:
-        ConfigurationError: The file is there already, or cannot be written.
-    """
-    identity = pyrage.x25519.Identity.generate()
-    public = str(identity.to_public())
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(f"# public key: {public}\n{identity}\n")
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path} cannot be made: {error.strerror}", hint="an identity is never overwritten"
-        ) from None
-    return public
 
 
 def _csv(people: pl.DataFrame, about: About) -> bytes:
@@ -224,15 +164,3 @@ def _csv(people: pl.DataFrame, about: About) -> bytes:
     buffer = io.BytesIO()
     people.select(number, pl.lit(about.reason).alias("reason"), *about.columns).sort("nhs_number").write_csv(buffer)
     return buffer.getvalue()
-
-
-def _decrypted(sealed: bytes, identity: Path) -> bytes:
-    try:
-        lines = identity.read_text(encoding="ascii").splitlines()
-        keys = [pyrage.x25519.Identity.from_str(line) for line in lines if line.startswith("AGE-SECRET-KEY-1")]
-        return bytes(pyrage.decrypt(sealed, keys))
-    except (OSError, ValueError, pyrage.IdentityError, pyrage.DecryptError):
-        pass
-    raise KeyUnavailableError(
-        f"{identity}: does not open the package", hint="it is another practice's, or no age identity"
-    )

@@ -86,13 +86,13 @@ class Translator(SecretHandle):
         Raises:
             ConfigurationError: The column is not binary.
         """
-        column = tokens_array(tokens)
-        made, refused = _nothing(len(column))
-        for source in self._sources:
+        first, *others = self._sources
+        made, refused = _person(first, self._target, tokens_array(tokens))
+        made = made.reshape(-1, TOKEN_BYTES)
+        for source in others:
             left = np.flatnonzero(refused)
             if len(left):
-                part = tokens_array(tokens.gather(left)) if len(left) < len(column) else column
-                one, no = _person(source, self._target, part)
+                one, no = _person(source, self._target, tokens_array(tokens.gather(left)))
                 made[left], refused[left] = one.reshape(-1, TOKEN_BYTES), no
         return _results(made, refused, tokens.name)
 

@@ -17,8 +17,9 @@ import pytest
 from linkage.bundle import BundleManifest, Field, Part, TableParts, digest
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError, PolicyError
 from linkage.federate import Accepts, Evidence, Inbox, Packet, Site, pack
+from linkage.federate.packet import PAYLOAD_TYPE
 from linkage.federate.receive import Holds
-from linkage.signed import Signer, Verifier
+from linkage.signed import Signer, Verifier, canonical, sign
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 RR8, RXX = Signer("RR8", bytes(32)), Signer("RXX", bytes([1]) * 32)
@@ -361,3 +362,33 @@ def test_a_name_that_leads_out_of_the_inbox_is_none() -> None:
     """It names a folder."""
     with pytest.raises(ConfigurationError):
         Site(Verifier("../RR8", RR8.verifier.public), "site:rr8", "00112233aabbccdd", {}, {})
+
+
+def test_a_moment_without_a_time_zone_is_refused(post: Post) -> None:
+    """It cannot be compared with the clock, and must not stop the packets of others."""
+    naive = NOW.replace(tzinfo=None)
+    for place, changes in enumerate(({"made": naive}, {"good_until": naive})):
+        post.refused(post.send(f"{place}", "a", **changes), "no time zone")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda parts: (parts[0], parts[1].model_copy(update={"path": parts[0].path})), "names a part or a table twice"),
+        (lambda parts: (parts[0].model_copy(update={"kept": 2, "removed": {"x": -1}}),), "fewer rows than none"),
+        (lambda parts: (parts[0].model_copy(update={"delivered": NOW.replace(tzinfo=None)}),), "no time zone"),
+    ],
+)
+def test_an_account_that_no_site_writes_is_refused(
+    post: Post, change: Callable[[tuple[Part, ...]], tuple[Part, ...]], message: str
+) -> None:
+    """One path for two parts, more rows than there were, a delivery at no known moment."""
+    bundle = post.folder / "lie-bundle"
+    [table] = _bundle(bundle, "a", "b").tables
+    lie = BundleManifest(
+        domain="site:rr8", key_id="00112233aabbccdd", tables=(table.model_copy(update={"parts": change(table.parts)}),)
+    )
+    envelope = sign(PAYLOAD_TYPE, canonical(_packet(lie)), [RR8])
+    (post.folder / "lie").mkdir()
+    (post.folder / "lie" / "packet.json").write_text(envelope.model_dump_json())
+    post.refused(post.folder / "lie", message)

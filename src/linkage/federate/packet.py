@@ -29,6 +29,7 @@ __all__ = ["MANIFEST", "PAYLOAD_TYPE", "Evidence", "Packet", "digest_of", "pack"
 MANIFEST, SEALED = "packet.json", ".age"
 PAYLOAD_TYPE = "linkage-packet/1"
 LONGEST = 1 << 26  # bytes of a manifest
+_MADE = "find out how the site made it; nothing was taken"
 
 
 class _Model(BaseModel):
@@ -146,7 +147,7 @@ def read_packet(folder: Path, known: Sequence[Verifier]) -> tuple[Packet, Verifi
             f"{folder.name}: the packet says it is from {packet.site}, who did not sign it",
             hint="ask the site to send it again; somebody else signed in its name",
         )
-    balance(packet.bundle)
+    _check_account(packet, folder.name)
     for path in (*packet.parts, *packet.sealed):
         safe(path)
     if not packet.sealed.keys() <= packet.parts.keys():
@@ -154,6 +155,20 @@ def read_packet(folder: Path, known: Sequence[Verifier]) -> tuple[Packet, Verifi
             f"{folder.name}: the packet brings parts that its bundle does not have", hint="ask for it again"
         )
     return packet, signer, digest_of(packet)
+
+
+def _check_account(packet: Packet, name: str) -> None:
+    """Refuse what no site's program writes, and what those who read the bundle rely on."""
+    balance(packet.bundle)
+    tables = packet.bundle.tables
+    parts = [part for table in tables for part in table.all_parts]
+    moments = (packet.made, packet.good_until, *(part.delivered for part in parts))
+    if any(each is not None and each.tzinfo is None for each in moments):
+        raise IntegrityError(f"{name}: a moment in the packet has no time zone", hint=_MADE)
+    if len({part.path for part in parts}) < len(parts) or len({table.name for table in tables}) < len(tables):
+        raise IntegrityError(f"{name}: the packet names a part or a table twice", hint=_MADE)
+    if any(min(part.read, part.kept, *part.removed.values()) < 0 for part in parts):
+        raise IntegrityError(f"{name}: the packet counts fewer rows than none", hint=_MADE)
 
 
 def digest_of(packet: Packet) -> str:

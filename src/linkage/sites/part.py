@@ -6,11 +6,12 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 
 import polars as pl
 
-from linkage.bundle import LEVEL, Field, Part, TableParts, digest
+from linkage.bundle import LEVEL, Field, Part, SqlType, TableParts, digest
 from linkage.contract import Role, Table
 from linkage.disk import sync
 from linkage.errors import IntegrityError
@@ -25,6 +26,10 @@ from linkage.sites.reorder import reordered
 
 __all__ = ["Brought", "TablePart", "rewrite"]
 
+_DTYPES: Mapping[SqlType, type[pl.DataType]] = {
+    "UUID": pl.Binary, "VARCHAR": pl.String, "BIGINT": pl.Int64, "SMALLINT": pl.Int16, "TINYINT": pl.Int8,
+    "DOUBLE": pl.Float64, "DATE": pl.Date, "TIMESTAMP": pl.Datetime, "TIME": pl.Time, "BOOLEAN": pl.Boolean,
+}  # fmt: skip
 _AGAIN = "ask the site for all of it: `linkage site run --everything`"
 
 
@@ -160,10 +165,11 @@ def _read(opened: bytes, about: TablePart, part: Part) -> pl.DataFrame:
         rows is not None
         and sorted(rows.columns) == sorted([*named, *about.book])
         and rows.height == part.kept
-        and all(rows.schema[name] == pl.Binary for name in about.holds)
+        and all(rows.schema[field.name] == _DTYPES[field.type] for field in about.fields)
+        and (not about.keys or "token" in about.holds)
     )
     if good and rows is not None and about.keys:
-        stamp = part.delivered.replace(tzinfo=None)
+        stamp = part.delivered.astimezone(UTC).replace(tzinfo=None)
         here = rows.select(
             ((pl.col("_file") == part.place) & (pl.col("_delivered") == stamp)).fill_null(value=False).all()
         )

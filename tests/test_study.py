@@ -177,3 +177,22 @@ def test_two_key_holders_exchange_by_the_script(tmp_path: Path) -> None:
         run(name, "end", "frailty")
     assert len(tokens[0] & tokens[1]) == 2
     assert not list(tmp_path.rglob("frailty.age"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pl.col("token").bin.encode("hex"),
+        pl.concat_list("token", "mother"),
+        pl.struct("mother"),
+        pl.when(pl.int_range(pl.len()) == 0).then(pl.lit(b"none")).otherwise(pl.col("mother")),
+    ],
+    ids=["text", "list", "struct", "one that is none"],
+)
+def test_tokens_that_would_stay_as_they_are_are_refused(tmp_path: Path, other: pl.Expr) -> None:
+    """They would match the study with the ICS, row by row."""
+    path = _table(tmp_path, "qxx", NUMBERS)
+    pl.read_parquet(path).with_columns(other.alias("other")).write_parquet(path)
+    with pytest.raises(InputError, match="column 'other' could hold tokens"):
+        move(path, tmp_path / "made.parquet", _way(tmp_path, "qxx", "frailty"))
+    assert not (tmp_path / "made.parquet").exists()

@@ -24,6 +24,8 @@ from linkage.errors import IntegrityError
 
 FORMAT: Literal["linkage-bundle/1"] = "linkage-bundle/1"
 LEVEL = 1  # of zstd: tokens do not compress, and higher levels made nothing smaller and cost a third more
+# Places of one sender's files of a table; those of several senders follow one another in steps of it.
+PLACES = 1 << 20
 BOOKKEEPING = ("_delivered", "_file", "_row", "_deleted", "_rows")
 
 SqlType = Literal["UUID", "VARCHAR", "BIGINT", "SMALLINT", "TINYINT", "DOUBLE", "DATE", "TIMESTAMP", "TIME", "BOOLEAN"]

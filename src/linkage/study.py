@@ -22,6 +22,7 @@ from linkage.pseudonymise.translator import Translator
 __all__ = ["Moved", "Way", "move", "move_by"]
 
 SUBJECT = "token"  # the store's name for a row's person, in every table
+_WRITTEN = r"(?i)^\s*[0-9a-f]{8}-?[0-9a-f]{4}-?8[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}\s*$"  # a token as text
 PROBE = 10_000  # values of a column by which it is told what it holds
 
 
@@ -80,7 +81,7 @@ def move(source: Path, target: Path, way: Way) -> Moved:
         way: From which domain to which.
 
     Raises:
-        InputError: There are no tokens in it, or the target exists.
+        InputError: There are no tokens in it, a column has tokens in another form, or the target exists.
         IntegrityError: A column holds tokens that are not this ICS's, or of people and of records.
     """
     return move_by(source, target, way.translator())
@@ -120,12 +121,25 @@ def move_by(source: Path, target: Path, translator: Translator) -> Moved:
 
 
 def _token_columns(rows: pl.LazyFrame) -> tuple[str, ...]:
-    """Columns of 16 bytes."""
-    binary = [name for name, dtype in rows.collect_schema().items() if dtype == pl.Binary]
-    if not binary:
+    """Columns of 16 bytes.
+
+    Raises:
+        InputError: A column could hold tokens that would stay as they are: they would match the study with the ICS.
+    """
+    schema = rows.collect_schema()
+    if nested := [name for name, dtype in schema.items() if dtype.is_nested() and "Binary" in str(dtype)]:
+        raise _unmoved(nested[0])
+    binary, texts = ([name for name, dtype in schema.items() if dtype == kind] for kind in (pl.Binary, pl.String))
+    if not binary and not texts:
         return ()
-    sizes = rows.select((pl.col(name).bin.size() == TOKEN_BYTES).all() for name in binary).collect(engine="streaming")
-    return tuple(name for name in binary if sizes[name].item())
+    seen = rows.select(
+        *((pl.col(name).bin.size() == TOKEN_BYTES).all() for name in binary),
+        *(~pl.col(name).str.contains(_WRITTEN).any() for name in texts),
+    ).collect(engine="streaming")
+    for name in (*binary, *texts):
+        if not seen[name].item():
+            raise _unmoved(name)
+    return tuple(binary)
 
 
 def _kind(rows: pl.LazyFrame, name: str, translator: Translator) -> Kind:
@@ -155,6 +169,13 @@ def _check(source: Path, made: Path, names: Iterable[str]) -> None:
     for name in before.columns:
         if before[name].item() != after[name].item():
             raise _foreign(name)
+
+
+def _unmoved(name: str) -> InputError:
+    return InputError(
+        f"column {name!r} could hold tokens of the ICS that would stay as they are",
+        hint="leave it out, or write tokens as 16 bytes in a column of their own that holds nothing else",
+    )
 
 
 def _foreign(name: str) -> IntegrityError:

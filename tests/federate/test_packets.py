@@ -374,7 +374,10 @@ def test_a_moment_without_a_time_zone_is_refused(post: Post) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda parts: (parts[0], parts[1].model_copy(update={"path": parts[0].path})), "names a part or a table twice"),
+        (
+            lambda parts: (parts[0], parts[1].model_copy(update={"path": parts[0].path})),
+            "names a part or a table twice",
+        ),
         (lambda parts: (parts[0].model_copy(update={"kept": 2, "removed": {"x": -1}}),), "fewer rows than none"),
         (lambda parts: (parts[0].model_copy(update={"delivered": NOW.replace(tzinfo=None)}),), "no time zone"),
     ],

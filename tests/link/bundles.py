@@ -47,7 +47,7 @@ def parts(
 ) -> TableParts:
     """Write one table's parts, one for each list of rows; each file is delivered a day after the one before.
 
-    A row may say `_deleted` and `_delivered` (days after the first delivery) itself; `token` and other UUID columns
+    A row may say `_deleted` and `_delivered` (days after the first delivery) and `_file` itself; `token` and other UUID columns
     are given as numbers for `token`.
     """
     described = tuple(Field(name=name, type=type, role=_role(name, type)) for name, type in fields.items())
@@ -81,7 +81,7 @@ def _part(folder: Path, feed_name: str, table: str, fields: Mapping[str, str], p
     arrays = [pa.array(values, ARROW[fields[name]]) for name, values in columns.items()]
     arrays += [
         pa.array(delivered, pa.timestamp("us")),
-        pa.array([place] * len(rows), pa.int32()),
+        pa.array([row.get("_file", place) for row in rows], pa.int32()),
         pa.array(range(len(rows)), pa.int64()),
         pa.array([row.get("_deleted", False) for row in rows], pa.bool_()),
     ]

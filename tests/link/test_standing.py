@@ -16,6 +16,7 @@ from bundles import Row, feed, feed_table, parts, token, with_submissions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from linkage.bundle import PLACES
 from linkage.errors import IntegrityError
 from linkage.link import FeedTable, Settled, check_no_numbers, check_tokens, connect, find_falls, settle
 from linkage.reasons import Reason
@@ -290,6 +291,17 @@ class TestReplacedSubmissions:
         files = [[spell(1)], [spell(2, _delivered=1)], [spell(3, _delivered=1)]]
         hub.settle(hub.spells(of, files))
         assert hub.rows("spell", "spell") == [(token(2),), (token(3),)]
+
+    @pytest.mark.parametrize("rule", [MONTHLY, COVERING])
+    def test_what_another_sender_submits_for_the_provider_takes_nothing_away(self, hub: Hub, rule: str) -> None:
+        """A site could name any provider; files of sites are numbered far apart."""
+        of, period = (
+            ruled(rule, "spell"),
+            {"opens": date(2026, 6, 1), "closes": date(2026, 6, 30), "begins": date(2026, 6, 2)},
+        )
+        other = spell(2, submission=2, effective=JULY, _file=PLACES, **period)
+        result = hub.settle(hub.spells(of, [[spell(1, **period)], [other]]))
+        assert (result["spell"].kept, result["spell"].removed) == (2, {})
 
     def test_other_providers_and_rows_that_do_not_say_stay(self, hub: Hub) -> None:
         rows = [spell(1, provider="B"), spell(2, provider=None), spell(3, submission=None)]

@@ -20,6 +20,7 @@ from linkage.federate import Packet, pack
 from linkage.federate.packet import read_packet
 from linkage.pseudonymise import Keyset
 from linkage.sites import sending
+from linkage.sites.together import _path
 
 
 @pytest.fixture
@@ -445,3 +446,16 @@ def _refused(two: Federation, came: Path, words: str, code: int) -> None:
     assert words in said.text
     assert "hint: " in said.text
     assert two.state() == before
+
+
+def test_a_feed_that_a_site_may_not_send_any_more_is_not_published(two: Federation) -> None:
+    """What was translated of it before would go on being published."""
+    two.whole_line("RR8", "RXX")
+    two.registered(RR8={"feeds": ["ecds"]})
+    said = two.link()
+    assert (said.code, "packet 1 of RR8: feed sus_op is not taken from the site" in said.text) == (2, True)
+
+
+def test_parts_of_two_sites_never_have_one_name() -> None:
+    """One site's name may begin as another's does."""
+    assert _path("RR8", "sus_op/appointment/RXX-1.parquet") != _path("RR8-RXX", "sus_op/appointment/1.parquet")

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from linkage.bundle import TableParts, digest
+from linkage.bundle import BundleManifest, TableParts, digest
 from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError
 from linkage.federate.packet import MANIFEST, SEALED, Packet, read_packet
@@ -102,17 +102,27 @@ class Accepts:
             raise IntegrityError(
                 f"{name}: it was made with another key version", hint="give the site a keyset of the version in use"
             )
+        self.check_contracts(name, packet.site, packet.bundle)
         for table in packet.bundle.tables:
-            if site.contracts.get(table.feed) != table.contract_digest:
-                raise ConfigurationError(
-                    f"{name}: feed {table.feed} is not taken from the site, or was made by another contract",
-                    hint="agree on the contract's version with the site, or add the feed to those that it may send",
-                )
             _check_columns(name, table, site.columns)
             if any(part.delivered > packet.made + SKEW for part in table.parts):
                 raise IntegrityError(
                     f"{name}: it holds a file of {table.feed} that was delivered after it was made",
                     hint="check the clock of the site: a file of the future would replace all others",
+                )
+
+    def check_contracts(self, name: str, site: str, bundle: BundleManifest) -> None:
+        """Raise unless a site may send every feed of a bundle, by the contract that it was made by.
+
+        Raises:
+            ConfigurationError: It may not.
+        """
+        contracts = next(each.contracts for each in self.sites if each.verifier.name == site)
+        for table in bundle.tables:
+            if contracts.get(table.feed) != table.contract_digest:
+                raise ConfigurationError(
+                    f"{name}: feed {table.feed} is not taken from the site, or was made by another contract",
+                    hint="agree on the contract's version with the site, or add the feed to those that it may send",
                 )
 
     def check_age(self, packet: Packet, now: datetime) -> None:

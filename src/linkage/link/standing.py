@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from linkage.bundle import Field
+from linkage.bundle import PLACES, Field
 from linkage.contract import Role
 from linkage.errors import IntegrityError
 from linkage.link import tables
@@ -23,6 +23,8 @@ from linkage.reasons import Reason
 from linkage.submission import Submission
 
 __all__ = ["Fall", "find_falls"]
+
+_SENDER = f"place // {PLACES << 32}"  # of a submission, by the place of its first row
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def _replaced(
     said = " UNION ALL ".join(_said(folder, rule, table) for table in members if table.parts.submissions)
     listed = ", ".join(by)
     whole = " AND ".join(f"{each} IS NOT NULL" for each in (*by, "id"))
-    same = " AND ".join(f"e.{each} = l.{each}" for each in by)
+    # A submission replaces those of its own sender alone: another's word for the same provider takes nothing away.
+    same = " AND ".join(["e.sender = l.sender", *(f"e.{each} = l.{each}" for each in by)])
     # What most rows of a submission say is its period: one mistyped date must not replace a decade.
     submissions = (
         f"SELECT {listed}, id, max(latest) AS latest, min(delivered) AS delivered, min(place) AS place,"
@@ -144,7 +147,7 @@ def _replaced(
         f" sum(rows) AS rows FROM ({said}) WHERE {whole} GROUP BY ALL) GROUP BY {listed}, id"
     )
     ranked = (
-        f"SELECT *, row_number() OVER (PARTITION BY {listed}"
+        f"SELECT *, {_SENDER} AS sender, row_number() OVER (PARTITION BY {listed}, {_SENDER}"
         f" ORDER BY latest DESC NULLS LAST, delivered DESC, place DESC, id DESC) AS age FROM ({submissions})"
     )
     replaced = f"SELECT {listed}, id FROM ranked WHERE age > 1"

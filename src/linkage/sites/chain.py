@@ -23,6 +23,7 @@ from linkage.errors import ConfigurationError, IntegrityError
 __all__ = ["Chain", "Outbox", "load", "save"]
 
 READY = ".ready"
+NUMBER = "[0-9]" * 6  # another site's name may begin as this one's does
 
 
 class Chain(BaseModel):
@@ -122,7 +123,7 @@ class Outbox:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if chain.name is not None and self.aside(chain.name).is_dir():
             self.put(chain.name)
-        for left in self.folder.glob(f".{self.site}-*"):
+        for left in self.folder.glob(f".{self.site}-{NUMBER}{READY}"):
             shutil.rmtree(left, ignore_errors=True)
 
     def put(self, name: str) -> Path:

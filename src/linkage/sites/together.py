@@ -50,7 +50,8 @@ def gather(configuration: Configuration, now: datetime, folder: Path) -> Gathere
 
     Raises:
         PolicyError: A site's packet or its opt-outs are too old, or a newer packet is not translated.
-        ConfigurationError: Nothing is there of any site, or two sites' tables do not have the same columns.
+        ConfigurationError: Nothing is there of any site, a site may not send a feed any more, or two sites' tables do not
+            have the same columns.
         IntegrityError: What was translated is damaged, or of another domain.
         TemporaryError: Another command works on what was translated.
     """
@@ -82,6 +83,7 @@ def _check(configuration: Configuration, accepts: Accepts, box: Inbox, found: Tr
     title = f"packet {found.sequence} of {found.site}"
     if found.bundle.domain != configuration.keys.domain:
         raise IntegrityError(f"{title}: it was translated to another domain", hint="run `linkage hub translate`")
+    accepts.check_contracts(title, found.site, found.bundle)
     if now - found.made > accepts.max_age:
         raise PolicyError(f"{title}: it was made {(now - found.made).days} days ago", hint=hint)
     if found.good_until is not None and now > found.good_until:
@@ -174,9 +176,9 @@ def _of_site(found: Translated, parts: TableParts) -> TableParts:
 
 
 def _path(site: str, path: str) -> str:
-    """Where a site's part is in the bundle of all."""
+    """Where a site's part is in the bundle of all; `=` stands in no site's name, so that no two sites meet."""
     whole = PurePosixPath(path)
-    return (whole.parent / f"{site}-{whole.name}").as_posix()
+    return (whole.parent / f"{site}={whole.name}").as_posix()
 
 
 def _joined(one: TableParts, other: TableParts, site: str) -> TableParts:
@@ -217,6 +219,11 @@ def _link(source: Path, target: Path) -> None:
     except FileNotFoundError:
         raise IntegrityError(
             f"{source.name}: a translated part is missing", hint="run `linkage hub translate` again"
+        ) from None
+    except FileExistsError:
+        # Written through it, the file of somebody else's part would be changed.
+        raise IntegrityError(
+            f"{target.name}: two parts would have one name", hint="find out which site sent parts of such a name"
         ) from None
     except OSError:
         # Another volume, or files of another user.

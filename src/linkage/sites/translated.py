@@ -23,10 +23,8 @@ from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, TemporaryError, of_the_machine
 from linkage.federate import Evidence
 
-__all__ = ["PLACES", "Translated", "at", "clear", "free", "hold", "load", "save"]
+__all__ = ["Translated", "at", "clear", "free", "hold", "load", "save"]
 
-# Files of one table of one site; places of all sites together are numbers of 31 bits.
-PLACES = 1 << 20
 _NAME = "translated.json"
 
 

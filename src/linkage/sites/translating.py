@@ -16,7 +16,7 @@ from pathlib import Path
 
 from linkage import authority, config
 from linkage.audit import Journal
-from linkage.bundle import BundleManifest, Part, TableParts
+from linkage.bundle import PLACES, BundleManifest, Part, TableParts
 from linkage.config import Configuration
 from linkage.contract import Feed
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError, told_of_the_machine
@@ -30,7 +30,7 @@ from linkage.sites import register
 from linkage.sites import translated as kept
 from linkage.sites.opening import Opener
 from linkage.sites.part import Brought, TablePart, rewrite
-from linkage.sites.translated import PLACES, Translated
+from linkage.sites.translated import Translated
 
 __all__ = ["Done", "translate"]
 

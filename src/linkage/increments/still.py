@@ -90,6 +90,8 @@ def _records(making: Making, memory: Memory, held: Path, part: Part) -> Part:
 
 def unknown(making: Making, memory: Memory, position: int) -> pl.DataFrame:
     """The keys of a file that nothing translated, and nothing does."""
+    if not any(column.lookup for column in making.table.columns.values()):
+        return UNKNOWN.to_frame()
     kept = memory.frame(unknown_name(making.job.delivery, making.name))
     if kept is None:
         return UNKNOWN.to_frame()

@@ -76,7 +76,8 @@ def opened(reference: str, identity: Path | None) -> Signer:
 
 def tell_made(made: Made, out: Path) -> None:
     """Say what was asked."""
-    typer.echo(f"made {out}: {made.people:,} people, good until {made.expires:%Y-%m-%d %H:%M} UTC")
+    people = "1 person" if made.people == 1 else f"{made.people:,} people"
+    typer.echo(f"made {out}: {people}, good until {made.expires:%Y-%m-%d %H:%M} UTC")
     typer.echo(f"request {made.digest}; of the purpose's people {made.left - made.people:,} are left after it")
 
 

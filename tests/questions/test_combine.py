@@ -19,6 +19,7 @@ from linkage.questions.answers import ANSWER, Answer, Cell
 from linkage.questions.combine import combine
 from linkage.questions.combined import ALL
 from linkage.questions.question import Question
+from linkage.questions.words import shown
 from linkage.signed import Envelope, Verifier, canonical, sign
 from questions.stores import NOW, VISITS, One, make_node, question, signer
 
@@ -116,6 +117,13 @@ LIES: list[tuple[str, Callable[[Envelope, Envelope], bytes]]] = [
     ("before the question", lambda what, _: _signed(_answer(what, "qzz", EXACT, at=NOW - timedelta(days=1)))),
     ("its groups are not those", lambda what, _: _signed(_without_a_cell(_answer(what, "qzz", EXACT)))),
     ("do not add up", lambda what, _: _signed(_with_a_lie(_answer(what, "qzz", EXACT)))),
+    ("within its bounds", lambda what, _: _signed(_with(_answer(what, "qzz", EXACT), count="0"))),
+    ("within its bounds", lambda what, _: _signed(_with(_answer(what, "qzz", EXACT), count="900"))),
+    ("within its bounds", lambda what, _: _signed(_with(_answer(what, "qzz", EXACT), at_most=90))),
+    ("signed as one", lambda what, _: _signed(_with(_answer(what, "qzz", EXACT), at_most=10**30))),
+    ("signed as one", lambda what, _: _signed(_with(_answer(what, "qzz", EXACT), count="9" * 5000))),
+    ("signed as one", lambda what, _: _signed(_answer(what, "qzz", EXACT, practices=()))),
+    ("signed as one", lambda what, _: _signed(_answer(what, "qzz", EXACT, practices=("QXX1 ",)))),
 ]
 
 
@@ -130,7 +138,11 @@ def _without_a_cell(answer: Answer) -> Answer:
 
 
 def _with_a_lie(answer: Answer) -> Answer:
-    first = answer.cells[0].model_copy(update={"count": "900", "at_least": 898, "at_most": 902})
+    return _with(answer, count="900", at_least=898, at_most=902)
+
+
+def _with(answer: Answer, **changes: object) -> Answer:
+    first = answer.cells[0].model_copy(update=changes)
     return answer.model_copy(update={"cells": (first, *answer.cells[1:])})
 
 
@@ -213,7 +225,7 @@ def test_nobody_is_counted_by_two_nodes() -> None:
     what = _asked()
     answers = {
         name: _signed(_answer(what, name, EXACT, practices=practices))
-        for name, practices in {"qxx": ("A1", "A2"), "qyy": ("A2", "A3"), "qzz": ("A4",)}.items()
+        for name, practices in {"qxx": ("A10", "A20"), "qyy": ("A20", "A30"), "qzz": ("A40",)}.items()
     }
     made = combine(_bytes(what), answers, KEYS)
     assert sorted(made.answers) == ["qzz"]
@@ -257,3 +269,11 @@ def test_keys_are_the_askers_own() -> None:
     wrong = Verifier("qxx", signer("qyy").verifier.public)
     with pytest.raises(InputError, match="nobody who is known"):
         combine(_bytes(what), {"a": _signed(_answer(what, "qxx", EXACT))}, [wrong])
+
+
+def test_what_is_shown_moves_no_cursor() -> None:
+    """A file that came from anywhere is shown before anybody checked who signed it."""
+    answer = _with(_answer(_asked(), "qzz", EXACT), values=("\x1b[2J\x9b2J\u202e", "yes"))
+    lines = shown(_signed(answer))
+    assert any("?[2J?2J?" in line for line in lines)
+    assert all(line.isprintable() for line in lines)

@@ -15,6 +15,9 @@ __all__ = ["ANSWER", "APPROVAL", "Answer", "Approval", "Cell", "approve"]
 
 APPROVAL, ANSWER = "linkage-approval/1", "linkage-answer/1"
 
+MOST_PEOPLE = 1_000_000_000  # a count above it is no count of people
+Count = Annotated[int, Field(ge=0, le=MOST_PEOPLE)]
+Practice = Annotated[str, Field(pattern=r"^[A-Z0-9]{3,10}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -53,9 +56,17 @@ class Cell(Strict):
     """
 
     values: tuple[str, ...]
-    count: Annotated[str, Field(pattern=r"^(\*|[0-9]+)$")]
-    at_least: Annotated[int, Field(ge=0)]
-    at_most: Annotated[int, Field(ge=0)]
+    count: Annotated[str, Field(pattern=r"^(\*|0|[1-9][0-9]{0,9})$")]
+    at_least: Count
+    at_most: Count
+
+    @property
+    def holds_together(self) -> bool:
+        """Whether its count, where it is shown, can be one that was rounded between its bounds."""
+        width = self.at_most - self.at_least
+        if width < 0 or (self.count == "0") != (self.at_most == 0):
+            return False
+        return self.count == "*" or self.at_least - width <= int(self.count) <= self.at_most + width
 
 
 class Answer(_Timed):
@@ -78,7 +89,7 @@ class Answer(_Timed):
     snapshot_digest: Digest
     snapshot_day: date
     policy: str
-    practices: tuple[str, ...]
+    practices: Annotated[tuple[Practice, ...], Field(min_length=1)]
     cells: tuple[Cell, ...]
 
 

@@ -85,7 +85,9 @@ def _checked(content: bytes, question: Question, digest: str, nodes: Iterable[Ve
     cells = {each.values: each for each in answer.cells}
     if len(cells) != len(answer.cells) or set(cells) != set(_labels(question)):
         raise IntegrityError("its groups are not those of the question", hint=again)
-    if not all(each.at_least <= each.at_most for each in answer.cells) or not _adds_up(question, cells):
+    if not all(each.holds_together for each in answer.cells):
+        raise IntegrityError("a count of it is not within its bounds", hint=again)
+    if not _adds_up(question, cells):
         raise IntegrityError("its counts do not add up to its totals", hint=again)
     return answer
 

@@ -54,7 +54,9 @@ def shown(content: bytes) -> list[str]:
                 raise ValueError
     except ValueError:
         raise IntegrityError("not a question, an approval or an answer", hint="name a file of a question") from None
-    return [*said, f"signed, as it says, by {signers}"]
+    # Anybody may have written it, also what moves a terminal's cursor.
+    said.append(f"signed, as it says, by {signers}")
+    return ["".join(each if each.isprintable() else "?" for each in line) for line in said]
 
 
 def _answer(answer: Answer) -> list[str]:

@@ -402,7 +402,6 @@ def _look(
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    known: Roster
     roster: Roster
     work: Work
     good_until: datetime | None
@@ -410,19 +409,18 @@ class _Judged:
 
 def _judge(begun: Begun, delivered: Sequence[Delivery], now: datetime) -> _Judged:
     configuration = begun.configuration
-    known = begun.known()
-    roster = rostering.roster(known, delivered, binding.type1_codes(configuration))
+    roster = rostering.roster(begun.known(), delivered, binding.type1_codes(configuration))
     who = people(roster, allow_test=configuration.allow_test_numbers)
     policy = binding.policy(configuration, delivered, roster, who, now)
     pseudonymiser = begun.keyset.pseudonymiser(configuration.keys.domain)
     work = Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality)
     good_until = min(freshness.ends(configuration, policy, delivered, now), default=None)
-    return _Judged(known, roster, work, good_until)
+    return _Judged(roster, work, good_until)
 
 
 def _plan(begun: Begun, judged: _Judged, delivered: Sequence[Delivery]) -> list[FeedPlan]:
     """Which parts of the last bundle stand, beside what it was decided by."""
-    between = increment.between(begun.memory, judged.known, Judged.of(judged.work))
+    between = increment.between(begun.memory, Judged.of(judged.work))
     return [increment.plan(each, judged.work, between) for each in delivered]
 
 

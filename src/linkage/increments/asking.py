@@ -20,7 +20,7 @@ from linkage.site import HIDDEN, INACTIVE
 from linkage.sources.clean import INVALID
 from linkage.sources.resolve import BIRTH, GIVEN, HOME_PRACTICE, NUMBER, PERSON_REASON, People
 
-__all__ = ["ASKED", "DELETED", "UNIT", "Asked", "decided", "entries"]
+__all__ = ["ASKED", "DELETED", "UNIT", "Asked", "decided"]
 
 UNIT = ["number", "key"]
 ASKED = [*UNIT, "marked", "by_practice"]
@@ -108,8 +108,7 @@ def decided(asked: Asked, units: pl.DataFrame, judged: Judged) -> pl.DataFrame:
     """What is decided about made-up rows of some numbers or keys, whether their practice keeps them out or not."""
     who = judged.who
     if asked.namespace is not None:
-        known = entries(who, asked.namespace).join(units.select("key"), on="key", how="semi")
-        who = People({asked.namespace: known}, who.current)
+        who = People({asked.namespace: who.of(asked.namespace, units)}, who.current)
     answers: list[tuple[bool, Sharing | None]] = [(False, None)]
     if asked.by_practice(judged.policy):
         answers.append((True, Sharing({asked.feed.name: frozenset({""})}, frozenset())))
@@ -131,9 +130,3 @@ def decided(asked: Asked, units: pl.DataFrame, judged: Judged) -> pl.DataFrame:
             )
         )
     return pl.concat(pl.collect_all(found))
-
-
-def entries(who: People, namespace: str) -> pl.DataFrame:
-    """What is known of the keys of a namespace, in the narrow types that it is held in."""
-    found = who.entries.get(namespace)
-    return who.known(namespace) if found is None else found

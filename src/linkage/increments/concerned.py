@@ -13,7 +13,7 @@ import polars as pl
 from linkage import nhs_number
 from linkage.contract import Role, Table
 from linkage.hide import Hidden
-from linkage.increments.asking import UNIT, entries
+from linkage.increments.asking import UNIT
 from linkage.increments.judged import Judged
 from linkage.increments.reach import Reach
 from linkage.site import Delivery, cleaned, narrow, reading
@@ -68,10 +68,7 @@ class Concerned:
         Of others the roster of today says what it did, as far as anything is decided by it.
         """
         namespaces = {table.columns[name].namespace or "" for name in table.with_role(Role.PERSON_KEY)}
-        who = {
-            name: entries(before.who, name).filter(pl.col("key").is_in(self.keys(table, name).implode()))
-            for name in namespaces
-        }
+        who = {name: before.who.of(name, self.keys(table, name).alias("key").to_frame()) for name in namespaces}
         return Judged(People(who, before.who.current), before.policy, before.restricted)
 
     def among(self, rows: pl.LazyFrame, table: Table, *, allow_test: bool) -> Iterator[pl.LazyFrame]:

@@ -30,8 +30,7 @@ from linkage.increments.taken import Memory, Taken, TakenFile, TakenTable, versi
 from linkage.increments.untold import codes_digest
 from linkage.optouts.type1_codes import Codes
 from linkage.site import Delivery, is_pseudonymised
-from linkage.sources.resolve import People, people
-from linkage.sources.roster import Roster
+from linkage.sources.resolve import People
 from linkage.store.manifest import TableTaken
 
 if TYPE_CHECKING:
@@ -43,17 +42,18 @@ __all__ = ["account", "between", "gone", "plan", "told"]
 EARLIER = "a file that was delivered before it came"
 
 
-def between(memory: Memory, known: Roster, now: Judged) -> Between | None:
+def between(memory: Memory, now: Judged) -> Between | None:
     """What differs from what the last run decided by; None where that is not known.
 
     Args:
         memory: What the last run took.
-        known: The roster that it left.
         now: What this run decides by.
     """
     if memory.folder is None or memory.unseal is None:
         return None
-    who = people(known, allow_test=now.policy.allow_test_numbers)
+    who = now.who.earlier(allow_test=now.policy.allow_test_numbers)
+    if who is None:
+        return None
     # What is damaged is not relied on: then all is made again, and the run says so.
     with suppress(LinkageError):
         return Between(judged.load(memory.folder / "site" / "judged", who, memory.unseal), now)

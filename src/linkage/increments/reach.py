@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from linkage.contract import Feed, Role, Table
-from linkage.increments.asking import ASKED, DELETED, UNIT, Asked, decided, entries
+from linkage.increments.asking import ASKED, DELETED, UNIT, Asked, decided
 from linkage.increments.judged import Judged
 from linkage.increments.recounting import Recounted
 from linkage.optouts.policy import Policy, Standing
@@ -187,12 +187,12 @@ class Between:
         return pl.concat([numbers, tokens, like]).unique().sort().alias("number").to_frame()
 
     def _keys(self, namespace: str, spoken: pl.Series) -> pl.DataFrame:
-        was, now = (entries(each.who, namespace) for each in (self.before, self.after))
+        was, now = self.before.who, self.after.who
         speaks = pl.col(GIVEN).is_in(spoken.implode()) | pl.col(NUMBER).is_in(spoken.implode())
-        changed = [self._changed_keys(namespace), *(each.filter(speaks).select("key") for each in (was, now))]
+        changed = [self._changed_keys(namespace), *(each.where(namespace, speaks).select("key") for each in (was, now))]
         keys = pl.concat(changed).unique()
-        tokens = was.join(keys, on="key", how="semi")[NUMBER].drop_nulls().unique()
-        like = was.filter(pl.col(NUMBER).is_in(tokens.implode())).select("key")
+        tokens = was.of(namespace, keys)[NUMBER].drop_nulls().unique()
+        like = was.where(namespace, pl.col(NUMBER).is_in(tokens.implode())).select("key")
         return pl.concat([keys, like]).unique().sort("key")
 
     def _changed_keys(self, namespace: str) -> pl.DataFrame:

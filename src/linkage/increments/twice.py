@@ -15,7 +15,6 @@ from linkage import parts
 from linkage.contract import Role, Table
 from linkage.hide import Hidden
 from linkage.increments.absent import ABSENT, absent
-from linkage.increments.asking import entries
 from linkage.increments.judged import Judged, Judges
 from linkage.parts import REMOVED
 from linkage.sources import quality
@@ -135,7 +134,7 @@ def _then(today: Judged, before: Judged, making: Making) -> Judged:
         keys = making.plan.concerned.keys(making.table, namespace)
         others = now.filter(~pl.col("key").is_in(keys.implode()))
         known[namespace] = pl.concat(
-            [others, entries(before.who, namespace).select(others.columns)], how="vertical_relaxed"
+            [others, before.who.held(namespace).select(others.columns)], how="vertical_relaxed"
         )
     return Judged(People(known, before.who.current), before.policy)
 
@@ -148,5 +147,5 @@ def _among(by: Judges, table: Table, rows: pl.DataFrame) -> Judged:
         keys = rows.select(key_of(table, name).alias("key")).drop_nulls().unique()
         asked = known[namespace]["key"].to_frame() if namespace in known else keys.clear()
         keys = pl.concat([keys, asked]).unique()
-        known[namespace] = entries(by.who, namespace).join(keys, on="key", how="semi")
+        known[namespace] = by.who.of(namespace, keys)
     return Judged(People(known, by.who.current), by.policy)

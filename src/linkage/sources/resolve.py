@@ -12,7 +12,7 @@ import polars as pl
 from linkage import nhs_number
 from linkage.contract import Role, Table
 from linkage.reasons import Reason
-from linkage.sources.roster import Roster, Told, by_namespace
+from linkage.sources.roster import Roster, Told, by_namespace, current_numbers
 
 NUMBER = "_number"
 GIVEN = "_given"
@@ -45,13 +45,11 @@ class People:
     Attributes:
         entries: By namespace, in the narrow types of the roster.
         current: Every replaced number and the one that counts now.
-        source: The entries of the roster that it was made of, the same object.
-        told: Which of them may differ from those of an earlier roster.
+        told: What an earlier roster knew of whom something was said since.
     """
 
     entries: dict[str, pl.DataFrame]
     current: pl.DataFrame
-    source: pl.DataFrame | None = None
     told: Told | None = None
 
     @property
@@ -67,18 +65,44 @@ class People:
         """The same in the narrow types of the roster, and no copy."""
         return self.entries.get(namespace or "", pl.DataFrame(schema=_ENTRY))
 
+    def where(self, namespace: str, condition: pl.Expr) -> pl.DataFrame:
+        """The entries of a namespace of which something is true, in the narrow types of the roster."""
+        return self.held(namespace).filter(condition)
+
+    def of(self, namespace: str, keys: pl.DataFrame) -> pl.DataFrame:
+        """The entries of some keys (`key`) of a namespace, in the narrow types of the roster."""
+        return self.held(namespace).join(keys.select("key"), on="key", how="semi", maintain_order="left")
+
     def since(self, before: People, namespace: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         """What was known of the keys of a namespace, and is known now: of all keys on which that may differ, and of others."""
-        was, now = before.held(namespace), self.held(namespace)
-        if self.told is not None and self.told.before is before.source:
-            # Of other keys nothing was said: they differ only in the numbers that replaced theirs.
-            pairs = ((before.current, self.current), (self.current, before.current))
-            differ = [one.join(other, on=one.columns, how="anti", nulls_equal=True) for one, other in pairs]
-            replaced = pl.concat(differ)["superseded"].implode()
-            moved = was.filter(pl.col(GIVEN).is_in(replaced)).select("key")
-            keys = pl.concat([self.told.keys.get(namespace, moved.clear()), moved]).unique()
-            was, now = (each.join(keys, on="key", how="semi", maintain_order="left") for each in (was, now))
-        return was, now
+        if isinstance(before, Earlier) and before.now is self:
+            nobody = self.held(namespace).clear()
+            keys = before.keys.get(namespace, nobody)
+            return before.entries.get(namespace, nobody), self.of(namespace, keys)
+        return before.held(namespace), self.held(namespace)
+
+    def earlier(self, *, allow_test: bool) -> Earlier | None:
+        """What was known before something was said of somebody; None where that was not kept.
+
+        Args:
+            allow_test: As in `people`.
+        """
+        if self.told is None:
+            return None
+        current = current_numbers(self.told.superseded)
+        pairs = ((current, self.current), (self.current, current))
+        differ = [one.join(other, on=one.columns, how="anti", nulls_equal=True) for one, other in pairs]
+        replaced = pl.concat(differ)["superseded"].implode()
+        keys, entries = {}, {}
+        for name in {*self.entries, *self.told.keys}:
+            # Where nothing was said of a key, it differs only in the numbers that replaced its own.
+            moved = self.where(name, pl.col(GIVEN).is_in(replaced))
+            told = self.told.keys.get(name, moved.select("key").clear())
+            moved = moved.join(told, on="key", how="anti", maintain_order="left")
+            was = [_as_told(moved), *([self.told.entries[name]] if name in self.told.entries else [])]
+            keys[name] = pl.concat([told, moved.select("key")])
+            entries[name] = pl.concat([_ready(each, current, allow_test=allow_test) for each in was])
+        return Earlier(entries, current, now=self, keys=keys)
 
     def joined(self, rows: pl.LazyFrame, on: str, namespace: str | None) -> pl.LazyFrame:
         """The rows with what the roster knows of the key in column `on`."""
@@ -94,6 +118,39 @@ class People:
         return f"People({', '.join(sorted(self.entries))})"
 
 
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class Earlier(People):
+    """What was known before something was said: nearly all of it is what is known now, and not held twice.
+
+    Attributes:
+        entries: Of keys of which that may differ.
+        now: What is known now.
+        keys: By namespace, those keys.
+    """
+
+    now: People
+    keys: dict[str, pl.DataFrame]
+
+    def held(self, namespace: str | None) -> pl.DataFrame:
+        """What was known of a namespace: a copy."""
+        return self.where(namespace or "", pl.lit(value=True))
+
+    def where(self, namespace: str, condition: pl.Expr) -> pl.DataFrame:
+        """As of any people."""
+        if namespace not in self.keys:
+            return self.now.where(namespace, condition)
+        same = self.now.where(namespace, condition).join(self.keys[namespace], on="key", how="anti")
+        return pl.concat([same, self.entries[namespace].filter(condition)])
+
+    def of(self, namespace: str, keys: pl.DataFrame) -> pl.DataFrame:
+        """As of any people."""
+        if namespace not in self.keys:
+            return self.now.of(namespace, keys)
+        others = keys.select("key").join(self.keys[namespace], on="key", how="anti")
+        own = self.entries[namespace].join(keys.select("key"), on="key", how="semi")
+        return pl.concat([self.now.of(namespace, others), own])
+
+
 def people(roster: Roster, *, allow_test: bool) -> People:
     """Make a roster ready for `resolve`.
 
@@ -103,7 +160,7 @@ def people(roster: Roster, *, allow_test: bool) -> People:
     """
     current = roster.current_numbers()
     parts = {name: _ready(part, current, allow_test=allow_test) for name, part in by_namespace(roster.entries)}
-    return People(parts, current, roster.entries, roster.told)
+    return People(parts, current, roster.told)
 
 
 def _ready(part: pl.DataFrame, current: pl.DataFrame, *, allow_test: bool) -> pl.DataFrame:
@@ -121,6 +178,18 @@ def _ready(part: pl.DataFrame, current: pl.DataFrame, *, allow_test: bool) -> pl
         pl.col("removes").alias(KEY_REMOVES),
     )
     return entries.with_columns(pl.when(pl.col(PERSON_REASON).is_null()).then(NUMBER).alias(NUMBER)).collect()
+
+
+def _as_told(known: pl.DataFrame) -> pl.DataFrame:
+    """Entries with a number as a roster has them."""
+    return known.select(
+        "key",
+        pl.col(GIVEN).alias("number"),
+        pl.lit(None, known.schema[PERSON_REASON]).alias("reason"),
+        pl.col(BIRTH).alias("birth_date"),
+        pl.col(HOME_PRACTICE).alias("practice"),
+        pl.col(KEY_REMOVES).alias("removes"),
+    )
 
 
 def key_of(table: Table, name: str) -> pl.Expr:

@@ -84,15 +84,17 @@ _HOPS = 32
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Told:
-    """Of which keys something was said since an earlier roster: whatever it knew of others is as it was.
+    """What an earlier roster knew of the keys that something was said of since: what it knew of others is as it was.
 
     Attributes:
-        before: The entries of that roster, the same object.
         keys: By namespace, each with the column `key`.
+        entries: By namespace, what it knew of them.
+        superseded: Its replaced numbers.
     """
 
-    before: pl.DataFrame
     keys: Mapping[str, pl.DataFrame]
+    entries: Mapping[str, pl.DataFrame]
+    superseded: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +146,18 @@ class Roster:
                 said.setdefault(name, []).append(rows)
         known = dict(by_namespace(self.entries))
         claims = dict(by_namespace(self.claims))
-        told = {}
+        told, were = {}, {}
         for name in list(said):
             # What is said of one namespace is let go once it is taken: together they are as large as the roster.
             rows = pl.concat(said.pop(name))
             told[name] = rows.select("key").unique()
             before = known.get(name, self.entries.clear())
-            known[name], claims[name] = _taken(before, claims.get(name, self.claims.clear()), rows)
+            were[name], known[name], claims[name] = _taken(before, claims.get(name, self.claims.clear()), rows)
         return replace(
             self,
             entries=pl.concat([self.entries.clear(), *known.values()]),
             claims=pl.concat([self.claims.clear(), *claims.values()]),
-            told=Told(self.entries, told),
+            told=Told(told, were, self.superseded),
         )
 
     def with_type1(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
@@ -197,27 +199,8 @@ class Roster:
         return replace(self, searched=merged.select(SEARCHED.names()))
 
     def current_numbers(self) -> pl.DataFrame:
-        """Every replaced number and the one that counts now.
-
-        Returns:
-            `superseded` (Int64) and `current` (Int64, null where the replacements run in a circle or disagree).
-        """
-        step = self.superseded.group_by("superseded").agg(
-            pl.when(pl.col("current").n_unique() == 1).then(pl.col("current").first()).alias("current")
-        )
-        found = step
-        for _ in range(_HOPS):
-            onward = found.join(step, left_on="current", right_on="superseded", how="left", suffix="_next")
-            known = pl.col("current").is_in(step["superseded"].implode())
-            following = onward.select(
-                "superseded", pl.when(known).then("current_next").otherwise("current").alias("current")
-            )
-            if following.equals(found):
-                return found
-            found = following
-        # Whatever still moves after that many steps goes round in a circle.
-        ends = ~pl.col("current").is_in(step["superseded"].implode())
-        return found.select("superseded", pl.when(ends).then("current").alias("current"))
+        """Every replaced number and the one that counts now (`current_numbers`)."""
+        return current_numbers(self.superseded)
 
     def doubted_numbers(self) -> pl.DataFrame:
         """Every replaced number without one that counts now, with each that may be its person's.
@@ -236,6 +219,33 @@ class Roster:
                 break
             found = following
         return found.sort("superseded", "current")
+
+
+def current_numbers(superseded: pl.DataFrame) -> pl.DataFrame:
+    """Every replaced number and the one that counts.
+
+    Args:
+        superseded: As a roster has them.
+
+    Returns:
+        `superseded` (Int64) and `current` (Int64, null where the replacements run in a circle or disagree).
+    """
+    step = superseded.group_by("superseded").agg(
+        pl.when(pl.col("current").n_unique() == 1).then(pl.col("current").first()).alias("current")
+    )
+    found = step
+    for _ in range(_HOPS):
+        onward = found.join(step, left_on="current", right_on="superseded", how="left", suffix="_next")
+        known = pl.col("current").is_in(step["superseded"].implode())
+        following = onward.select(
+            "superseded", pl.when(known).then("current_next").otherwise("current").alias("current")
+        )
+        if following.equals(found):
+            return found
+        found = following
+    # Whatever still moves after that many steps goes round in a circle.
+    ends = ~pl.col("current").is_in(step["superseded"].implode())
+    return found.select("superseded", pl.when(ends).then("current").alias("current"))
 
 
 def kept(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
@@ -260,8 +270,13 @@ def by_namespace(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
         at += rows
 
 
-def _taken(before: pl.DataFrame, claims: pl.DataFrame, said: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The entries and claims of one namespace with what was said; those of keys that nothing was said of stay as they are."""
+def _taken(
+    before: pl.DataFrame, claims: pl.DataFrame, said: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Of one namespace the entries of keys that something was said of, as they were, and all entries and claims as they are.
+
+    Those of keys that nothing was said of stay as they are.
+    """
     told = said.select("key")
     spoken, untold = _apart(before, told)
     delivered = pl.concat([spoken, said])
@@ -275,7 +290,8 @@ def _taken(before: pl.DataFrame, claims: pl.DataFrame, said: pl.DataFrame) -> tu
     numbered = delivered.select(CLAIMS.names()).filter(pl.col("number").is_not_null())
     lost = pl.concat([claims, numbered]).join(nobody, on="key", how="semi", maintain_order="left")
     held = claims.join(told, on="key", how="anti", maintain_order="left")
-    return pl.concat([untold, merged]), pl.concat([held, _latest(lost, ["key"]).unique(maintain_order=True)])
+    lost = _latest(lost, ["key"]).unique(maintain_order=True)
+    return spoken, pl.concat([untold, merged]), pl.concat([held, lost])
 
 
 def _apart(frame: pl.DataFrame, told: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -100,3 +100,16 @@ def test_a_packet_in_the_outbox_is_replaced_by_the_one_made_again(one: Federatio
     again = one.send("RR8", "--everything", "--number", "2")
     assert again == lost
     assert (again / "packet.json").read_bytes() != content
+
+
+def test_only_what_the_site_left_itself_is_cleared_away(one: Federation) -> None:
+    """Another site uses the same outbox, and its name begins as this one's."""
+    out = one.sites["RR8"].folder / "out"
+    mine, others = (
+        ("..RR8-000009.ready.part", ".RR8-000009.ready"),
+        (".RR8-B-000001.ready", "..RR8-B-000001.ready.part"),
+    )
+    for name in (*mine, *others):
+        (out / name).mkdir()
+    one.send("RR8")
+    assert {path.name for path in out.glob(".*")} == set(others)

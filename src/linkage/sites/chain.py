@@ -10,6 +10,7 @@ leaves a packet that nobody saw, which is cleared away; after it, the next run g
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ from linkage.errors import ConfigurationError, IntegrityError
 __all__ = ["Chain", "Outbox", "load", "save"]
 
 READY = ".ready"
-NUMBER = "[0-9]" * 6  # another site's name may begin as this one's does
 
 
 class Chain(BaseModel):
@@ -123,8 +123,11 @@ class Outbox:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if chain.name is not None and self.aside(chain.name).is_dir():
             self.put(chain.name)
-        for left in self.folder.glob(f".{self.site}-{NUMBER}{READY}"):
-            shutil.rmtree(left, ignore_errors=True)
+        # What a packet was being made in has one dot more; other sites' are left alone, whatever their names begin with.
+        mine = re.compile(rf"\.{{1,2}}{re.escape(self.site)}-[0-9]+{re.escape(READY)}(\.part)?")
+        for left in self.folder.iterdir():
+            if mine.fullmatch(left.name):
+                shutil.rmtree(left, ignore_errors=True)
 
     def put(self, name: str) -> Path:
         """Give a packet its name, in place of one that it was made again for."""

@@ -131,11 +131,12 @@ def with_people(gathered: Gathered, folder: Path) -> tuple[SiteTaken, ...]:
     parts = {each.site: each.bundle.tables for each in gathered.counted}
 
     def people(site: str) -> int:
-        files = [folder / _path(site, part.path) for table in parts[site] for part in table.parts if part.kept]
-        if not files:
-            return 0
-        tokens = pl.scan_parquet(files, hive_partitioning=False, extra_columns="ignore").select("token")
-        return int(tokens.drop_nulls().unique().select(pl.len()).collect(engine="streaming").item())
+        tokens = [pl.LazyFrame(schema={"token": pl.Binary})]
+        for table in parts[site]:
+            files = [folder / _path(site, part.path) for part in table.parts if part.kept]
+            tokens += [pl.scan_parquet(files, hive_partitioning=False).select("token")] if files else []
+        known = pl.concat(tokens).drop_nulls().unique().select(pl.len())
+        return int(known.collect(engine="streaming").item())
 
     return tuple(
         each.model_copy(update={"people": people(each.site)}) if each.site in parts else each for each in gathered.sites

@@ -62,6 +62,20 @@ CALL = {"token": 1, "call": 1, "at": datetime(2026, 5, 1, 12), "code": "a"}
 NAMED: dict[str, tuple[World, World]] = {
     "nothing changed": (world(ward_stay=[(0, MANY)]), world(ward_stay=[(0, MANY)])),
     "nothing at all": (world(), world()),
+    "what was believed goes, and an older row says otherwise": (
+        world(ward_stay=[(0, [*MANY, stay(1, 1, MAY, sex="M")]), (1, [stay(2, 1, JUNE, sex="F")])]),
+        world(ward_stay=[(0, [*MANY, stay(1, 1, MAY, sex="M")]), None]),
+    ),
+    "what was believed becomes older than what says otherwise": (
+        world(ward_stay=[(0, [*MANY, stay(1, 1, MAY, sex="M")]), (1, [stay(2, 1, JUNE, sex="F")])]),
+        world(
+            ward_stay=[
+                (0, [*MANY, stay(1, 1, MAY, sex="M")]),
+                (1, [stay(2, 1, JUNE, sex="F")]),
+                (2, [stay(2, 1, date(2026, 4, 1), sex="F")]),
+            ]
+        ),
+    ),
     "an event moves to another month": (
         world(ward_stay=[(0, [*MANY, ONE])]),
         world(ward_stay=[(0, [*MANY, ONE]), (1, [{**ONE, "admitted": JUNE}])]),

@@ -200,6 +200,32 @@ def test_what_is_killed_between_publishing_and_choosing_is_ended(
     ics.run()
 
 
+@pytest.mark.parametrize("where", ["linkage.hub.keep", "linkage.store.publish.switch"])
+def test_what_failed_before_it_was_published_is_made_again(
+    ics: SmallIcs, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """By the same command at once: the keyset never follows a snapshot that nobody can see."""
+    new = _file(ics).rotate()
+    with monkeypatch.context() as patched:
+        patched.setattr(where, _stop)
+        with pytest.raises(_Stopped):
+            _rekey(ics)
+    done = _rekey(ics)
+    assert (done.run, done.new) == (ics.current(), new)
+    assert _manifest(ics).key_id == new == _file_key(ics)
+
+
+def test_a_store_that_went_back_is_not_confirmed(ics: SmallIcs) -> None:
+    """Its readers see the old key's snapshot: nothing is removed, and nobody is told that none is left."""
+    old = ics.current()
+    _file(ics).rotate()
+    done = _rekey(ics)
+    rollback(ics.configuration, old or "", reference="DPIA-2", now=NOW)
+    with pytest.raises(ConfigurationError, match="rolled back"):
+        moving.confirm(ics.configuration, now=NOW)
+    assert {path.name for path in (ics.store / "snapshots").iterdir()} == {old, done.run}
+
+
 KILLED = """
 import os, sys
 from datetime import datetime

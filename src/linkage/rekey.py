@@ -97,8 +97,10 @@ def rekey(
         if before is None or account is None:
             raise InputError("there is no published snapshot with its account", hint="run the pipeline first")
         said = rekeyed.read(work.private)
-        if said is None or said.state == "published":
-            if said is not None:
+        # Told of and never published: it failed or was killed before the switch, and is made again.
+        begun = said is not None and said.state == "publishing" and said.run == before
+        if said is None or not begun:
+            if said is not None and said.state == "published":
                 raise ConfigurationError(
                     f"the change to key {said.new} is not confirmed yet",
                     hint="look at the new snapshot, then --confirm",
@@ -119,14 +121,19 @@ def confirm(path: Path, *, now: datetime | None = None) -> tuple[str, ...]:
         Their runs.
 
     Raises:
-        ConfigurationError: There is no change to confirm.
+        ConfigurationError: There is no change to confirm, or the current snapshot is of the old key.
     """
     configuration = config.of_kind(path, "machine")
     with hub.working(configuration, now or datetime.now(UTC), "rekey.confirm") as work:
         said = rekeyed.read(work.private)
         if said is None:
             raise ConfigurationError("there is no change of key to confirm", hint="`linkage keys rekey` makes one")
-        old = tuple(name for name in _of_other_keys(work, said.new) if name != work.store.current())
+        old, current = tuple(_of_other_keys(work, said.new)), work.store.current()
+        if current in old:
+            raise ConfigurationError(
+                "the current snapshot is of the old key: the store was rolled back since",
+                hint="go back to the new one with `linkage runs list` and `linkage rollback`, or run the pipeline; then confirm",
+            )
         hub.remove_snapshots(work, old)
         rekeyed.forget(work.private)
         work.act.details |= {"old": said.old, "new": said.new, "removed": len(old)}

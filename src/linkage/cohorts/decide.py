@@ -85,6 +85,7 @@ def check_still_good(begun: Ready, asked: Asked, digest: str, history: History) 
         PolicyError: It cannot; says why. That it has expired is put into the log, where no clock that is turned back undoes it.
     """
     history.check_open(asked.digest)
+    history.check_clock(begun.now)
     said, configuration = asked.request, begun.configuration
     if said.purpose_digest != digest or said.domain != configuration.keys.domain:
         raise PolicyError(

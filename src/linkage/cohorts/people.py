@@ -11,6 +11,7 @@ import polars as pl
 
 from linkage.config import Configuration
 from linkage.errors import InputError, IntegrityError, PolicyError
+from linkage.reidentify.judged import TAKEN
 from linkage.reidentify.request import TOKEN
 from linkage.store import shell
 from linkage.store.manifest import SnapshotManifest
@@ -116,9 +117,14 @@ def check_columns(more: pl.DataFrame, agreed: Sequence[str]) -> None:
 
     Raises:
         PolicyError: One was not agreed.
-        InputError: One holds something else than words, figures and dates.
+        InputError: One holds something else than words, figures and dates, or has the name of what is known of somebody.
     """
     for column in more:
+        if column.name.strip().lower() in TAKEN:
+            raise InputError(
+                f"the cohort's column {column.name} has not a name of its own: what is so called is looked up for each person",
+                hint="call it otherwise, and in the purpose too: [purpose.reidentification] columns",
+            )
         if column.name not in agreed:
             raise PolicyError(
                 f"the cohort's column {column.name} is not among those that may go with an NHS number",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
+from linkage.audit import Act
 from linkage.cohorts import registers, settling
 from linkage.cohorts.allowed import Ready, purpose_digest, ready
 from linkage.cohorts.decide import check_still_good
@@ -110,6 +111,7 @@ def release(
             requester=asked.requester.key_id,
             approvers=tuple(each.key_id for each in approved),
         )
+        _check_first(begun, act, asked.digest)
         try:
             with told_of_the_machine():
                 found, packages = _make(holder, asked, known, snapshot)
@@ -173,14 +175,31 @@ def _check(holder: _Holder, asked: Asked, history: History) -> tuple[Verifier, .
     return approved
 
 
+def _check_first(begun: Ready, act: Act, digest: str) -> None:
+    """Look again once the log has an order: a no, or another release, may have come before this one's intent.
+
+    Raises:
+        PolicyError: It did, and nothing is turned back.
+    """
+    try:
+        history = begun.history
+        history.check_ended_by(digest, act.place)
+        begun.check_limit(0, history)
+    except BaseException as error:
+        act.details["outcome"] = states.NOTHING
+        begun.journal.failed(act, error)
+        raise
+
+
 def _make(holder: _Holder, asked: Asked, known: Now, snapshot: Snapshot) -> tuple[Release, list[Package]]:
     """Judge everybody, and seal the packages: in memory."""
     begun, said = holder.begun, asked.request
     reverser = holder.keyset.reverser(said.domain)
-    judged = known.judge(asked.people, TOKEN, lambda tokens: reverser.reverse(tokens)[0])
+    # What came with the tokens is put beside what is decided, and has no part in it.
+    judged = known.judge(asked.people.select(TOKEN), TOKEN, lambda tokens: reverser.reverse(tokens)[0])
     judged = judged.with_columns(published=snapshot.knows(asked.people[TOKEN]))
     keys = begun.registered.recipients
-    decided = decide(judged, said.recipients, keys)
+    decided = decide(judged, said.recipients, keys).hstack(asked.people.drop(TOKEN))
     going = decided.filter(pl.col("withheld").is_null())
     about = About(
         purpose=said.purpose,

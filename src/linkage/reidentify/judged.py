@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import polars as pl
 
-__all__ = ["JUDGED", "Withheld", "decide"]
+__all__ = ["JUDGED", "TAKEN", "Withheld", "decide"]
 
 # What is known of each person when it is decided about them.
 JUDGED = pl.Schema(
@@ -23,6 +23,8 @@ JUDGED = pl.Schema(
         "published": pl.Boolean(),  # whether the current snapshot still knows them
     }
 )
+# Names that a cohort's own columns cannot have: they say who somebody is and where they go, and are nobody's to bring.
+TAKEN = frozenset({*JUDGED, "token", "withheld", "nhs_number", "reason"})
 
 
 class Withheld(StrEnum):

@@ -182,9 +182,10 @@ def _check(register: Register) -> None:
     people, practices = register.people, register.practices
     try:
         keys = [each.verifier.public for each in people]
-        public = [each.recipient for each in practices if each.recipient is not None]
-        for each in public:
-            pyrage.x25519.Recipient.from_str(each)
+        # Written anew: one key can be written in capitals too.
+        public = [
+            str(pyrage.x25519.Recipient.from_str(each.recipient)) for each in practices if each.recipient is not None
+        ]
     except (ConfigurationError, pyrage.RecipientError):
         raise IntegrityError(
             "the register holds a key that is none", hint="signing keys begin with ed25519:, practices' with age1"

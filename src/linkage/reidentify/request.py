@@ -14,12 +14,11 @@ import secrets
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError
@@ -75,8 +74,8 @@ class Request(BaseModel):
     people: int = Field(ge=1)
     columns: tuple[str, ...]
     tokens_digest: str
-    made: datetime
-    expires: datetime
+    made: AwareDatetime
+    expires: AwareDatetime
     nonce: str = Field(default_factory=lambda: secrets.token_hex(16))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -22,6 +22,7 @@ REQUEST, APPROVE, REFUSE, WITHDRAW, EXPIRE, RELEASE = (
 )
 PUBLISHED, NOTHING = "published", "nothing published"
 _PREFIX = b'"act":"cohort.'
+_SLACK = timedelta(hours=1)  # between the clocks of several machines
 
 
 class State(StrEnum):
@@ -98,6 +99,40 @@ class History:
             )
         if state is not State.OPEN:
             raise PolicyError(f"the request is {state.value}: that is final", hint="make a new request")
+
+    def check_ended_by(self, digest: str, place: int) -> None:
+        """Raise unless the intent at a place is the first that ends a request.
+
+        Raises:
+            PolicyError: Somebody refused or withdrew it, or another release began.
+        """
+        ends = (*_ENDS, RELEASE)
+        before = next(
+            (
+                entry
+                for at, entry in self.intents.items()
+                if at < place and entry.act in ends and entry.details.get("request") == digest
+            ),
+            None,
+        )
+        if before is not None:
+            raise PolicyError(
+                f"the log was told of {before.act} of the request before this release began: that is final",
+                hint="nothing was released; make a new request",
+            )
+
+    def check_clock(self, now: datetime) -> None:
+        """Raise where the clock is behind what the log was last told of a request: what has expired would stand again.
+
+        Raises:
+            PolicyError: It is.
+        """
+        newest = max((each.time for each in (*self.intents.values(), *self.ends.values())), default=now)
+        if newest - now > _SLACK:
+            raise PolicyError(
+                f"the clock is behind the log, whose newest entry about requests is of {newest:%Y-%m-%d %H:%M} UTC",
+                hint="set the machine's clock",
+            )
 
     def approved(self, digest: str) -> frozenset[str]:
         """The key ids of who approved a request, by the log."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from small import ALLOWED, OPTED_OUT, row
 
 from linkage.bundle import BundleManifest, digest
 from linkage.config import load
+from linkage.errors import PolicyError
 from linkage.federate import Packet, pack
 from linkage.federate.packet import read_packet
+from linkage.nights.rollback import rollback
 from linkage.pseudonymise import Keyset
 from linkage.sites import sending
 from linkage.sites.together import _path
@@ -117,6 +119,16 @@ def test_a_revocation_that_is_announced_counts_from_its_day(two: Federation) -> 
     two.registered(RR8={"revoked": date(2099, 1, 1), "why": "it closes"})
     two.whole_line("RR8")
     assert two.query("SELECT count(*) FROM sus_op_appointment") == [(4,)]
+
+
+def test_going_back_to_rows_of_a_site_that_was_revoked_since_needs_a_document(two: Federation) -> None:
+    """Its day came, and nothing else changed."""
+    two.registered(RR8={"revoked": date(2099, 1, 1), "why": "it closes"})
+    two.whole_line("RR8")
+    first = two.account().snapshot.run_id
+    assert two.link().code == 0
+    with pytest.raises(PolicyError, match="rows of site RR8 are in it, which is revoked since 2099-01-01"):
+        rollback(two.configuration, first, now=datetime(2099, 1, 2, tzinfo=UTC))
 
 
 def _signature(came: Path) -> None:

@@ -199,11 +199,20 @@ def _since(configuration: Configuration, account: RunManifest, later: _Later, no
         yield f"{later.from_held[0]} took late opt-outs out of what is held"
     if later.contracts:
         yield f"the contract of {later.contracts[0]} has changed, and may keep more out"
+    yield from _revoked(configuration, account, now.date())
     yield from _by_time(configuration, account.snapshot.started.date(), now)
     if account.snapshot.configuration_digest != configuration.digest:
         yield "the configuration has changed"
     if account.snapshot.tool_version != version("linkage"):
         yield f"it was made by linkage {account.snapshot.tool_version}, and this is {version('linkage')}"
+
+
+def _revoked(configuration: Configuration, account: RunManifest, today: date) -> Iterator[str]:
+    """A revocation can be announced long before its day, so that nothing has changed since but the day."""
+    there = {each.site for each in account.sites if each.sequence is not None}
+    for site in configuration.hub.sites if configuration.hub is not None else ():
+        if site.name in there and site.is_revoked(today):
+            yield f"rows of site {site.name} are in it, which is revoked since {site.revoked}"
 
 
 def _by_time(configuration: Configuration, since: date, now: datetime) -> Iterator[str]:

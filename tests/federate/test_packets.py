@@ -379,6 +379,10 @@ def test_a_moment_without_a_time_zone_is_refused(post: Post) -> None:
             "names a part or a table twice",
         ),
         (lambda parts: (parts[0].model_copy(update={"kept": 2, "removed": {"x": -1}}),), "fewer rows than none"),
+        (
+            lambda parts: (parts[0].model_copy(update={"read": 2, "removed": {"J Bloggs": 1}}),),
+            "a reason that is unknown",
+        ),
         (lambda parts: (parts[0].model_copy(update={"delivered": NOW.replace(tzinfo=None)}),), "no time zone"),
     ],
 )

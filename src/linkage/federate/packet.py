@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from linkage.bundle import BundleManifest, balance, digest
 from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError
+from linkage.reasons import Reason
 from linkage.signed import Signer, Verifier, canonical, opened, sign
 
 __all__ = ["MANIFEST", "PAYLOAD_TYPE", "Evidence", "Packet", "digest_of", "pack", "read_packet", "safe"]
@@ -169,6 +170,12 @@ def _check_account(packet: Packet, name: str) -> None:
         raise IntegrityError(f"{name}: the packet names a part or a table twice", hint=_MADE)
     if any(min(part.read, part.kept, *part.removed.values()) < 0 for part in parts):
         raise IntegrityError(f"{name}: the packet counts fewer rows than none", hint=_MADE)
+    # A reason is published as it is said: whatever else stood there would be too.
+    if not {reason for part in parts for reason in part.removed} <= set(Reason):
+        raise IntegrityError(
+            f"{name}: the packet leaves rows out for a reason that is unknown here",
+            hint="use the version of linkage here that the site uses, or find out how the site made it",
+        )
 
 
 def digest_of(packet: Packet) -> str:

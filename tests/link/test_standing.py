@@ -303,6 +303,16 @@ class TestReplacedSubmissions:
         result = hub.settle(hub.spells(of, [[spell(1, **period)], [other]]))
         assert (result["spell"].kept, result["spell"].removed) == (2, {})
 
+    @pytest.mark.parametrize("mine", [0, PLACES])
+    def test_deliveries_of_two_senders_at_one_moment_stay_apart(self, hub: Hub, mine: int) -> None:
+        """Whichever of them has the lower numbers: a later delivery of one takes nothing of the other's away."""
+        of, other = ruled('submission = { replaces = ["provider", "period"] }', "spell"), PLACES - mine
+        rows = [spell(1, _delivered=0, _file=mine), spell(2, _delivered=0, _file=other)]
+        later = [spell(3, _delivered=1, _file=other + 1)]
+        result = hub.settle(hub.spells(of, [rows, later]))
+        assert hub.rows("spell", "spell") == [(token(1),), (token(3),)]
+        assert result["spell"].removed == {Reason.SUPERSEDED: 1}
+
     def test_other_providers_and_rows_that_do_not_say_stay(self, hub: Hub) -> None:
         rows = [spell(1, provider="B"), spell(2, provider=None), spell(3, submission=None)]
         result = hub.settle(hub.spells(self.OF, [rows, [spell(4, submission=2, effective=JULY)]]))

@@ -24,7 +24,7 @@ from linkage.submission import Submission
 
 __all__ = ["Fall", "find_falls"]
 
-_SENDER = f"place // {PLACES << 32}"  # of a submission, by the place of its first row
+_SENDER = f"_file // {PLACES}"  # of a row or a submission, by the place of its file
 
 
 @dataclass(frozen=True)
@@ -141,19 +141,19 @@ def _replaced(
     same = " AND ".join(["e.sender = l.sender", *(f"e.{each} = l.{each}" for each in by)])
     # What most rows of a submission say is its period: one mistyped date must not replace a decade.
     submissions = (
-        f"SELECT {listed}, id, max(latest) AS latest, min(delivered) AS delivered, min(place) AS place,"
+        f"SELECT {listed}, id, sender, max(latest) AS latest, min(delivered) AS delivered, min(place) AS place,"
         ' max({\'rows\': rows, \'from\': "from", \'to\': "to"}) FILTER ("from" <= "to") AS period FROM'
-        f' (SELECT {listed}, id, "from", "to", max(latest) AS latest, min(delivered) AS delivered, min(place) AS place,'
-        f" sum(rows) AS rows FROM ({said}) WHERE {whole} GROUP BY ALL) GROUP BY {listed}, id"
+        f' (SELECT {listed}, id, sender, "from", "to", max(latest) AS latest, min(delivered) AS delivered, min(place) AS place,'
+        f" sum(rows) AS rows FROM ({said}) WHERE {whole} GROUP BY ALL) GROUP BY {listed}, id, sender"
     )
     ranked = (
-        f"SELECT *, {_SENDER} AS sender, row_number() OVER (PARTITION BY {listed}, {_SENDER}"
+        f"SELECT *, row_number() OVER (PARTITION BY {listed}, sender"
         f" ORDER BY latest DESC NULLS LAST, delivered DESC, place DESC, id DESC) AS age FROM ({submissions})"
     )
-    replaced = f"SELECT {listed}, id FROM ranked WHERE age > 1"
+    replaced = f"SELECT {listed}, id, sender FROM ranked WHERE age > 1"
     if rule.covers:
         replaced = (
-            f"SELECT {', '.join(f'e.{each}' for each in by)}, e.id,"
+            f"SELECT {', '.join(f'e.{each}' for each in by)}, e.id, e.sender,"
             " list({'from': l.period.\"from\", 'to': l.period.\"to\"} ORDER BY l.age) AS later"
             f" FROM ranked e JOIN ranked l ON {same} AND l.age < e.age WHERE l.period IS NOT NULL GROUP BY ALL"
         )
@@ -177,7 +177,7 @@ def _said(folder: Path, rule: Submission, table: FeedTable) -> str:
     return (
         f"SELECT {', '.join(by)}, {_typed(_kept(table, rule.id)) if rule.id else '_delivered'} AS id,"
         f' {latest} AS latest, CAST({period[0]} AS DATE) AS "from", CAST({period[1]} AS DATE) AS "to",'
-        " _delivered AS delivered, CAST(_file AS BIGINT) * 4294967296 + _row AS place, _rows AS rows"
+        f" {_SENDER} AS sender, _delivered AS delivered, CAST(_file AS BIGINT) * 4294967296 + _row AS place, _rows AS rows"
         f" FROM {tables.scan(folder, listing)}"
     )
 
@@ -185,7 +185,10 @@ def _said(folder: Path, rule: Submission, table: FeedTable) -> str:
 def _fall(table: FeedTable, rule: Submission, made: str, said: str) -> Fall:
     on = [(_kept(table, column).name, f"by_{place}") for place, column in enumerate(rule.replaces)]
     on.append((_kept(table, rule.id).name if rule.id else "_delivered", "id"))
-    matched = " AND ".join(f"r.{name(own)} = replaced.{column}" for own, column in on)
+    # Two senders may name one provider and one delivery: without their sender a row would meet both.
+    matched = " AND ".join(
+        [*(f"r.{name(own)} = replaced.{column}" for own, column in on), f"r.{_SENDER} = replaced.sender"]
+    )
     join, reason = f"LEFT JOIN temp.{name(made)} replaced ON {matched}", Reason.SUPERSEDED
     if rule.covers is None:
         return Fall(said, f"temp.{name(made)}", tuple(on), join, "replaced.id IS NOT NULL", reason)

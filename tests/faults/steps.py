@@ -111,7 +111,7 @@ def _next_start(world: World, configuration: Configuration, work: WorkFolder) ->
     """What the next run finds when it has cleared up."""
 
     def start() -> None:
-        with hub.working(configuration, world.now(4)):
+        with hub.working(configuration, world.now(4), "run"):
             pass
 
     _forked(world, Fault(), start)

@@ -12,7 +12,7 @@ import polars as pl
 import pyrage
 import pytest
 
-from linkage.errors import InputError, IntegrityError
+from linkage.errors import ConfigurationError, InputError, IntegrityError
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.reverser import KeyHolderKeyset
 from linkage.study import Way, move
@@ -195,4 +195,13 @@ def test_tokens_that_would_stay_as_they_are_are_refused(tmp_path: Path, other: p
     pl.read_parquet(path).with_columns(other.alias("other")).write_parquet(path)
     with pytest.raises(InputError, match="column 'other' could hold tokens"):
         move(path, tmp_path / "made.parquet", _way(tmp_path, "qxx", "frailty"))
+    assert not (tmp_path / "made.parquet").exists()
+
+
+@pytest.mark.parametrize("domain", ["study:qxx", "ics:qxx"])
+def test_a_study_has_a_secret_of_its_own(tmp_path: Path, domain: str) -> None:
+    """Its keyset goes to another ICS, and in the domain of the ICS nothing would change at all."""
+    keyset = _keyset(tmp_path, "qxx")
+    with pytest.raises(ConfigurationError, match="the secret of the ICS"):
+        move(_table(tmp_path, "qxx", NUMBERS), tmp_path / "made.parquet", Way(keyset, "ics:qxx", keyset, domain))
     assert not (tmp_path / "made.parquet").exists()

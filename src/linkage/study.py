@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.errors import InputError, IntegrityError
+from linkage.errors import ConfigurationError, InputError, IntegrityError
 from linkage.pseudonymise.reverser import KeyHolderKeyset
 from linkage.pseudonymise.token import TOKEN_BYTES
 from linkage.pseudonymise.translator import Translator
@@ -53,8 +53,13 @@ class Way:
         """What makes the study's tokens of the ICS's.
 
         Raises:
-            ConfigurationError: A domain's name cannot be used.
+            ConfigurationError: A domain's name cannot be used, or the study has the secret of the ICS.
         """
+        if self.study.version_of(self.study_domain).id == self.keyset.version_of(self.domain).id:
+            raise ConfigurationError(
+                "the study's keyset has the secret of the ICS: whoever is given it could turn all tokens of the ICS back",
+                hint="make one for the study alone: `linkage keys create`",
+            )
         sources, [target, *_] = self.keyset._usable_subkeys(self.domain), self.study._usable_subkeys(self.study_domain)
         return Translator._from_subkeys(sources, target)
 
@@ -136,10 +141,10 @@ def _token_columns(rows: pl.LazyFrame) -> tuple[str, ...]:
         *((pl.col(name).bin.size() == TOKEN_BYTES).all() for name in binary),
         *(~pl.col(name).str.contains(_WRITTEN).any() for name in texts),
     ).collect(engine="streaming")
-    for name in (*binary, *texts):
-        if not seen[name].item():
-            raise _unmoved(name)
-    return tuple(binary)
+    tokens = tuple(name for name in binary if seen[name].item())
+    if tokens and (others := [name for name in (*binary, *texts) if not seen[name].item()]):
+        raise _unmoved(others[0])
+    return tokens
 
 
 def _kind(rows: pl.LazyFrame, name: str, translator: Translator) -> Kind:

@@ -471,3 +471,14 @@ def test_a_feed_that_a_site_may_not_send_any_more_is_not_published(two: Federati
 def test_parts_of_two_sites_never_have_one_name() -> None:
     """One site's name may begin as another's does."""
     assert _path("RR8", "sus_op/appointment/RXX-1.parquet") != _path("RR8-RXX", "sus_op/appointment/1.parquet")
+
+
+def test_nothing_translated_stays_of_a_site_that_left_the_register(two: Federation) -> None:
+    """As of one that is revoked."""
+    two.whole_line("RR8", "RXX")
+    del two.register["RR8"]
+    two.registered()
+    assert two.translate().code == 0
+    assert [path.name for path in (two.hub / "private" / "translated").iterdir() if path.is_dir()] == ["RXX"]
+    assert two.link().code == 0
+    assert two.query("SELECT count(*) FROM sus_op_appointment") == [(4,)]

@@ -9,7 +9,8 @@ There is no token of a site in it. `translated.json` comes last, at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, TemporaryError, of_the_machine
 from linkage.federate import Evidence
 
-__all__ = ["Translated", "at", "clear", "free", "hold", "load", "save"]
+__all__ = ["Translated", "at", "clear", "forget_others", "free", "hold", "load", "save"]
 
 _NAME = "translated.json"
 
@@ -150,3 +151,10 @@ def clear(folder: Path, made: Translated) -> None:
     for path in (at(folder, made.site) / "parts").iterdir():
         if path.name not in wanted:
             path.unlink()
+
+
+def forget_others(folder: Path, sites: Collection[str]) -> None:
+    """Remove what was translated of sites that are not among these; what they sent is in the inbox still."""
+    for path in folder.iterdir():
+        if path.name not in sites and (path / _NAME).is_file():
+            shutil.rmtree(path)

@@ -80,7 +80,8 @@ def translate(
     passphrase: Callable[[], str] | None = None,
     full: bool = False,
 ) -> tuple[Done, ...]:
-    """Translate what is new of every site that is not revoked, and remove what was translated of one that is.
+    """Translate what is new of every site that is not revoked, and remove what was translated of one that is, or that the
+    register does not name any more.
 
     Each site stands or falls alone.
 
@@ -110,6 +111,7 @@ def translate(
             configuration, keyset, Opener.of(configuration), accepts, register.inbox(configuration), folder,
             register.contracts(configuration), Journal.of(configuration), stage, full,
         )  # fmt: skip
+        kept.forget_others(folder, {site.verifier.name for site in accepts.sites})
         for site in accepts.sites:
             name = site.verifier.name
             if site.revoked:

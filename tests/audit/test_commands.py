@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import shutil
 from collections.abc import Callable
@@ -12,13 +13,14 @@ import pytest
 from small import make_small_ics
 from typer.testing import CliRunner
 
-from linkage.audit import Entry, Journal
+from linkage.audit import Entry, Journal, Witness
 from linkage.audit.log import lines_of
 from linkage.cli import app
 from linkage.config import load
 from linkage.errors import IntegrityError, LinkageError, PolicyError
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.signing_keys import open_signing_key
+from linkage.signed import Signer
 
 NOW = datetime(2026, 11, 24, 6, 0, tzinfo=UTC)
 
@@ -201,6 +203,20 @@ def test_a_witness_knows_the_key_of_a_log(tmp_path: Path) -> None:
     (journal.folder / "public.key").write_text(f"{name} {key}\n", encoding="ascii")
     with pytest.raises(PolicyError, match="not the one that is known"):
         _say("witness", journal.folder, *options)
+
+
+def test_the_name_in_a_copy_names_no_file_elsewhere(tmp_path: Path) -> None:
+    """A witness gets copies from others: what they say of themselves is written nowhere but in the witness's folder."""
+    seed = Signer("../beside", bytes([3]) * 32)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "signing.key").touch(mode=0o600)
+    (copy / "signing.key").write_text(f"../beside {base64.b64encode(bytes([3]) * 32).decode()}\n", encoding="ascii")
+    _filled(copy)
+    assert (copy / "public.key").read_text(encoding="ascii").split() == ["../beside", seed.verifier.text]
+    with pytest.raises(IntegrityError, match="none that a file can have"):
+        Witness(tmp_path / "witness", Signer("QYY.lead", bytes([4]) * 32)).see(copy, NOW)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
 def test_a_copy_has_no_signing_key_and_a_table(tmp_path: Path) -> None:

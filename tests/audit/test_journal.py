@@ -96,6 +96,8 @@ def test_a_log_that_no_witness_has_seen_is_refused(tmp_path: Path) -> None:
     assert found.witnessed.size == 2
     with pytest.raises(PolicyError, match="since 2026-11-16"):
         replace(journal, max_unwitnessed_days=7).check_witnessed()
+    with pytest.raises(PolicyError, match="none of the witnesses"):
+        replace(journal, witnesses=()).check_witnessed()
     stranger = Signer("QZZ.lead", bytes([2]) * 32)
     with pytest.raises(PolicyError, match="none of the witnesses"):
         replace(journal, witnesses=(stranger.verifier,)).check_witnessed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import nullcontext
 from datetime import timedelta
 
@@ -10,9 +11,10 @@ import pytest
 from small import NOW
 
 from care import ANN, BEN, P1, P2, Care
+from linkage.audit import Journal
 from linkage.cohorts import ask, registers
 from linkage.cohorts.ask import Asking
-from linkage.errors import ConfigurationError, InputError, PolicyError
+from linkage.errors import ConfigurationError, InputError, IntegrityError, PolicyError
 from linkage.reidentify import publish
 from linkage.reidentify.decisions import Verdict
 from linkage.reidentify.register import sign_register
@@ -81,6 +83,19 @@ def test_a_clock_that_went_back_makes_nothing_stand_again(care: Care) -> None:
         care.release(request)
     with pytest.raises(PolicyError, match="expired"):
         care.release(request, now=NOW + timedelta(days=9))
+
+
+def test_a_forged_entry_of_the_log_clears_no_other_folder(care: Care) -> None:
+    """The settling of a release removes what it left; by a digest alone."""
+    precious = care.folder / "precious"
+    precious.mkdir()
+    request = care.approve(care.ask(ANN))
+    where = hashlib.sha256(b"released").hexdigest()[:16]
+    log = Journal(care.folder / "audit", now=lambda: NOW)
+    log.begin("cohort.release", "key-holder", request="/../precious", purpose="test", people=1, folder=where)
+    with pytest.raises(IntegrityError, match="no digest"):
+        care.release(request)
+    assert precious.is_dir()
 
 
 def test_one_key_in_capitals_is_one_key(care: Care) -> None:

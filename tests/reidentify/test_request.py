@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from datetime import timedelta
 from pathlib import Path
 
@@ -94,6 +95,11 @@ def test_only_what_was_agreed_goes_with_a_number(care: Care) -> None:
     _refused(care, PolicyError, "column sex is not among", _frame(care, token=tokens, sex=["female"]))
     for text in ("=1+1", "@SUM", "-2", "+44", "born\n1950", "number 400 000 0632"):
         _refused(care, InputError, "column band holds", _frame(care, token=tokens, band=[text]))
+    (token,) = care.tokens(BEN)
+    for name in (str(uuid.UUID(bytes=token)), token.hex().upper()):
+        _refused(care, InputError, "looks like a token", _frame(care, token=tokens, band=[f"as {name}"]))
+    for figure in (int(BEN), float(BEN)):
+        _refused(care, InputError, "as long as an NHS number", _frame(care, token=tokens, score=[figure]))
     _refused(care, InputError, "neither text", _frame(care, token=tokens, band=[[1]]))
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,7 @@ from linkage.signed import Signer, Verifier
 __all__ = ["Witness", "export", "take"]
 
 FILES = ("entries", "checkpoint", "public.key")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # what the copy says names files of the witness's
 _HINT = "keep both as they are and find out what happened before anything else is released"
 
 
@@ -47,8 +49,8 @@ def export(journal: Journal, target: Path) -> int:
         target.mkdir(parents=True)
         for name in FILES:
             shutil.copyfile(journal.folder / name, target / name)
-        if (journal.folder / "witnessed").exists():
-            shutil.copyfile(journal.folder / "witnessed", target / "witnessed")
+        if journal.witnessed_file.exists():
+            shutil.copyfile(journal.witnessed_file, target / "witnessed")
     with (target / "acts.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("entry", "time", "act", "phase", "of", "by", "details"))
@@ -88,10 +90,14 @@ class Witness:
             The checkpoint with the cosignature.
 
         Raises:
-            IntegrityError: The copy is not whole, or no continuation of what was cosigned before.
+            IntegrityError: The copy is not whole, no continuation of what was cosigned before, or has no name that can be.
             PolicyError: The log's key is another than before, or the witness's own.
         """
         shown = public_key(copy)
+        if not _FILE_NAME.fullmatch(shown.name):
+            raise IntegrityError(
+                f"{copy}: the log's name is none that a file can have", hint="ask its keeper for a copy again"
+            )
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(self.state / "lock"):
             known = key or self._known(shown.name) or shown

@@ -132,13 +132,13 @@ class Journal:
         """Refuse a log that is behind what its witnesses have seen, or that they have not seen for too long.
 
         Returns:
-            What was found; None where the configuration names no witness.
+            What was found; None where the configuration names no witness, and none has ever cosigned the log.
 
         Raises:
             PolicyError: No witness has cosigned the log, or none in the last `max_unwitnessed_days`.
             IntegrityError: The log is not a continuation of what they cosigned, or is damaged otherwise.
         """
-        if not self.witnesses:
+        if not self.witnesses and not self.witnessed_file.exists():
             return None
         hint = "`linkage audit export` for the witness, `linkage audit witnessed` with what it gives back"
         if not self.witnessed_file.exists():

@@ -19,6 +19,8 @@ from linkage.store.manifest import SnapshotManifest
 __all__ = ["Snapshot", "check_columns", "people_of", "tokens_of"]
 
 _TOKEN_BYTES = 16
+_TEN_DIGITS = 1e9  # from here on a figure could be an NHS number
+_TOKEN = r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?8[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}"  # noqa: S105 their form
 _PLAIN = (pl.Boolean, pl.Date, pl.Float32, pl.Float64, pl.String)
 
 
@@ -146,8 +148,17 @@ def _check_column(column: pl.Series) -> None:
     """Refuse what could name somebody, or what a spreadsheet would run."""
     if not (column.dtype.is_integer() or column.dtype.is_decimal() or column.dtype in _PLAIN):
         raise InputError(f"the cohort's column {column.name} is neither text, a number nor a date", hint="leave it out")
+    if column.dtype.is_numeric() and (column.cast(pl.Float64).abs() >= _TEN_DIGITS).any():
+        raise InputError(
+            f"the cohort's column {column.name} holds figures as long as an NHS number is", hint="give smaller ones"
+        )
     if column.dtype != pl.String:
         return
+    if column.str.contains(_TOKEN).any():
+        raise InputError(
+            f"the cohort's column {column.name} holds what looks like a token: beside a number it would say whose it is",
+            hint="leave it out",
+        )
     bad = (
         column.str.contains(r"^[=+@\t\r-]") | column.str.contains(r"[0-9]([ -]?[0-9]){9}") | column.str.contains(r"\n")
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ __all__ = ["Release", "clear", "hold", "passphrases", "place_of", "publish", "re
 
 RELEASE, PASSPHRASES = "release.json", "passphrases.age"
 _TYPE = "linkage-release/1"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Release(BaseModel):
@@ -79,8 +81,12 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def place_of(folder: Path, request: str) -> Path:
-    """Where the release of a request is, or will be."""
-    return folder / request[:32]
+    """Where the release of a request is, or will be.
+
+    Raises:
+        IntegrityError: It is no digest, and could name another folder.
+    """
+    return folder / _name(request)
 
 
 def publish(
@@ -168,7 +174,13 @@ def clear(folder: Path, request: str) -> None:
 
 
 def _aside(folder: Path, request: str) -> Path:
-    return folder / f".{request[:32]}"
+    return folder / f".{_name(request)}"
+
+
+def _name(request: str) -> str:
+    if not _DIGEST.fullmatch(request):
+        raise IntegrityError("a request is named by what is no digest", hint="linkage audit verify")
+    return request[:32]
 
 
 def _write(path: Path, content: bytes) -> None:

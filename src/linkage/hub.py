@@ -144,7 +144,8 @@ def _check_newest(store: Store, private: Path) -> None:
     """
     marker = private / PUBLISHED
     name = marker.read_text(encoding="utf-8").strip() if marker.is_file() else ""
-    there = {path.name for path in store.snapshots.iterdir()}
+    # A store that names it knows of it, though somebody may have removed its folder by hand.
+    there = {path.name for path in store.snapshots.iterdir()} | {store.current()}
     if name and name not in there and name not in operations.removed(private):
         raise IntegrityError(
             f"{store.path}: the snapshot {name}, which was published last, is not in it",

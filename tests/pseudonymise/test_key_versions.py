@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -162,6 +163,10 @@ def test_a_passphrase_is_asked_for_once(tmp_path: Path) -> None:
     file = KeysetFile(f"age://{tmp_path / 'ics.age'}", passphrase=ask)
     file.rotate()
     assert asked == [1]
+    assert len(_open(file).versions) == 2
+    recipient = str(pyrage.x25519.Identity.generate().to_public())
+    with pytest.raises(ConfigurationError, match="opened by a passphrase"):
+        replace(file, recipients=(recipient,)).rotate()
     assert len(_open(file).versions) == 2
 
 

@@ -48,6 +48,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vault
     monkeypatch.chdir(tmp_path)
     (tmp_path / "keys").mkdir()
     (tmp_path / "token").write_text("made up")
+    (tmp_path / "token").chmod(0o600)
     opener = pyrage.x25519.Identity.generate()
     (tmp_path / "keys" / "rr8.identity").write_text(f"{opener}\n")
     (tmp_path / "keys" / "rr8.identity").chmod(0o600)
@@ -64,7 +65,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vault
         done = CliRunner().invoke(app, shlex.split(line)[1:])
         assert done.exception is None, (line, done.exception)
         ran += 1
-    assert ran == 11
+    assert ran == 12
 
 
 def _lines() -> Iterator[str]:

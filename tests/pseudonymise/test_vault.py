@@ -79,6 +79,7 @@ def _made(folder: Path, transit: Transit) -> str:
     """A keyset, its identity wrapped by the command and taken away; the reference that opens it."""
     Keyset.create(folder / "ics.age")
     (folder / "token").write_text(TOKEN + "\n")
+    (folder / "token").chmod(0o640)
     done = CliRunner().invoke(
         app,
         ["keys", "vault", str(folder / "ics.vault"), "--keyset", str(folder / "ics.age"), "--address", transit.address,
@@ -106,6 +107,16 @@ def test_vault_opens_it_and_nothing_else(tmp_path: Path, transit: Transit) -> No
             assert TOKEN.encode() not in file.read_bytes()
     with pytest.raises(KeyUnavailableError):
         Keyset.open(f"age://{tmp_path / 'ics.age'}")
+
+
+def test_a_token_that_everybody_can_read_is_not_used(tmp_path: Path, transit: Transit) -> None:
+    """Whoever reads it could have the identity unwrapped."""
+    reference = _made(tmp_path, transit)
+    asked = len(transit.asked)
+    (tmp_path / "token").chmod(0o644)
+    with pytest.raises(KeyUnavailableError, match="everybody on this machine"):
+        Keyset.open(reference)
+    assert len(transit.asked) == asked
 
 
 def test_a_keyset_behind_vault_is_changed_like_any(tmp_path: Path, transit: Transit) -> None:
@@ -164,6 +175,7 @@ def test_two_people_of_whom_vault_is_one(tmp_path: Path, transit: Transit) -> No
     public = {name: _public(tmp_path / f"{name}.identity") for name in ("one", "two")}
     Keyset.create(tmp_path / "ics.age", recipients=[public["one"]], second_recipients=[public["two"]])
     (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o600)
     said = vault.Wrapped(keyset=Path("ics.age"), address=transit.address, key="linkage", token="file://token")
     vault.wrap(said, tmp_path / "ics.vault", tmp_path / "one.identity")
     reference = f"vault://{tmp_path / 'ics.vault'}"

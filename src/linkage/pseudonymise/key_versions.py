@@ -118,6 +118,10 @@ def _rewritten(file: AgeFile, edit: _Edit, recipients: Sequence[str]) -> str | P
     if isinstance(plain, Problem):
         return plain
     document = json.loads(plain)
+    if recipients and sealed.startswith(_PASSPHRASE):
+        return Problem(
+            "it is opened by a passphrase, so that nothing can be made for recipients", "leave --recipient out"
+        )
     if recipients:
         document["recipients"] = list(recipients)
     said = edit(document)

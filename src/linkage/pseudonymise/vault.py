@@ -180,7 +180,13 @@ def _token(reference: str, base: Path) -> str | Problem:
     scheme, _, place = reference.partition("://")
     try:
         if scheme == "file":
-            token = (base / place).read_text(encoding="ascii").strip()
+            path = base / place
+            # Vault Agent lets a group read it; whoever else could read it could unwrap.
+            if os.name == "posix" and path.stat().st_mode & 0o007:
+                return Problem(
+                    f"everybody on this machine can use the token for Vault: {path}", f"run: chmod o= {path}"
+                )
+            token = path.read_text(encoding="ascii").strip()
         elif scheme == "env":
             token = os.environ[place].strip()
         else:

@@ -35,6 +35,7 @@ def rekey(
         typer.echo("confirmed: no snapshot of the old key is left in this store")
         _tell_limits()
         return
+    typer.echo("every file of the current snapshot is checked and written again; it stays what readers see until then")
     done = moving.rekey(configuration, version=version, passphrase=asker())
     typer.echo(f"published {done.run} with tokens of key {done.new}: {done.rows:,} rows")
     typer.echo(

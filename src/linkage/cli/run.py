@@ -193,3 +193,5 @@ def _list(heading: str, counts: list[tuple[str, int]]) -> None:
     typer.echo(heading)
     for name, rows in counts:
         typer.echo(f"  {rows:>12,} {name}")
+    if not counts:
+        typer.echo("  none")

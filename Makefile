@@ -13,7 +13,7 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/tested: $(VENV)/installed
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		"deltalake>=1.6,<2" "hypothesis>=6.150" "mypy>=2.0" "pytest>=9.0" "pytest-xdist>=3.8" "ruff>=0.17" "setuptools>=77"
+		"deltalake>=1.6,<2" "hypothesis>=6.150" "mypy>=2.0" "pytest>=9.0" "pytest-xdist>=3.8" "pyzipper>=0.4,<1" "ruff>=0.17" "setuptools>=77"
 	touch $@
 
 demo: $(VENV)/installed

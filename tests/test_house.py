@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +111,9 @@ def test_importing_linkage_does_not_bring_the_way_back() -> None:
     code = "import sys, linkage, linkage.cli; print('linkage.pseudonymise.reverser' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_no_two_test_modules_have_one_name() -> None:
+    """The folders of tests are no packages: of two modules of one name, only the first would be run."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert not [name for name, count in names.items() if count > 1]

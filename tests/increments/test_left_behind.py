@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,12 +23,15 @@ class WithDatabase(Evolving):
         return super()._flow(feed) + '[flows.database]\nduckdb = "w.duckdb"\ntables = { agreement = "agreement" }\n'
 
 
-def _agree(folder: Path, practices: Iterable[str]) -> None:
-    path = folder / "w.duckdb"
+def _agree(ics: Evolving, practices: Iterable[str]) -> None:
+    """The database as it was changed an hour ago by the ICS's clock: that is when its tables were delivered."""
+    path = ics.folder / "w.duckdb"
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE agreement (Practice VARCHAR, Active VARCHAR)")
         connection.executemany("INSERT INTO agreement VALUES (?, 'true')", [[each] for each in practices])
+    changed = ics.now.timestamp() - 3600
+    os.utime(path, (changed, changed))
 
 
 def test_an_agreement_that_is_no_longer_in_the_database_has_ended(
@@ -41,7 +45,7 @@ def test_an_agreement_that_is_no_longer_in_the_database_has_ended(
         [f"p{at},{P[at]},Z9900{at},2020-01-01,,1950-05-02,1,false,false,false" for at in (1, 2)],
     )
     for practices in (("Z99001", "Z99002", "Z99009"), ("Z99002", "Z99009"), ("Z99001", "Z99009")):
-        _agree(ics.folder, practices)
+        _agree(ics, practices)
         assert run_both(ics) == ""
 
 

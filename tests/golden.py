@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -144,9 +144,9 @@ def decisions() -> Iterable[list[Row]]:  # type: ignore[misc]
     files: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
 
-        def cleaned(delivery: object, table: object, extract: Extract, *rest: object) -> pl.LazyFrame:
+        def windows(delivery: object, table: object, extract: Extract, *rest: object) -> Iterator[pl.LazyFrame]:
             files.append(extract.path.name)
-            return original_cleaned(delivery, table, extract, *rest)  # type: ignore[arg-type]
+            return original_windows(delivery, table, extract, *rest)  # type: ignore[arg-type]
 
         def decide(*arguments: object) -> pl.LazyFrame:
             frame = original_decide(*arguments)  # type: ignore[arg-type]
@@ -154,8 +154,8 @@ def decisions() -> Iterable[list[Row]]:  # type: ignore[misc]
             found.extend((files[-1], row, reason) for row, reason in rows.iter_rows())
             return frame
 
-        original_cleaned, original_decide = together.cleaned, parts.decide
-        patch.setattr(together, "cleaned", cleaned)
+        original_windows, original_decide = together.windows, parts.decide
+        patch.setattr(together, "windows", windows)
         patch.setattr(parts, "decide", decide)
         yield found
 

@@ -71,7 +71,7 @@ def _all_of(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not {"store", "private"} & set(path.relative_to(folder).parts)
+        if path.is_file() and not {"store", "private", "audit"} & set(path.relative_to(folder).parts)
     }
 
 

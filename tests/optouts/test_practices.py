@@ -246,6 +246,7 @@ def test_the_latest_version_of_a_record_counts(ics: SmallIcs, versions: list[tup
         later = last.read_text()
         last.unlink()
         ics.store.rename(ics.folder / "old")
+        (ics.folder / "private").rename(ics.folder / "old_private")
         assert (ics.run().tables["sus_op_appointment"] == 1) is (versions[0][1] != WITHDRAWAL)
         for path in (ics.folder / "gp").glob("code_*.csv"):
             path.unlink()

@@ -92,7 +92,7 @@ class Care:
     ics: SmallIcs
     keys: dict[str, Signer]
     practices: dict[str, Path]
-    serial: int = 1
+    serial: int = 0
     roles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     zipped: set[str] = field(default_factory=set)
 
@@ -161,7 +161,8 @@ class Care:
         return {row["nhs_number"]: code for code in released.practices for row in self.opened(released, code)}
 
     def register(self, **changes: str) -> None:
-        """Sign the register as it is now; `changes` replace lines of it."""
+        """Sign the register as it is now, with the next serial; `changes` replace lines of it."""
+        self.serial += 1
         people = "".join(
             f'[[people]]\nname = "{name}"\nkey = "{key.verifier.text}"\nroles = {list(self.roles[name])}\n'
             for name, key in {**self.keys, "key-holder": self.key_holder}.items()

@@ -178,10 +178,16 @@ def test_a_replaced_number_is_followed_and_an_old_no_counts(care: Care) -> None:
     assert care.release(two).withheld == {"national_opt_out": 1}
 
 
+def _registered_anew(care: Care) -> None:
+    care.roles["c.jones"] = ("approver", "on call")
+    care.register(serial="2")
+
+
 REFUSALS: dict[str, tuple[Callable[[Care], object], type[LinkageError], str]] = {
     "the national answers are too old": (lambda care: care.ics.answer.with_suffix(".ctl").write_text(OLD), PolicyError, "old"),
     "there is no national answer": (lambda care: care.ics.answer.unlink(), PolicyError, "answer"),
     "an older register came back": (lambda care: care.register(serial="1"), PolicyError, "older"),
+    "another one has its serial": (_registered_anew, PolicyError, "another register of serial 2"),
 }  # fmt: skip
 OLD = "<DTSControl><StatusRecord><DateTime>20261101060000</DateTime></StatusRecord></DTSControl>"
 
@@ -191,7 +197,6 @@ def test_a_register_that_is_stale_refuses_and_spends_nothing(
     care: Care, change: Callable[[Care], object], kind: type[LinkageError], words: str
 ) -> None:
     """The request stays open until it is mended."""
-    care.serial = 2
     care.register()
     care.release(care.approve(care.ask(ANN, name="before")))
     request = care.approve(care.ask(CAT))
@@ -279,12 +284,12 @@ def _everything_readable(care: Care, place: Path) -> str:
     return "".join(path.read_bytes().decode("latin-1") for path in place.rglob("*") if path.is_file())
 
 
-def _by_hand(care: Care, rows: pl.DataFrame, **changes: object) -> Path:
+def _by_hand(care: Care, rows: pl.DataFrame, content: bytes = b"", **changes: object) -> Path:
     """A request that was made with a signing key and the log, and without our checks; and approved."""
     folder = care.ask(ANN, name="by-hand")
     asked = read_request(folder, [care.keys["a.patel"].verifier])
     shutil.rmtree(folder)
-    content = encode(rows)
+    content = content or encode(rows)
     digest = hashlib.sha256(content).hexdigest()
     columns = tuple(name for name in rows.columns if name != "token")
     made = asked.request.model_copy(
@@ -303,9 +308,14 @@ def test_a_request_made_by_hand_is_held_to_the_same_rules(care: Care) -> None:
     postcode = pl.DataFrame({"token": token, "postcode": ["QX1 1AA"]})
     formula = pl.DataFrame({"token": token, "band": ["=HYPERLINK()"]})
     one = pl.DataFrame({"token": token})
+    text = pl.DataFrame({"token": [care.tokens(ANN)[0].hex()]})
+    short = pl.DataFrame({"token": [b"short"]})
     cases: list[tuple[pl.DataFrame, dict[str, object], str]] = [
         (postcode, {}, "postcode is not among"),
         (formula, {}, "band holds"),
+        (text, {}, "not what the request says"),
+        (short, {}, "not what the request says"),
+        (pl.DataFrame({"token": [1]}), {}, "not what the request says"),
         (one, {"reason": "=1"}, "the reason"),
         (one, {"role": "clinician"}, "not registered as clinician"),
         (one, {"role": "approver"}, "nobody may ask as approver"),
@@ -321,6 +331,10 @@ def test_a_request_made_by_hand_is_held_to_the_same_rules(care: Care) -> None:
             with pytest.raises(LinkageError, match=words):
                 step()
         shutil.rmtree(request)
+    request = _by_hand(care, one, content=b"no table")
+    with pytest.raises(IntegrityError, match="not what the request says"):
+        care.release(request)
+    shutil.rmtree(request)
     key = care.approve(_by_hand(care, one, key_id="0" * 16))
     with pytest.raises(PolicyError, match="key version that is not in use"):
         care.release(key)

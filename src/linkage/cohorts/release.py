@@ -155,10 +155,7 @@ def _snapshot(holder: _Holder, asked: Asked) -> Snapshot:
 def _check(holder: _Holder, asked: Asked, history: History) -> tuple[Verifier, ...]:
     """Everything that is checked before the log is told that tokens will be turned back; who approved."""
     begun, said, digest = holder.begun, asked.request, purpose_digest(holder.begun.configuration)
-    if begun.registered.register.serial < history.newest_register():
-        raise PolicyError(
-            "the register is older than one that a release went by", hint="ask the governance lead for the newest"
-        )
+    history.check_register(begun.registered, begun.configuration.purpose.name)
     check_still_good(begun, asked, digest, history)
     begun.check_limit(said.people, history)
     approved, void = approvals(asked, digest, begun.registered, history)

@@ -14,6 +14,7 @@ from pathlib import Path
 from linkage.audit.entries import Entry
 from linkage.audit.log import lines_of
 from linkage.errors import IntegrityError, PolicyError
+from linkage.reidentify.register import Registered
 
 __all__ = ["APPROVE", "EXPIRE", "NOTHING", "PUBLISHED", "REFUSE", "RELEASE", "REQUEST", "WITHDRAW", "History", "State"]
 
@@ -157,9 +158,29 @@ class History:
             and self._released(place) is not State.SPENT
         )
 
-    def newest_register(self) -> int:
-        """The highest serial of a register that a release went by; 0 before the first."""
-        return max((_number(each, "register") for each in self.intents.values() if each.act == RELEASE), default=0)
+    def check_register(self, registered: Registered, purpose: str) -> None:
+        """Raise unless a register can follow those that releases went by.
+
+        Raises:
+            PolicyError: One went by a newer one, or one of this purpose by another of the same serial.
+        """
+        serial = registered.register.serial
+        told = [each for each in self.intents.values() if each.act == RELEASE]
+        if any(_number(each, "register") > serial for each in told):
+            raise PolicyError(
+                "the register is older than one that a release went by", hint="ask the governance lead for the newest"
+            )
+        # Another purpose with the same log may have a register of its own.
+        digests = {
+            each.details.get("register_digest")
+            for each in told
+            if _number(each, "register") == serial and each.details.get("purpose") == purpose
+        }
+        if digests - {registered.digest}:
+            raise PolicyError(
+                f"a release went by another register of serial {serial}",
+                hint="ask the governance lead to sign it with the next serial",
+            )
 
     def _released(self, place: int) -> State:
         end = self.ends.get(place)

@@ -12,13 +12,12 @@ import polars as pl
 from linkage.config import Configuration
 from linkage.errors import InputError, IntegrityError, PolicyError
 from linkage.reidentify.judged import TAKEN
-from linkage.reidentify.request import TOKEN
+from linkage.reidentify.request import TOKEN, are_tokens
 from linkage.store import shell
 from linkage.store.manifest import SnapshotManifest
 
 __all__ = ["Snapshot", "check_columns", "people_of", "tokens_of"]
 
-_TOKEN_BYTES = 16
 _TEN_DIGITS = 1e9  # from here on a figure could be an NHS number
 _TOKEN = r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?8[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}"  # noqa: S105 their form
 _PLAIN = (pl.Boolean, pl.Date, pl.Float32, pl.Float64, pl.String)
@@ -48,10 +47,10 @@ class Snapshot:
             IntegrityError: It is not there, or its manifest cannot be read.
         """
         folder = shell.snapshot(configuration.at(configuration.store.path))
-        content = (folder / "manifest.json").read_bytes()
         try:
+            content = (folder / "manifest.json").read_bytes()
             said = SnapshotManifest.model_validate_json(content)
-        except ValueError:
+        except (OSError, ValueError):
             raise IntegrityError("the snapshot's manifest cannot be read", hint="run the pipeline again") from None
         if said.domain != configuration.keys.domain:
             raise PolicyError(
@@ -139,7 +138,7 @@ def _binary(tokens: pl.Series) -> pl.Series:
     """Tokens as 16 bytes; text is a UUID."""
     if tokens.dtype == pl.String:
         tokens = tokens.str.replace_all("-", "", literal=True).str.to_lowercase().str.decode("hex", strict=False)
-    if tokens.dtype != pl.Binary or tokens.null_count() or not (tokens.bin.size() == _TOKEN_BYTES).all():
+    if not are_tokens(tokens):
         raise InputError("the cohort's column token holds what is no token", hint="select it as it is in the snapshot")
     return tokens
 

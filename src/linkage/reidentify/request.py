@@ -25,13 +25,14 @@ from linkage.errors import ConfigurationError, IntegrityError, PolicyError
 from linkage.signed import Envelope, Signer, Verifier, canonical, opened, sign
 
 __all__ = [
-    "COHORT", "TOKEN", "Asked", "Request", "check_new", "check_reason", "encode", "read_request",
+    "COHORT", "TOKEN", "Asked", "Request", "are_tokens", "check_new", "check_reason", "encode", "read_request",
     "sign_request", "write_request",
 ]  # fmt: skip
 
 TOKEN = "token"  # noqa: S105 the name of a column
 REQUEST, COHORT = "request.json", "cohort.parquet"
 _TYPE = "linkage-cohort-request/1"
+_TOKEN_BYTES = 16
 _LONGEST, _LONGEST_REASON = 1 << 20, 500
 _TEN_DIGITS = re.compile(r"[0-9](?:[ -]?[0-9]){9}")
 
@@ -96,6 +97,11 @@ class Asked:
     requester: Verifier
     people: pl.DataFrame
     folder: Path
+
+
+def are_tokens(column: pl.Series) -> bool:
+    """Whether a column holds nothing but tokens in their form: Binary, 16 bytes each."""
+    return column.dtype == pl.Binary and not column.null_count() and bool((column.bin.size() == _TOKEN_BYTES).all())
 
 
 def encode(people: pl.DataFrame) -> bytes:
@@ -177,14 +183,23 @@ def read_request(folder: Path, known: Iterable[Verifier]) -> Asked:
         raise IntegrityError(
             f"{folder}: the tokens are not those that were asked for", hint="ask for the request again"
         )
-    people = pl.read_parquet(io.BytesIO(tokens))
+    people = _people(tokens)
     if (
         people.columns != [TOKEN, *request.columns]
         or people.height != request.people
+        or not are_tokens(people[TOKEN])
         or people[TOKEN].is_duplicated().any()
     ):
         raise IntegrityError(f"{folder}: the tokens are not what the request says of them", hint="ask for it again")
     return Asked(request, Envelope.model_validate_json(content).digest, signer, people, folder)
+
+
+def _people(tokens: bytes) -> pl.DataFrame:
+    """The table in a file of tokens; an empty one where there is none."""
+    try:
+        return pl.read_parquet(io.BytesIO(tokens))
+    except (OSError, pl.exceptions.PolarsError):
+        return pl.DataFrame()
 
 
 def _read(path: Path, longest: int) -> bytes:

@@ -295,6 +295,7 @@ LIES: list[tuple[str, Callable[[pl.DataFrame], pl.DataFrame], str]] = [
     ("a column more", lambda rows: rows.with_columns(pl.lit("x").alias("surname")), "does not hold what the site says"),
     ("other rows", lambda rows: rows.head(1), "does not hold what the site says"),
     ("another place", lambda rows: rows.with_columns(pl.col("_file") + 1), "does not hold what the site says"),
+    ("its places as text", lambda rows: rows.with_columns(pl.col("_file").cast(pl.String)), "does not hold what the site says"),
     ("another day", lambda rows: rows.with_columns(pl.col("_delivered").dt.offset_by("400d")), "does not hold what the site says"),
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.bundle import LEVEL, Field, Part, SqlType, TableParts, digest
+from linkage.bundle import LEVEL, PLACES, Field, Part, SqlType, TableParts, digest
 from linkage.contract import Role, Table
 from linkage.disk import sync
 from linkage.errors import IntegrityError
@@ -30,6 +30,9 @@ _DTYPES: Mapping[SqlType, type[pl.DataType]] = {
     "UUID": pl.Binary, "VARCHAR": pl.String, "BIGINT": pl.Int64, "SMALLINT": pl.Int16, "TINYINT": pl.Int8,
     "DOUBLE": pl.Float64, "DATE": pl.Date, "TIMESTAMP": pl.Datetime, "TIME": pl.Time, "BOOLEAN": pl.Boolean,
 }  # fmt: skip
+_BOOK: Mapping[str, pl.DataType] = {"_row": pl.Int64(), "_delivered": pl.Datetime("us"), "_file": pl.Int32()}
+_OF_ROWS = {**_BOOK, "_deleted": pl.Boolean()}
+_OF_SUBMISSIONS = {**_BOOK, "_rows": pl.Int64()}
 _AGAIN = "ask the site for all of it: `linkage site run --everything`"
 
 
@@ -88,14 +91,14 @@ class TablePart:
 
     Attributes:
         fields: Their columns beside the bookkeeping.
-        book: The bookkeeping.
+        book: The bookkeeping, with its types.
         holds: What their token columns hold, by contract and not by the site's word.
         keys: The columns that name a record; empty for a list of submissions, whose rows are of nobody.
         translator: From the site's domain to that of the ICS.
     """
 
     fields: tuple[Field, ...]
-    book: tuple[str, ...]
+    book: Mapping[str, pl.DataType]
     holds: Mapping[str, Holds]
     keys: tuple[str, ...]
     translator: Translator
@@ -104,15 +107,13 @@ class TablePart:
     def of(cls, parts: TableParts, table: Table, translator: Translator) -> TablePart:
         """Of a table's rows."""
         keys = table.with_role(Role.RECORD) if table.kind == "deletions" else key_columns(parts, table)
-        return cls(
-            parts.fields, ("_row", "_deleted", "_delivered", "_file"), _tokens(parts.fields, table), keys, translator
-        )
+        return cls(parts.fields, _OF_ROWS, _tokens(parts.fields, table), keys, translator)
 
     @classmethod
     def of_submissions(cls, parts: TableParts, table: Table, translator: Translator) -> TablePart:
         """Of its list of submissions."""
         fields = parts.submissions.fields if parts.submissions else ()
-        return cls(fields, ("_row", "_rows", "_delivered", "_file"), _tokens(fields, table), (), translator)
+        return cls(fields, _OF_SUBMISSIONS, _tokens(fields, table), (), translator)
 
 
 def _tokens(fields: Sequence[Field], table: Table) -> dict[str, Holds]:
@@ -166,19 +167,25 @@ def _read(opened: bytes, about: TablePart, part: Part) -> pl.DataFrame:
         and sorted(rows.columns) == sorted([*named, *about.book])
         and rows.height == part.kept
         and all(rows.schema[field.name] == _DTYPES[field.type] for field in about.fields)
+        and all(rows.schema[name] == dtype for name, dtype in about.book.items())
         and (not about.keys or "token" in about.holds)
+        and bool(rows.select(_is_in_place(about, part).fill_null(value=False).all()).item())
     )
-    if good and rows is not None and about.keys:
-        stamp = part.delivered.astimezone(UTC).replace(tzinfo=None)
-        here = rows.select(
-            ((pl.col("_file") == part.place) & (pl.col("_delivered") == stamp)).fill_null(value=False).all()
-        )
-        good = bool(here.item())
     if not good or rows is None:
         raise IntegrityError(
             f"{part.path}: the part does not hold what the site says of it", hint="find out how the site made it"
         )
     return rows
+
+
+def _is_in_place(about: TablePart, part: Part) -> pl.Expr:
+    """Whether a row says the part's own file and delivery; a list of submissions is of several files, all the site's own."""
+    if not about.keys:
+        # A place beyond the site's own would be that of another site's file, whose submission it would replace.
+        return pl.col("_file").is_between(0, PLACES - 1)
+    return (pl.col("_file") == part.place) & (
+        pl.col("_delivered") == part.delivered.astimezone(UTC).replace(tzinfo=None)
+    )
 
 
 def _translated(tokens: pl.Series, holds: Holds, translator: Translator, part: Part) -> pl.Series:

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from linkage.bundle import BundleManifest, TableParts, digest
+from linkage.bundle import BundleManifest, Field, TableParts, digest
+from linkage.contract import Role
 from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, PolicyError
 from linkage.federate.packet import MANIFEST, SEALED, Packet, read_packet
@@ -23,7 +24,9 @@ from linkage.signed import Verifier
 
 __all__ = ["Accepts", "Holds", "Inbox", "Site", "title"]
 
-Holds = Literal["person", "record", "value"]  # what a column holds: tokens of persons, of records, or no tokens
+Holds = Literal[
+    "person", "record", "code", "value"
+]  # what a column holds: tokens of persons, of records, codes, or else
 SKEW = timedelta(hours=1)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it names a folder
 
@@ -160,13 +163,18 @@ def _check_columns(name: str, table: TableParts, columns: Mapping[str, Mapping[s
         )
     for fields in (table.fields, table.submissions.fields if table.submissions else ()):
         for field in fields:
-            holds = known.get(field.name)
-            token = "value" if field.type != "UUID" else "person" if field.role == "person" else "record"
-            if holds is None or holds != token:
+            if known.get(field.name) != _held(field):
                 raise IntegrityError(
                     f"{name}: {table.feed} {table.table} has a column {field.name!r} that its contract does not let leave so",
                     hint="find out how the site made it; nothing was taken",
                 )
+
+
+def _held(field: Field) -> Holds:
+    """What a site says that a column holds. Codes are told apart: ten digits may stand among them by chance."""
+    if field.type == "UUID":
+        return "person" if field.role == Role.PERSON else "record"
+    return "code" if field.role == Role.CODE else "value"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ from linkage.signed import Verifier
 
 __all__ = ["accepts", "columns", "contracts", "hub_of", "inbox", "translated"]
 
-_TOKENS: Mapping[Role, Holds] = {Role.RECORD: "record", Role.PERSON_KEY: "record", Role.PSEUDONYM: "record"}
+_HOLDS: Mapping[Role, Holds] = {
+    Role.RECORD: "record", Role.PERSON_KEY: "record", Role.PSEUDONYM: "record", Role.CODE: "code",
+}  # fmt: skip
 
 
 def hub_of(configuration: Configuration) -> Hub:
@@ -106,7 +108,7 @@ def columns(table: Table) -> dict[str, Holds]:
             found[f"{name}_token"] = "person"
         elif column.role is not Role.PERSON:
             made = minimised(name, column.role).values() or [name]
-            found |= dict.fromkeys(made, _TOKENS.get(column.role, "value"))
+            found |= dict.fromkeys(made, _HOLDS.get(column.role, "value"))
     if table.event:
         found["age"] = "value"
     return found

@@ -87,7 +87,7 @@ def test_an_error_that_nobody_foresaw_is_told_without_its_words(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError(ALLOWED)
 
-    monkeypatch.setattr("linkage.pipeline.bundle.write", broken)
+    monkeypatch.setattr("linkage.site_steps.bundle.write", broken)
     failed, finished = told(today, code=1)[-2:]
     assert (failed["event"], failed["class"]) == ("failed", "ZeroDivisionError")
     assert finished["exit_code"] == 1

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from small import ALLOWED, HEADER, NOT_ASKED, NOW, NUMBERS, OPTED_OUT, SmallIcs, row
 
-from linkage import parts, pipeline, together
+from linkage import parts, pipeline, site_steps, together
 from linkage.cli import demo
 from linkage.contract import Feed, Table
 from linkage.errors import ConfigurationError, InputError, LinkageError, PolicyError, TemporaryError
@@ -271,7 +271,7 @@ def test_a_file_that_arrives_after_the_first_has_looked(
     """The second has it, with what it hides, as if it ran alone; it is never taken for a file of the first."""
     other = _write(small_ics, "other")
     arriving = small_ics.extract.with_name("appointment_20261101.csv")
-    look = pipeline._look
+    look = site_steps.look
 
     def look_and_receive(*given: Any) -> Any:
         found = look(*given)
@@ -279,7 +279,7 @@ def test_a_file_that_arrives_after_the_first_has_looked(
             arriving.write_text("\n".join([HEADER, *(row(1, ALLOWED, 7) + mark for _ in NUMBERS)]) + "\n")
         return found
 
-    monkeypatch.setattr(pipeline, "_look", look_and_receive)
+    monkeypatch.setattr(site_steps, "look", look_and_receive)
     outcomes = _run(small_ics.configuration, other)
     together, account = _published(other), _account(other, outcomes[1])
     _clear(small_ics.folder)

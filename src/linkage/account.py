@@ -39,7 +39,7 @@ from linkage.store.manifest import (
 if TYPE_CHECKING:
     from linkage.hub import Linked, WorkFolder
     from linkage.optouts.registers import Evidence
-    from linkage.pipeline import SiteResult
+    from linkage.site_steps import SiteResult
     from linkage.sources.select import CodeList
 
 
@@ -91,31 +91,11 @@ def account(
     """
     exact = tuple(ExactBalance.model_validate(asdict(each)) for each in linked.balances)
     check_balance(exact)
-    balance = shown.balance(linked.balances)
     counted = summed(handed.files, handed.quality, handed.contracts)
-    quality = shown.tables(counted, balance)
-    snapshot = SnapshotManifest(
-        run_id=work.run_id,
-        tool_version=version("linkage"),
-        started=now,
-        purpose=configuration.purpose.name,
-        legal_basis=configuration.purpose.legal_basis.text,
-        documents=tuple(DocumentUsed.model_validate(asdict(each)) for each in authority.documents(configuration)),
-        configuration_digest=configuration.digest,
-        domain=handed.bundle.domain,
-        key_id=handed.bundle.key_id,
-        feeds=handed.feeds,
-        tables=linked.published,
-        balance=balance,
-        quality=quality,
-        limits=shown.limits(configuration.quality),
-        months=shown.months(linked.months),
-        sources=shown.sources(linked.sources),
-        common=shown.common(linked.common),
-        last_run=last.snapshot.run_id if last else None,
-        changes=compared(last.snapshot.quality, quality) if last else (),
-        sites=tuple(ShownSite(site=each.site, made=each.made) for each in handed.sites if each.made),
-    )
+    snapshot = _snapshot(configuration, handed, linked, counted, work.run_id, now)
+    if last is not None:
+        changes = compared(last.snapshot.quality, snapshot.quality)
+        snapshot = snapshot.model_copy(update={"last_run": last.snapshot.run_id, "changes": changes})
     path, database = work.snapshot / "manifest.json", work.snapshot / "linked.duckdb"
     path.write_text(snapshot.model_dump_json(indent=1), encoding="utf-8")
     made = RunManifest(
@@ -141,6 +121,38 @@ def account(
     )
     made = made.model_copy(update={"disk": space.use(work.peak, work.store.path, work.snapshot, made, last)})
     return _beside(last, made, counted)
+
+
+def _snapshot(
+    configuration: Configuration,
+    handed: Handed,
+    linked: Linked,
+    counted: tuple[TableCounts, ...],
+    run_id: str,
+    now: datetime,
+) -> SnapshotManifest:
+    """What analysts may read of the run, small counts withheld; `counted` are the exact ones of its tables."""
+    balance = shown.balance(linked.balances)
+    return SnapshotManifest(
+        run_id=run_id,
+        tool_version=version("linkage"),
+        started=now,
+        purpose=configuration.purpose.name,
+        legal_basis=configuration.purpose.legal_basis.text,
+        documents=tuple(DocumentUsed.model_validate(asdict(each)) for each in authority.documents(configuration)),
+        configuration_digest=configuration.digest,
+        domain=handed.bundle.domain,
+        key_id=handed.bundle.key_id,
+        feeds=handed.feeds,
+        tables=linked.published,
+        balance=balance,
+        quality=shown.tables(counted, balance),
+        limits=shown.limits(configuration.quality),
+        months=shown.months(linked.months),
+        sources=shown.sources(linked.sources),
+        common=shown.common(linked.common),
+        sites=tuple(ShownSite(site=each.site, made=each.made) for each in handed.sites if each.made),
+    )
 
 
 def _beside(last: RunManifest | None, made: RunManifest, counted: tuple[TableCounts, ...]) -> RunManifest:

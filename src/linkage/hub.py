@@ -306,6 +306,7 @@ def _write(
 
 
 def written(snapshot: Path, table: str) -> Iterator[File]:
+    """The Parquet files that are in a table's folder of a snapshot, with what its account says of each."""
     for path in (snapshot / table).rglob("*.parquet"):
         yield File(
             path=path.relative_to(snapshot).as_posix(),

@@ -20,7 +20,7 @@ from linkage.errors import ConfigurationError, IntegrityError
 from linkage.findings import last_account
 from linkage.link.withdraw import withdraw
 from linkage.nights import lake, telling
-from linkage.pipeline import Outcome, RunReport
+from linkage.outcome import Outcome, RunReport
 from linkage.progress import Progress
 from linkage.sources import select
 from linkage.store.manifest import RunManifest
@@ -61,16 +61,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
         before, why = hub.find_last(configuration, manifest, work)
         linked = replace(hub.link(configuration, bundle.read(folder), feeds, work, progress, before), full=why or None)
         hub.check_people(configuration, linked)
-        handed = hub.Handed(
-            bundle=manifest,
-            feeds=last.snapshot.feeds,
-            contracts=feeds,
-            inputs=last.inputs,
-            registers=about.registers,
-            quality=last.quality,
-            files=last.files,
-            from_held=found.run_id,
-        )
+        handed = _handed(found, manifest, feeds, last, about)
         with progress.stage("accounting"):
             account = hub.account(configuration, handed, linked, work, now, progress, last)
         # The roster that the token lists came with is the newest; it stays encrypted.
@@ -79,17 +70,7 @@ def relink(path: str | Path, *, now: datetime | None = None, progress: Progress 
             late = hub.publish(configuration, account, work, found.rules)
         behind = lake.follow(tables, work.store, work.private)
         telling.done(progress, path, account, published=True)
-    return RunReport(
-        run_id=work.run_id,
-        snapshot=work.published,
-        database=work.published / "linked.duckdb",
-        tables=linked.tables,
-        read=account.read,
-        removed=account.removed,
-        stages=tuple(progress.times),
-        warnings=warnings + late,
-        behind=behind,
-    )
+    return RunReport.of(account, progress, work.published, warnings=warnings + late, again=linked.again, behind=behind)
 
 
 def relink_all(
@@ -110,6 +91,22 @@ def _account(work: hub.WorkFolder, configuration: Configuration, run_id: str) ->
             hint="restore it to the private folder, or run over the extracts",
         )
     return last
+
+
+def _handed(
+    found: held.Held, manifest: BundleManifest, feeds: Mapping[str, Feed], last: RunManifest, about: held.LateLists
+) -> hub.Handed:
+    """What the account tells of the bundle: as the last one does, with the registers that the lists were made from."""
+    return hub.Handed(
+        bundle=manifest,
+        feeds=last.snapshot.feeds,
+        contracts=feeds,
+        inputs=last.inputs,
+        registers=about.registers,
+        quality=last.quality,
+        files=last.files,
+        from_held=found.run_id,
+    )
 
 
 def _feeds(configuration: Configuration, manifest: BundleManifest) -> Mapping[str, Feed]:

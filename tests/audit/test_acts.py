@@ -16,7 +16,7 @@ from linkage import inquiry
 from linkage.audit import Journal
 from linkage.audit.log import lines_of
 from linkage.config import load
-from linkage.errors import IntegrityError, LinkageError
+from linkage.errors import ConfigurationError, IntegrityError, LinkageError
 from linkage.nights.rollback import rollback
 
 KILLED_AT_THE_SWITCH = """
@@ -115,3 +115,16 @@ def test_asking_about_everyone_is_told(tmp_path: Path) -> None:
     assert told[1]["details"] == {"people": sum(each.numbers for each in asked), "requests": len(asked)}
     log = (ics.folder / "audit" / "entries").read_text(encoding="utf-8")
     assert not [each for each in filter(None, NUMBERS) if each in log]
+
+
+def test_a_run_that_is_refused_while_it_begins_is_told(tmp_path: Path) -> None:
+    """Its store was held already, and other purposes of the run would have gone on."""
+    ics = make_small_ics(tmp_path)
+    ics.replace('path = "store"', 'path = "store"\ndelta = "delta"')
+    (tmp_path / "delta").mkdir()
+    (tmp_path / "delta" / "of somebody else").touch()
+    with pytest.raises(ConfigurationError):
+        ics.run()
+    told = _said(ics)
+    assert _steps(told) == [("run", "intent"), ("run", "failed")]
+    assert told[-1]["details"]["error"] == "ConfigurationError"

@@ -12,9 +12,9 @@ from linkage.account import feed_version
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration
 from linkage.errors import IntegrityError, TemporaryError
-from linkage.findings import findings_of, last_account
+from linkage.findings import last_account
 from linkage.nights import lake, telling
-from linkage.pipeline import RunReport
+from linkage.outcome import RunReport
 from linkage.progress import Progress
 from linkage.sites import register
 from linkage.sites.together import Gathered, gather, with_people
@@ -82,20 +82,13 @@ def link(
             warnings += hub.publish(configuration, account, work, held.RowRules())
             behind = lake.follow(tables, work.store, work.private)
         telling.done(progress, path, account, published=publish)
-    where = work.published if publish else None
-    report = RunReport(
-        run_id=work.run_id,
-        snapshot=where,
-        database=where / "linked.duckdb" if where else None,
-        tables=linked.tables,
-        read=account.read,
-        removed=account.removed,
-        stages=tuple(progress.times),
-        findings=tuple(findings_of(account)),
+    report = RunReport.of(
+        account,
+        progress,
+        work.published if publish else None,
         warnings=(*warnings, *_absent(gathered)),
         again=linked.again,
         behind=behind,
-        disk=account.disk,
     )
     return LinkReport(report, told)
 

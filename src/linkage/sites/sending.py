@@ -9,25 +9,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from linkage import held, hub, pipeline
+from linkage.begun import Begun, begin
 from linkage.bundle import BundleManifest
 from linkage.config import Configuration, SendingSite
 from linkage.disk import sync
 from linkage.errors import ConfigurationError
 from linkage.federate import Evidence, Packet, pack
 from linkage.federate.packet import digest_of
-from linkage.findings import findings_of
 from linkage.hub import Handed, Linked
 from linkage.increments import increment
 from linkage.link import Load
 from linkage.nights import telling
-from linkage.pipeline import Begun, RunReport, SiteResult
+from linkage.outcome import RunReport
 from linkage.progress import Progress
+from linkage.site_steps import SiteResult
 from linkage.sites import chain as chains
 from linkage.sites.chain import Chain, Outbox
 from linkage.store import publish as switch
@@ -129,7 +130,7 @@ def _run(
         )
     act = "site.run" if send else "site.check"
     with ExitStack() as stack:
-        begun = pipeline.begin(path, now, passphrase, stack, set(), progress, full=full, kind="site", act=act)
+        begun = begin(path, now, passphrase, stack, set(), progress, full=full, kind="site", act=act)
         site, work = _own(begun), begun.work
         if work is None:
             raise ValueError("a site's run works in a folder")
@@ -143,7 +144,9 @@ def _run(
             raise purposes.errors[path]
         account = _account(begun, handed, work, now, progress)
         packet = _packet(begun.configuration, site, handed, now, number, previous)
-        report = _report(begun, handed, account, progress, work.run_id)
+        warnings = (*begun.warnings, *increment.gone(handed.delivered))
+        # There is no snapshot of which it could be told how large it is.
+        report = replace(RunReport.of(account, progress, None, warnings=warnings), disk=None)
         known = frozenset() if again.everything or not send else chain.parts
         new = sum(digest not in known for digest in packet.parts.values())
         made = Sent(report, None, number, "", len(packet.parts), new, packet.good_until)
@@ -247,19 +250,3 @@ def _tidy(work: hub.WorkFolder) -> None:
     for old in [*work.private.glob("roster/*"), *work.private.glob("packets/*.json")]:
         if old.name not in (work.run_id, f"{work.run_id}.json"):
             shutil.rmtree(old) if old.is_dir() else old.unlink()
-
-
-def _report(begun: Begun, handed: SiteResult, account: RunManifest, progress: Progress, run_id: str) -> RunReport:
-    return RunReport(
-        run_id=run_id,
-        snapshot=None,
-        database=None,
-        tables={table.name: table.rows for table in account.snapshot.tables},
-        read=account.read,
-        removed=account.removed,
-        stages=tuple(progress.times),
-        findings=tuple(findings_of(account)),
-        warnings=(*begun.warnings, *increment.gone(handed.delivered)),
-        taken=handed.taken,
-        made_whole=handed.made_whole,
-    )

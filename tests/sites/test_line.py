@@ -21,6 +21,7 @@ from linkage.federate import Packet, pack
 from linkage.federate.packet import read_packet
 from linkage.nights.rollback import rollback
 from linkage.pseudonymise import Keyset
+from linkage.signed import Signer
 from linkage.sites import sending
 from linkage.sites.together import _path
 
@@ -296,6 +297,7 @@ LIES: list[tuple[str, Callable[[pl.DataFrame], pl.DataFrame], str]] = [
     ("other rows", lambda rows: rows.head(1), "does not hold what the site says"),
     ("another place", lambda rows: rows.with_columns(pl.col("_file") + 1), "does not hold what the site says"),
     ("its places as text", lambda rows: rows.with_columns(pl.col("_file").cast(pl.String)), "does not hold what the site says"),
+    ("a number", lambda rows: rows.with_columns(pl.lit("943 476 5919").alias("provider")), "'provider' holds what looks like"),
     ("another day", lambda rows: rows.with_columns(pl.col("_delivered").dt.offset_by("400d")), "does not hold what the site says"),
 ]  # fmt: skip
 
@@ -306,20 +308,49 @@ def test_a_site_that_signs_what_is_not_so_is_refused(
 ) -> None:
     """A signature says who says it, not that it is so."""
     came = two.send("RR8")
-    site = two.sites["RR8"]
-    [bundle] = (site.folder / "private" / "held").glob("*/bundle")
-    own = Keyset.open("age://site.age", base=site.folder)
-    packet = read_packet(came, [own.signer().verifier])[0]
-    [path] = packet.parts
-    lie(pl.read_parquet(bundle / path)).write_parquet(bundle / path)
-    forged = _with_digest(packet, path, digest(bundle / path))
-    recipients = load(site.configuration).site.recipients  # type: ignore[union-attr]
-    pack(bundle, forged, two.folder / "forged", own.signer(), recipients)
-    assert two.receive(two.folder / "forged").code == 0
+    [path] = read_packet(came, [_signer(two).verifier])[0].parts
+    assert two.receive(_forged(two, came, path, lie)).code == 0
     said = two.translate()
     assert said.code == 6
     assert words in said.text
-    assert not list((two.hub / "private" / "translated" / "RR8").rglob("*.parquet"))
+    assert [path.name for path in (two.hub / "private" / "translated" / "RR8").rglob("*")] == ["parts"]
+
+
+def test_what_counts_stays_when_a_packet_is_refused_for_its_numbers(two: Federation) -> None:
+    """And nothing of the new one is left, nor is anything linked until the site sends another."""
+    two.whole_line("RR8", "RXX")
+    before = two.translated("RR8")
+    two.deliver("RR8", [row(50, ALLOWED, day=9)], "appointment_20261121.csv")
+    came = two.send("RR8")
+    packet = read_packet(came, [_signer(two).verifier])[0]
+    [new] = packet.sealed
+    assert (
+        two.receive(
+            _forged(two, came, new, lambda rows: rows.with_columns(pl.lit("9434765919").alias("provider")))
+        ).code
+        == 0
+    )
+    assert (two.translate().code, two.link().code) == (6, 4)
+    assert two.translated("RR8") == before
+    assert {each.stem for each in (two.hub / "private" / "translated" / "RR8" / "parts").iterdir()} == {
+        *before.files.values()
+    }
+
+
+def _signer(two: Federation) -> Signer:
+    return Keyset.open("age://site.age", base=two.sites["RR8"].folder).signer()
+
+
+def _forged(two: Federation, came: Path, path: str, lie: Callable[[pl.DataFrame], pl.DataFrame]) -> Path:
+    """A packet as the one that came, with something else in one part, signed by the site itself."""
+    site, signer = two.sites["RR8"], _signer(two)
+    [bundle] = (site.folder / "private" / "held").glob("*/bundle")
+    packet = read_packet(came, [signer.verifier])[0]
+    lie(pl.read_parquet(bundle / path)).write_parquet(bundle / path)
+    forged = _with_digest(packet, path, digest(bundle / path))
+    recipients = load(site.configuration).site.recipients  # type: ignore[union-attr]
+    pack(bundle, forged, two.folder / "forged", signer, recipients)
+    return two.folder / "forged"
 
 
 def _with_digest(packet: Packet, path: str, made: str) -> Packet:

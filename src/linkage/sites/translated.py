@@ -24,7 +24,7 @@ from linkage.disk import sync
 from linkage.errors import ConfigurationError, IntegrityError, TemporaryError, of_the_machine
 from linkage.federate import Evidence
 
-__all__ = ["Translated", "at", "clear", "forget_others", "free", "hold", "load", "save"]
+__all__ = ["Translated", "at", "clear", "forget_others", "free", "hold", "load", "name_of", "save"]
 
 _NAME = "translated.json"
 
@@ -72,12 +72,17 @@ class Translated(BaseModel):
 
     def file(self, folder: Path, part: Part) -> Path:
         """Where a translated part is."""
-        return at(folder, self.site) / "parts" / f"{self.files[part.path]}.parquet"
+        return at(folder, self.site) / name_of(self.files[part.path])
 
 
 def at(folder: Path, site: str) -> Path:
     """A site's folder."""
     return folder / site
+
+
+def name_of(digest: str) -> str:
+    """The path of a translated part below its site's folder, by the digest of the site's part."""
+    return f"parts/{digest}.parquet"
 
 
 def load(folder: Path, site: str) -> Translated | None:
@@ -147,9 +152,10 @@ def free(folder: Path, site: str) -> int:
 
 def clear(folder: Path, made: Translated) -> None:
     """Remove the parts that a site's packet does not have any more."""
-    wanted = {f"{each}.parquet" for each in made.files.values()}
-    for path in (at(folder, made.site) / "parts").iterdir():
-        if path.name not in wanted:
+    place = at(folder, made.site)
+    wanted = {place / name_of(each) for each in made.files.values()}
+    for path in (place / "parts").iterdir():
+        if path not in wanted:
             path.unlink()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +30,7 @@ from linkage.sites import register
 from linkage.sites import translated as kept
 from linkage.sites.opening import Opener
 from linkage.sites.part import Brought, TablePart, rewrite
+from linkage.sites.searching import search
 from linkage.sites.translated import Translated
 
 __all__ = ["Done", "translate"]
@@ -165,10 +166,24 @@ def _site(work: _Work, name: str) -> Done:
         "translate", f"key-holder {target[1]}", site=name, packet=own, sequence=packet.sequence
     ) as act:
         made = _Made(work, packet, Brought.of(packets, work.accepts.verifiers), place, number, dict(known))
-        bundle = BundleManifest(domain=target[0], key_id=target[1], tables=tuple(map(made.table, packet.bundle.tables)))
-        act.details |= {"parts": parts, "new": made.new, "rows": made.rows}
-    found = Translated(
-        site=name,
+        try:
+            bundle = BundleManifest(
+                domain=target[0], key_id=target[1], tables=tuple(map(made.table, packet.bundle.tables))
+            )
+            found = _translated(packet, own, number, bundle)
+            search(found, work.folder, made.new, work.configuration.memory)
+        except LinkageError:
+            made.take_back(before)
+            raise
+        act.details |= {"parts": parts, "new": len(made.new), "rows": made.rows}
+    kept.save(work.folder, found)
+    kept.clear(work.folder, found)
+    return Done(name, packet.sequence, parts, len(made.new), made.rows)
+
+
+def _translated(packet: Packet, own: str, number: int, bundle: BundleManifest) -> Translated:
+    return Translated(
+        site=packet.site,
         number=number,
         sequence=packet.sequence,
         packet=own,
@@ -180,9 +195,6 @@ def _site(work: _Work, name: str) -> Done:
         bundle=bundle,
         files=packet.parts,
     )
-    kept.save(work.folder, found)
-    kept.clear(work.folder, found)
-    return Done(name, packet.sequence, parts, made.new, made.rows)
 
 
 def _newest(work: _Work, name: str, packets: list[Path]) -> tuple[Packet, str]:
@@ -201,7 +213,7 @@ class _Made:
 
     Attributes:
         known: The digest of the translated part by that of the site's.
-        new: How many were translated.
+        new: The digests of the site's parts that were translated.
         rows: Their rows.
     """
 
@@ -211,8 +223,13 @@ class _Made:
     place: Path
     number: int
     known: dict[str, str]
-    new: int = 0
+    new: set[str] = field(default_factory=set)
     rows: int = 0
+
+    def take_back(self, before: Translated | None) -> None:
+        """Remove what was translated, but for what a packet has that counts: there may be numbers of people in it."""
+        for each in self.new - set(before.files.values() if before is not None else ()):
+            (self.place / kept.name_of(each)).unlink(missing_ok=True)
 
     def table(self, parts: TableParts) -> TableParts:
         """The parts of a table with tokens of the ICS."""
@@ -235,11 +252,12 @@ class _Made:
             raise IntegrityError(
                 f"{title(self.packet)}: {part.path} has a place that no file has", hint="ask the site to run again"
             )
-        target = self.place / "parts" / f"{part.digest}.parquet"
+        target = self.place / kept.name_of(part.digest)
         if part.digest not in self.known or not target.is_file():
             opened = self.brought.opened(part, self.work.opener, title(self.packet))
             self.known[part.digest] = rewrite(opened, about, part, self.number * PLACES, target)
-            self.new, self.rows = self.new + 1, self.rows + part.kept
+            self.new.add(part.digest)
+            self.rows += part.kept
             self.work.stage.advance(part.kept)
         moved = {"digest": self.known[part.digest], "place": self.number * PLACES + part.place}
         return part.model_copy(update=moved)

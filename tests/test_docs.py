@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import typing
 import uuid
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from linkage.sources import gate
 from linkage.sources.quality import Fault
 from linkage.store.manifest import ColumnCount, FileCount
 from made_up import MadeUp
+from pages import run, samples
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -30,7 +29,7 @@ DOCS = ROOT / "docs"
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Word for word, in a new folder."""
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = samples((ROOT / "README.md").read_text(), "python")
     assert blocks
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})  # noqa: S102 our own page
@@ -40,7 +39,7 @@ def test_the_python_that_opens_the_result_runs(made_up: MadeUp, monkeypatch: pyt
     """Word for word, one sample after another, in the folder where the store is."""
     monkeypatch.chdir(made_up.folder)
     names: dict[str, object] = {}
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "how-to" / "open-the-result.md").read_text(), re.DOTALL)
+    blocks = samples((DOCS / "how-to" / "open-the-result.md").read_text(), "python")
     assert len(blocks) == 3
     for block in blocks:
         exec(compile(block, "open-the-result.md", "exec"), names)  # noqa: S102 our own page
@@ -65,7 +64,7 @@ def test_the_python_that_lets_counts_leave_runs(
     (tmp_path / "store").symlink_to(made_up.folder / "store", target_is_directory=True)
     names: dict[str, object] = {}
     page = (DOCS / "how-to" / "release-counts.md").read_text()
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+    for block in samples(page, "python"):
         exec(compile(block, "release-counts.md", "exec"), names)  # noqa: S102 our own page
     written = pl.read_csv(tmp_path / "people-by-sex-and-decade.csv", infer_schema=False)
     assert {"*", "(all)"} <= {*written["count"], *written["sex"]}
@@ -113,7 +112,7 @@ def test_every_key_is_described(root: type[BaseModel], page: str) -> None:
 
 def test_the_example_configuration_can_be_read(tmp_path: Path) -> None:
     """It holds what is required and nothing that is unknown."""
-    blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "reference" / "configuration.md").read_text(), re.DOTALL)
+    blocks = samples((DOCS / "reference" / "configuration.md").read_text(), "toml")
     assert len(blocks) == 2
     (tmp_path / "linkage.toml").write_text("".join(blocks))
     found = config.load(tmp_path / "linkage.toml")
@@ -137,15 +136,7 @@ def test_every_role_is_described() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="the tutorial is written for a POSIX shell")
 def test_the_tutorial_runs(tmp_path: Path) -> None:
     """Every command of it, in a new folder, with the counts that it promises."""
-    blocks = re.findall(
-        r"^```sh\n(.*?)^```", (DOCS / "tutorial" / "first-run.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-eu"], input="".join(blocks), cwd=tmp_path, env={**os.environ, "PATH": path},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    done = run(samples((DOCS / "tutorial" / "first-run.md").read_text(), "sh"), tmp_path)
     assert "3 rows read, 1 kept, 2 removed" in done.stdout
     assert "1 national_opt_out" in done.stdout
     assert "1 number_check_digit" in done.stdout
@@ -190,14 +181,7 @@ def test_every_relative_link_leads_somewhere() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="the page is written for a POSIX shell")
 def test_the_page_about_sites_runs(tmp_path: Path) -> None:
     """Every command of it, in a new folder: keys, two sites, a hub, a second night, a lost packet, a revocation."""
-    page = (DOCS / "how-to" / "sites.md").read_text()
-    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-eu"], input="".join(blocks), cwd=tmp_path, env={**os.environ, "PATH": path},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    done = run(samples((DOCS / "how-to" / "sites.md").read_text(), "sh"), tmp_path)
     assert "took RXX-000002: packet 2 of RXX, 1 new parts" in done.stdout
     assert "took RXX-000003: packet 3 of RXX, 2 new parts" in done.stdout
     assert "nothing of RR8 is in it: revoked since 2026-01-01" in done.stderr

@@ -19,6 +19,7 @@ import pytest
 import linkage
 from linkage.pipeline import RunReport
 from linkage.store.open import open_store
+from pages import samples
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "how-to" / "local-feed.md"
@@ -31,7 +32,7 @@ Row = dict[str, str]
 
 
 def _prepared(folder: Path) -> Path:
-    contract, configuration = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    contract, configuration = samples(PAGE.read_text(), "toml")
     (folder / "hes.toml").write_text(contract)
     (folder / "linkage.toml").write_text(configuration)
     (folder / "extracts" / "hes").mkdir(parents=True)

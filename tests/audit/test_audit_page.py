@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import tomllib
 from pathlib import Path
@@ -14,6 +13,7 @@ from typer.testing import CliRunner
 from linkage.cli import app
 from linkage.config import Audit
 from linkage.pseudonymise.signing_keys import open_signing_key
+from pages import samples
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "audit.md").read_text(encoding="utf-8")
 
@@ -21,7 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "audit.md").read_text(en
 def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Word for word: an intent and its end."""
     monkeypatch.chdir(tmp_path)
-    [block] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    [block] = samples(PAGE, "python")
     exec(compile(block, "audit.md", "exec"), {})  # noqa: S102 our own page
     assert capsys.readouterr().out == "2\n"
 
@@ -31,7 +31,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     ics = make_small_ics(tmp_path)
     ics.run()
-    lines = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+    lines = [line for block in samples(PAGE, "sh") for line in block.splitlines()]
     assert len(lines) == 6
     for line in lines:
         if " witnessed " in line:
@@ -45,5 +45,5 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_configuration_is_one() -> None:
     """With keys that are known."""
-    [block] = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    [block] = samples(PAGE, "toml")
     assert Audit.model_validate(tomllib.loads(block)["audit"]).witnesses

@@ -18,6 +18,7 @@ from linkage.optouts import lists, restricted
 from linkage.optouts.lists import OBJECTING, SENSITIVE, ListedPeople
 from linkage.optouts.restricted import Restricted
 from linkage.reasons import Reason
+from pages import run, samples
 
 GOOD = f"objecting_nhs_number,note\n{ALLOWED},letter\n\n943 476 5870,\nend,2,2026-11-20\n"
 
@@ -270,8 +271,8 @@ def test_an_own_register_binds(ics: SmallIcs) -> None:
 def test_the_howtos_sample_works(ics: SmallIcs) -> None:
     """Word for word, with the configuration beside it."""
     page = (Path(__file__).parents[2] / "docs/how-to/own-register.md").read_text()
-    (source,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    (section,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (source,) = samples(page, "python")
+    (section,) = samples(page, "toml")
     (ics.folder / "council.py").write_text(source)
     with ics.configuration.open("a") as file:
         file.write(section)
@@ -286,9 +287,8 @@ def test_the_howtos_sample_works(ics: SmallIcs) -> None:
 def test_the_howtos_lists_work(ics: SmallIcs) -> None:
     """Word for word, as its commands make them."""
     page = (Path(__file__).parents[2] / "docs/how-to/opt-out-lists.md").read_text()
-    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
-        assert os.system(f"cd '{ics.folder}'\n{block}") == 0  # noqa: S605 our own page
-    (section,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    run(samples(page, "sh"), ics.folder)
+    (section,) = samples(page, "toml")
     with ics.configuration.open("a") as file:
         file.write(section.replace('list = "objections.csv"', 'list = "objections.csv"\nmax_share = 1.0'))
     report = ics.run()

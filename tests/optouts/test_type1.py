@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from linkage.errors import ConfigurationError, PolicyError
 from linkage.optouts.type1 import opted_out
 from linkage.optouts.type1_codes import codes, plain
 from linkage.store.open import open_store
+from pages import samples
 
 TODAY = NOW.date()
 DISSENT, WITHDRAWAL = "827241000000103", "827261000000102"
@@ -114,7 +114,7 @@ def test_a_local_file_adds_and_switches_off(tmp_path: Path) -> None:
 def test_the_pages_sample_switches_off_what_could_not_be_checked(tmp_path: Path) -> None:
     """Word for word: afterwards nothing unverified counts."""
     page = (Path(__file__).parents[2] / "docs/reference/opt-outs.md").read_text()
-    (sample,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (sample,) = samples(page, "toml")
     (tmp_path / "local.toml").write_text(sample)
     found = codes(tmp_path / "local.toml")
     assert (found.withdrawal, found.unverified) == (frozenset(), ())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ from typer.testing import CliRunner
 
 from linkage.cli import app
 from linkage.pseudonymise import Keyset
+from pages import samples
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "keys.md").read_text(encoding="utf-8")
 
@@ -69,7 +69,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vault
 
 
 def _lines() -> Iterator[str]:
-    for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL):
+    for block in samples(PAGE, "sh"):
         for line in block.replace("\\\n", " ").splitlines():
             if line.startswith("linkage "):
                 yield line

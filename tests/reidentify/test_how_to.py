@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +12,7 @@ import pytest
 
 from linkage.reidentify.judged import Withheld
 from made_up import MadeUp, Search, copied
+from pages import run, samples
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "cohort-to-care.md").read_text()
 
@@ -21,16 +20,11 @@ PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "cohort-to-care.md").rea
 @pytest.mark.skipif(os.name != "posix", reason="the page is written for a POSIX shell")
 def test_the_commands_of_the_page_run(made_up: MadeUp, tmp_path: Path) -> None:
     """Every one, where an ICS was made up; what it leaves names nobody but where the practice opened its package."""
-    first, *blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    first, *blocks = samples(PAGE, "sh")
     assert first == "linkage demo demo --people 800\ncd demo\n"
     assert len(blocks) == 8
     demo = copied(made_up, tmp_path / "demo")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-eu"], input="".join(blocks), cwd=demo, env={**os.environ, "PATH": path},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    done = run(blocks, demo)
     assert re.search(r"released \d+ of 20 people to 2 practices", done.stdout)
     named = list(csv.DictReader((demo / "opened" / "cohort.csv").read_text().splitlines()))
     truth = {row["nhs_number"]: row for row in pl.read_parquet(demo / "truth" / "people.parquet").iter_rows(named=True)}

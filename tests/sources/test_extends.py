@@ -15,6 +15,7 @@ from linkage.cli import app
 from linkage.contract import Feed, load, parse
 from linkage.errors import ConfigurationError
 from linkage.extend import Place, _merged
+from pages import samples
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "contracts.md"
 PARENT = load("sus_op")
@@ -163,8 +164,7 @@ def test_what_cannot_be_extended_is_refused(files: dict[str, str], said: str, tm
 
 def test_the_pages_sample_can_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the command that shows any contract."""
-    samples = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (sample,) = [each for each in samples if 'extends = "sus_apc"' in each]
+    (sample,) = [each for each in samples(PAGE.read_text(), "toml") if 'extends = "sus_apc"' in each]
     monkeypatch.chdir(tmp_path)
     Path("our_spells.toml").write_text(sample)
     shown = CliRunner().invoke(app, ["feeds", "show", "our_spells.toml"], catch_exceptions=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from linkage.nights.rollback import rollback
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset
 from linkage.store import delta
+from pages import samples
 
 deltalake = pytest.importorskip("deltalake", reason="an extra")
 
@@ -321,7 +321,7 @@ def test_the_page_is_true(ics: SmallIcs, monkeypatch: pytest.MonkeyPatch) -> Non
     ics.run()
     monkeypatch.chdir(ics.folder)
     names: dict[str, Any] = {}
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (block,) = samples(PAGE.read_text(), "python")
     exec(compile(block, PAGE.name, "exec"), names)  # noqa: S102 our own page
     assert names["by_year"]["len"].sum() == 3
     with duckdb.connect() as connection:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import secrets
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["about", "entries", "sync", "sync_all"]
+__all__ = ["about", "aside", "entries", "replace", "sync", "sync_all"]
 
 # From here on Linux says what it could not write, as it does for a single file.
 _TELLS = (5, 8)
@@ -25,6 +27,36 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def replace(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file in place of another, if there is one: whole or not at all, and on the disk on return.
+
+    Args:
+        path: The file.
+        content: What is to be in it.
+        mode: Who may read and write it, less what the umask takes.
+
+    Raises:
+        OSError: The disk could not write it.
+    """
+    with aside(path, content, mode) as written:
+        written.replace(path)
+        sync(path.parent)
+
+
+@contextmanager
+def aside(path: Path, content: bytes, mode: int = 0o666) -> Iterator[Path]:
+    """A file of a name of its own beside the one that it is to become, on the disk; removed where it did not become it."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield beside
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def sync_all(folder: Path, new: Iterable[str | os.PathLike[str]]) -> None:

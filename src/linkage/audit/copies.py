@@ -21,7 +21,7 @@ from linkage.audit.log import lines_of
 from linkage.audit.notes import Checkpoint, cosignatures, open_checkpoint
 from linkage.audit.signing import public_key
 from linkage.audit.verify import prove, verify, witness
-from linkage.disk import sync
+from linkage.disk import replace
 from linkage.errors import InputError, IntegrityError, PolicyError
 from linkage.signed import Signer, Verifier
 
@@ -112,8 +112,8 @@ class Witness:
             seen = open_checkpoint(last, shown) if last else None
             note = (copy / "checkpoint").read_text(encoding="utf-8")
             cosigned = witness(note, shown, self.signer, seen, _proof(copy, seen), now)
-            _write(self.state / f"{shown.name}.key", f"{shown.name} {shown.text}\n")
-            _write(before, cosigned)
+            replace(self.state / f"{shown.name}.key", f"{shown.name} {shown.text}\n".encode())
+            replace(before, cosigned.encode())
         return cosigned
 
     def _known(self, name: str) -> Verifier | None:
@@ -145,17 +145,9 @@ def take(journal: Journal, note: str) -> Checkpoint:
         raise IntegrityError(
             f"a cosigned checkpoint of {kept.size} entries is kept, and this one is of {seen.size}", hint=_HINT
         )
-    _write(journal.witnessed_file, note)
+    replace(journal.witnessed_file, note.encode())
     return seen
 
 
 def _proof(copy: Path, seen: Checkpoint | None) -> list[bytes]:
     return prove(copy, seen.size) if seen and seen.size else []
-
-
-def _write(path: Path, text: str) -> None:
-    aside = path.with_name(path.name + ".new")
-    aside.write_text(text, encoding="utf-8")
-    sync(aside)
-    aside.replace(path)
-    sync(path.parent)

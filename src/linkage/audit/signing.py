@@ -11,9 +11,10 @@ import hashlib
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
-from linkage.disk import sync
+from linkage.disk import aside, replace, sync
 from linkage.errors import IntegrityError, PolicyError
 from linkage.signed import SEED_BYTES, Signer, Verifier
 
@@ -58,19 +59,10 @@ def _make(folder: Path, path: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     seed = secrets.token_bytes(SEED_BYTES)
     name = "linkage-log-" + hashlib.sha256(Signer("log", seed).verifier.public).hexdigest()[:16]
-    aside = folder / f".{secrets.token_hex(8)}"
-    try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(f"{name} {base64.b64encode(seed).decode()}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-        # Of two processes that begin a log at once, one makes its key and the other takes it.
-        if not path.exists():
-            os.link(aside, path)
-    except FileExistsError:
-        pass
-    finally:
-        aside.unlink(missing_ok=True)
+    content = f"{name} {base64.b64encode(seed).decode()}\n".encode()
+    # Of two processes that begin a log at once, one makes its key and the other takes it.
+    with aside(path, content, 0o600) as written, suppress(FileExistsError):
+        os.link(written, path)
     sync(folder)
 
 
@@ -86,7 +78,4 @@ def _read(path: Path) -> Signer:
 def _show(folder: Path, verifier: Verifier) -> None:
     path = folder / "public.key"
     if not path.exists():
-        aside = folder / f".{secrets.token_hex(8)}"
-        aside.write_text(f"{verifier.name} {verifier.text}\n", encoding="ascii")
-        sync(aside)
-        aside.replace(path)
+        replace(path, f"{verifier.name} {verifier.text}\n".encode("ascii"))

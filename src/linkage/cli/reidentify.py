@@ -23,6 +23,7 @@ from linkage.cli.cohort import (
 from linkage.cli.run import ConfigurationPath, asker
 from linkage.cohorts import ask, decide
 from linkage.cohorts.ask import Asking
+from linkage.disk import replace
 from linkage.errors import ConfigurationError
 from linkage.reidentify import opening, publish
 from linkage.reidentify.decisions import Verdict
@@ -46,10 +47,7 @@ def register(
     identity: SignerIdentity = None,
 ) -> None:
     """For the governance lead: sign the register of people, roles and practices' keys."""
-    content = sign_register(source, opened(signer, identity))
-    aside = out.with_suffix(".new")
-    aside.write_bytes(content)
-    aside.replace(out)
+    replace(out, sign_register(source, opened(signer, identity)))
     typer.echo(f"made {out}")
 
 

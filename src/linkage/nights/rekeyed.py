@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from linkage.disk import sync
+from linkage.disk import replace, sync
 from linkage.errors import IntegrityError, KeyUnavailableError
 
 __all__ = ["Rekeyed", "check_finished", "forget", "read", "spared", "write"]
@@ -53,11 +53,7 @@ def read(private: Path) -> Rekeyed | None:
 
 def write(private: Path, said: Rekeyed) -> None:
     """Say how far it is, on the disk on return."""
-    aside = private / "rekey.json.new"
-    aside.write_text(said.model_dump_json(indent=1), encoding="utf-8")
-    sync(aside)
-    aside.replace(private / "rekey.json")
-    sync(private)
+    replace(private / "rekey.json", said.model_dump_json(indent=1).encode())
 
 
 def forget(private: Path) -> None:

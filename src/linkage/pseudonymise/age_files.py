@@ -6,14 +6,13 @@ Every function that meets key bytes returns a `Problem` instead of raising, so t
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pyrage
 
-from linkage.disk import sync
+from linkage import disk
 
 __all__ = [
     "IDENTITY_VARIABLE", "Found", "Identities", "Problem", "decrypt", "identities_for", "occupied", "recipients_in",
@@ -45,37 +44,31 @@ Identities = Callable[[], Found | Problem]
 
 def write_new(path: Path, content: bytes) -> Problem | None:
     """Write a file that appears whole or not at all, is on the disk on return, and replaces nothing."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _publish(aside, path)
+        with disk.aside(path, content, 0o600) as written:
+            _publish(written, path)
     except FileExistsError:
         return occupied(path)
     except OSError as error:
         hint = "check that the folder exists and is yours"
         return Problem(f"{path} cannot be written: {error.strerror}", hint)
-    finally:
-        aside.unlink(missing_ok=True)
     return None
 
 
-def _publish(aside: Path, path: Path) -> None:
+def _publish(written: Path, path: Path) -> None:
     try:
-        os.link(aside, path)
+        os.link(written, path)
     except FileExistsError:
         raise
     except OSError:
         # No hard links on this file system (a memory stick): claim the name first, then replace the claim.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
-            aside.replace(path)
+            written.replace(path)
         except OSError:
             path.unlink()
             raise
-    sync(path.parent)
+    disk.sync(path.parent)
 
 
 def occupied(path: Path) -> Problem:
@@ -135,18 +128,10 @@ def recipients_in(sealed: bytes) -> int:
 
 def replace(path: Path, content: bytes) -> Problem | None:
     """Write a file in place of another: whole or not at all, and on the disk on return."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        sync(path.parent)
+        disk.replace(path, content, 0o600)
     except OSError as error:
         return Problem(f"{path} cannot be written: {error.strerror}", "the file is as it was: check its folder")
-    finally:
-        aside.unlink(missing_ok=True)
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from linkage.disk import sync
+from linkage.disk import replace
 from linkage.errors import PolicyError
 from linkage.reidentify.register import APPROVER, KEY_HOLDER, Registered
 from linkage.reidentify.request import Asked
@@ -75,13 +75,8 @@ def write_decision(asked: Asked, decision: Decision, signer: Signer) -> Path:
     """Put a decision beside its request; one of each person."""
     path = asked.folder / "decisions" / f"{signer.verifier.key_id}.json"
     envelope = sign(_TYPE, canonical(decision), [signer])
-    aside = path.with_suffix(".new")
     path.parent.mkdir(exist_ok=True, mode=0o700)
-    aside.touch(mode=0o600)
-    aside.write_text(envelope.model_dump_json(indent=1), encoding="utf-8")
-    sync(aside)
-    aside.replace(path)
-    sync(path.parent)
+    replace(path, envelope.model_dump_json(indent=1).encode(), 0o600)
     return path
 
 

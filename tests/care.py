@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pyrage
-from small import HEADER, NOW, SmallIcs, make_small_ics, row
+from small import GP_PRACTICES, HEADER, NOW, SmallIcs, make_small_ics, row
 
 from linkage import Keyset
 from linkage.cohorts import ask, decide, release
@@ -28,28 +28,10 @@ from linkage.signed import Signer
 ANN, BEN, CAT, DAN = "4000000632", "4010232137", "9876543210", "9434765919"
 EVERYBODY = (ANN, BEN, CAT, DAN)
 P1, P2 = "P10001", "P10002"
-GP = """
-name = "gp"
-setting = "primary_care"
-delivered = '_(\\d{8})\\.csv$'
-[tables.agreement]
-files = "agreement_*.csv"
-kind = "sharing"
-sharing = { practice = "practice", flags = { active = true } }
-[tables.agreement.columns]
-practice = { source = "practice", role = "practice", required = true }
-active = { source = "active", role = "flag" }
-[tables.patient]
-files = "patient_*.csv"
-primary_key = "patient"
-roster = true
-registration = { practice = "practice", start = "start", end = "end" }
-[tables.patient.columns]
-patient = { source = "id", role = "person_key", namespace = "gp.patient", required = true }
-nhs_number = { source = "nhs", role = "person" }
-practice = { source = "practice", role = "practice", attribute = "practice" }
-start = { source = "start", role = "date" }
-end = { source = "end", role = "date" }
+# The person table has the practice, so that a cohort can be picked by it; and there are codes.
+GP = (
+    GP_PRACTICES.replace('role = "practice" }', 'role = "practice", attribute = "practice" }')
+    + """
 [tables.code]
 files = "code_*.csv"
 primary_key = "code_id"
@@ -60,6 +42,7 @@ patient = { source = "patient", role = "person_key", namespace = "gp.patient", r
 day = { source = "day", role = "date" }
 code = { source = "code", role = "code" }
 """
+)
 RULES = """
 [purpose.reidentification]
 allowed = true

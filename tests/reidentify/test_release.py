@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 import pyrage
 import pytest
-from small import NOW
+from small import MERGED_NUMBERS, NOW
 
 from care import ANN, BEN, CAT, DAN, EVERYBODY, P1, P2, Care
 from linkage import disk
@@ -165,10 +165,7 @@ def test_nobody_left_to_release_is_a_release_of_nobody(care: Care) -> None:
 def test_a_replaced_number_is_followed_and_an_old_no_counts(care: Care) -> None:
     """The practice gets the number that counts now; whoever said no under the old one has said no."""
     newer = "9434765870"
-    merged = 'name = "pds"\nsetting = "registry"\ndelivered = \'_(\\d{8})\\.csv$\'\n[tables.merged]\nfiles = "merged_*.csv"\n'
-    merged += 'kind = "superseded"\nsuperseded = { superseded = "old", current = "new" }\n[tables.merged.columns]\n'
-    merged += 'old = { source = "old", role = "person" }\nnew = { source = "new", role = "person", other = true }\n'
-    care.ics.add_feed("pds", merged)
+    care.ics.add_feed("pds", MERGED_NUMBERS)
     (care.folder / "pds" / "merged_20261121.csv").write_text(f"old,new\n{BEN},{newer}\n")
     (care.folder / "optouts" / "r.dat").write_text("".join(f"{each},\n" for each in (*EVERYBODY, newer)))
     care.ics.answer.write_text("".join(f"{each},\n" for each in (*EVERYBODY, newer)))

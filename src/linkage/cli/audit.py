@@ -12,6 +12,7 @@ from linkage import config
 from linkage.audit import Journal, Verified, Witness, public_key, take, verifier_key
 from linkage.audit import export as export_log
 from linkage.audit.log import lines_of, unfinished
+from linkage.cli.run import asker
 from linkage.errors import ConfigurationError, InputError
 from linkage.pseudonymise.signing_keys import open_signing_key
 from linkage.signed import Verifier
@@ -83,8 +84,7 @@ def witness(
     identity: Annotated[Path | None, typer.Option(help="The age identity that opens the signing key.")] = None,
 ) -> None:
     """Cosign another organisation's log, after checking that it only continues what was cosigned before."""
-    ask = lambda: str(typer.prompt("passphrase of the signing key", hide_input=True))  # noqa: E731
-    signer = open_signing_key(key, identity=identity, passphrase=ask)
+    signer = open_signing_key(key, identity=identity, passphrase=asker())
     shown = public_key(copy)
     told = Verifier.parse(shown.name, log_key) if log_key else None
     cosigned = Witness(state, signer).see(copy, datetime.now(UTC), told)

@@ -2,9 +2,9 @@
 
     python benchmarks/release.py --people 50000 --practices 80
 
-Timed is `linkage.release.release` as the key holder's command calls it: signatures, approvals and the log, every register and the
-newest roster, tokens turned back, everybody judged as of now, packages sealed, one rename. Making the ICS, its run, the request
-and the approvals come before. Each round is another request of the same people.
+Timed is `linkage.cohorts.release.release` as the key holder's command calls it: signatures, approvals and the log, every register
+and the newest roster, tokens turned back, everybody judged as of now, packages sealed, one rename. Making the ICS, its run, the
+request and the approvals come before. Each round is another request of the same people.
 """
 
 from __future__ import annotations

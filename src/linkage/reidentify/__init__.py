@@ -5,5 +5,5 @@
     by whom    by others    now       all of them or none
     asks
 
-`linkage.cohort` and `linkage.release` join these with the store, the registers and the log.
+`linkage.cohorts` joins these with the store, the registers and the log.
 """

@@ -92,7 +92,7 @@ def _decrypted(sealed: bytes, identity: Path) -> bytes:
         keys = [pyrage.x25519.Identity.from_str(line) for line in lines if line.startswith("AGE-SECRET-KEY-1")]
         return bytes(pyrage.decrypt(sealed, keys))
     except (OSError, ValueError, pyrage.IdentityError, pyrage.DecryptError):
-        pass
+        pass  # What is raised below has no context then: the traceback of one would hold the identity's lines.
     raise KeyUnavailableError(
         f"{identity}: does not open the package", hint="it is another practice's, or no age identity"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +36,9 @@ class Anew:
         month: The date column by whose month it is cut; None where it is one file.
         rows: By month, as `Kept` has them, at most how many rows there are. A month of none is written as a file without rows;
             one that has none against expectation is not written.
-        query: For some of these months, a query for their rows, in any order.
+        query: For one of these months, a query for its rows, in any order. Where there are several months, it reads no temporary
+            tables: several files are written at a time, on connections of their own.
         order: The order of the rows in SQL; it may name columns of the query that are not published.
-        by: The columns that decide the order of a month's rows: those that tie in them are the same. None where some tie that
-            are not.
         feed: The feed of all the rows, where the table is cut by feed.
     """
 
@@ -47,9 +46,8 @@ class Anew:
     columns: Sequence[str]
     month: str | None
     rows: Mapping[str | None, int]
-    query: Callable[[Collection[str | None]], str]
+    query: Callable[[str | None], str]
     order: str
-    by: tuple[str, ...] | None = None
     feed: str | None = None
 
 

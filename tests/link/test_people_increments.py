@@ -57,6 +57,7 @@ def test_a_month_without_changes_is_linked(tmp_path: Path) -> None:
     }
 
 
+MIDNIGHT_AFTER = 24 * 3600 * 10**6  # of a day, microseconds: 24:00, which Parquet can say and Python cannot
 ONE = stay(1, 1, MAY, code_one="I21", admitted_at=time(23, 59))
 CALL = {"token": 1, "call": 1, "at": datetime(2026, 5, 1, 12), "code": "a"}
 NAMED: dict[str, tuple[World, World]] = {
@@ -73,6 +74,19 @@ NAMED: dict[str, tuple[World, World]] = {
                 (0, [*MANY, stay(1, 1, MAY, sex="M")]),
                 (1, [stay(2, 1, JUNE, sex="F")]),
                 (2, [stay(2, 1, date(2026, 4, 1), sex="F")]),
+            ]
+        ),
+    ),
+    "an event of the last midnight of a month comes, beside others of the next month": (
+        world(ward_stay=[(0, MANY)]),
+        world(ward_stay=[(0, MANY), (1, [stay(1, 1, date(2026, 5, 31), admitted_at=MIDNIGHT_AFTER, code_one="I21")])]),
+    ),
+    "an event of the last midnight of a month is there, and one of the next month comes": (
+        world(ward_stay=[(0, [*MANY, stay(1, 1, date(2026, 5, 31), admitted_at=MIDNIGHT_AFTER, code_one="I21")])]),
+        world(
+            ward_stay=[
+                (0, [*MANY, stay(1, 1, date(2026, 5, 31), admitted_at=MIDNIGHT_AFTER, code_one="I21")]),
+                (1, [stay(2, 2, JUNE)]),
             ]
         ),
     ),

@@ -5,7 +5,7 @@ Code columns of events and tables of codes give rows of `event_code`, sorted by 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 
@@ -97,27 +97,31 @@ def _merge(
     run(connection, f"CREATE OR REPLACE TEMP TABLE _records AS {' UNION '.join(records)}", step)
     if not run(connection, "SELECT 1 FROM temp._records LIMIT 1", step):
         return files, ()
-    run(connection, f"CREATE OR REPLACE TEMP TABLE _codes AS {rows}", step)
+    run(connection, f"CREATE OR REPLACE TABLE shared._codes AS SELECT * FROM ({rows}) ORDER BY month", step)
     possible = _possible(connection, members, source, step)
     near = [file for file in files if file.month in possible]
     increment.check(near)
-    had = f"SELECT DISTINCT {month_of('month')} FROM ({read(near, EVENT_CODE)}) b SEMI JOIN temp._records r ON {_SAME}"
-    has = f"SELECT {month_of('month')} AS label, count(*) FROM temp._codes GROUP BY label"
-    months = {month: 0 for (month,) in run(connection, had, step)} | dict(run(connection, has, step))
+    had = f"SELECT DISTINCT {month_of('month')} AS label, b.record FROM ({read(near, EVENT_CODE)}) b"
+    had = f"{had} SEMI JOIN temp._records r ON {_SAME} ORDER BY label"
+    run(connection, f"CREATE OR REPLACE TABLE shared._had AS {had}", step)
+    has = f"SELECT {month_of('month')} AS label, count(*) FROM shared._codes GROUP BY label"
+    months = {month: 0 for (month,) in run(connection, "SELECT DISTINCT label FROM shared._had", step)}
+    months |= dict(run(connection, has, step))
     stay, again = ([file for file in files if (file.month in months) is there] for there in (False, True))
     with during(step):
         written = increment.write(_anew(feed, added(months, again), again)) if months else ()
-    run(connection, "DROP TABLE temp._codes; DROP TABLE temp._records", step)
+    run(connection, "DROP TABLE shared._codes; DROP TABLE shared._had; DROP TABLE temp._records", step)
     return stay, written
 
 
 def _anew(feed: str, rows: Mapping[str | None, int], files: Sequence[Kept]) -> Anew:
-    def query(months: Collection[str | None]) -> str:
-        before = read([file for file in files if file.month in months], EVENT_CODE)
-        stayed = f"SELECT * FROM ({before}) b ANTI JOIN temp._records r ON {_SAME}"
-        return f"SELECT * FROM temp._codes WHERE {in_months('month', months)} UNION ALL {stayed}"
+    def query(month: str | None) -> str:
+        before = read([file for file in files if file.month == month], EVENT_CODE)
+        gone = f"SELECT record FROM shared._had WHERE label {f'= {text(month)}' if month else 'IS NULL'}"
+        stayed = f"SELECT * FROM ({before}) b ANTI JOIN ({gone}) r ON {_SAME}"
+        return f"SELECT * FROM shared._codes WHERE {in_months('month', [month])} UNION ALL {stayed}"
 
-    return Anew("event_code", [column for column, _ in EVENT_CODE], "month", rows, query, _ORDER, _DECIDE, feed)
+    return Anew("event_code", [column for column, _ in EVENT_CODE], "month", rows, query, _ORDER, feed)
 
 
 # A row without a record has none that could be told from another: they all change together.

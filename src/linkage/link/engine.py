@@ -49,6 +49,8 @@ def connect(path: Path, temporary: Path, memory: str = "2GiB", threads: int | No
         settings["threads"] = str(threads)
     try:
         connection = duckdb.connect(str(path), config=settings)
+        # In memory as temporary tables are, and seen by the cursors of other threads as well.
+        connection.execute("ATTACH ':memory:' AS shared")
         # A nightly log holds results: the database would draw a bar into it on every long statement.
         connection.execute("SET enable_progress_bar = false")
         stopping.interrupts(connection)

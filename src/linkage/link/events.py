@@ -8,9 +8,9 @@ and a join on tokens is a merge of what is already near.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 
 import duckdb
 
@@ -25,9 +25,10 @@ from linkage.link.increment import (
     in_months,
     published,
     put_together,
+    read,
     table_made,
 )
-from linkage.link.tables import FeedTable
+from linkage.link.tables import FeedTable, month_column
 
 __all__ = ["added", "by_feed", "create", "make_events", "moment", "month_of", "ordered", "records_are_keys"]
 
@@ -50,11 +51,20 @@ _DECIDE = ("token", "kind", "record", *(column for column, _ in EVENT[3:-1]))
 
 
 def make_events(
-    connection: duckdb.DuckDBPyConnection, tables: Iterable[FeedTable], increment: Increment | None = None
+    connection: duckdb.DuckDBPyConnection,
+    tables: Iterable[FeedTable],
+    increment: Increment | None = None,
+    settled: Mapping[str, Made] = MappingProxyType({}),
 ) -> Made:
     """Make the rows of `event` from the settled tables: all of them, or those of the months that a change reaches.
 
     A date without a time is midnight at its start, also for `end`: the source did not say when.
+
+    Args:
+        connection: With the settled tables.
+        tables: All settled tables.
+        increment: What is known of the last run, or None.
+        settled: What was made of each, by published name: of one that is all in files those of a month are read.
 
     Raises:
         IntegrityError: A settled table is missing.
@@ -77,7 +87,8 @@ def make_events(
         linked += [file for file in files if file.month not in months]
         if months:
             with during(f"adding events of {feed}"):
-                written += increment.write(_anew(feed, members, added(months, files)))
+                found = {each.name: _files(connection, each, settled.get(each.name)) for each in members}
+                written += increment.write(_anew(feed, members, added(months, files), found))
     return put_together(connection, "event", EVENT, "temp._rebuilt_event", linked, written, _DECIDE)
 
 
@@ -139,14 +150,29 @@ def _order(members: Sequence[FeedTable]) -> str:
     return ordered("date_trunc('month', start)", "token", "kind", "record") + rest
 
 
-def _anew(feed: str, members: Sequence[FeedTable], rows: Mapping[str | None, int]) -> Anew:
-    columns = [column for column, _ in EVENT]
-    query = partial(_rows_of, members)
-    return Anew("event", columns, "start", rows, query, _order(members), _DECIDE, feed)
+def _anew(
+    feed: str, members: Sequence[FeedTable], rows: Mapping[str | None, int], files: Mapping[str, Sequence[Kept] | None]
+) -> Anew:
+    def query(month: str | None) -> str:
+        return _rows(members, _of(month, files))
+
+    return Anew("event", [column for column, _ in EVENT], "start", rows, query, _order(members), feed)
 
 
-def _rows_of(members: Sequence[FeedTable], months: Collection[str | None]) -> str:
-    return _rows(members, _of(months))
+def _files(connection: duckdb.DuckDBPyConnection, table: FeedTable, made: Made | None) -> Sequence[Kept] | None:
+    """The files of a table where each holds the events of its month; None where all have to be looked through."""
+    event = table.table.event
+    if made is None or made.relation is not None or event is None or not event.start:
+        return None
+    field, clock = table.field(event.start), table.field(event.start_time)
+    if field is None or field.name != month_column(table.parts, table.table):
+        return None
+    if clock is not None and clock.type == "TIME":
+        # Written so by a site, it is midnight at the end of the day: perhaps in the next month.
+        late = f"SELECT 1 FROM {name(table.name)} WHERE {name(clock.name)} >= TIME '24:00:00' LIMIT 1"
+        if run(connection, late, f"adding events of {table.feed.name}"):
+            return None
+    return (*made.written, *made.linked)
 
 
 def _reached(connection: duckdb.DuckDBPyConnection, members: Sequence[FeedTable]) -> dict[str | None, int]:
@@ -161,14 +187,19 @@ def _reached(connection: duckdb.DuckDBPyConnection, members: Sequence[FeedTable]
     return dict(run(connection, query, "finding months that changed")) if months else {}
 
 
-def _of(months: Collection[str | None]) -> Source:
-    """The rows of a table whose event starts in the months. Its date alone passes over most of it unread."""
+def _of(month: str | None, files: Mapping[str, Sequence[Kept] | None]) -> Source:
+    """The rows of a table whose event starts in the month. Its date alone passes over most of it unread."""
 
     def source(table: FeedTable, column: str | None = None) -> str:
-        event, field = table.table.event, table.field(column)
+        event, field, own = table.table.event, table.field(column), files.get(table.name)
         start = moment(table, event.start, event.start_time) if event else "CAST(NULL AS TIMESTAMP)"
-        near = f"{in_months(name(field.name), months, slack=1)} AND " if field else ""
-        return f"(SELECT * FROM {name(table.name)} WHERE {near}{in_months(start, months)})"
+        if own is not None:
+            columns = [("token", "UUID"), *((each.name, each.type) for each in table.fields)]
+            rows = f"({read([file for file in own if file.month == month], columns)})"
+        else:
+            rows = name(table.name)
+        near = f"{in_months(name(field.name), [month], slack=1)} AND " if field else ""
+        return f"(SELECT * FROM {rows} WHERE {near}{in_months(start, [month])})"
 
     return source
 

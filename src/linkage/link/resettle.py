@@ -7,21 +7,19 @@ one without the records that differ, and with what those are now, in the order o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from linkage.anew import Anew, Kept
 from linkage.errors import IntegrityError
 from linkage.link import tables
 from linkage.link.engine import during, name, run, text
-from linkage.link.increment import DELIVERY, Made, changed_table, in_months, plain, put_together
+from linkage.link.increment import DELIVERY, Made, changed_table, plain, put_together
 from linkage.link.reached import REACHED, Change, find_reached, matches
 from linkage.link.settle import (
     Settled,
     attributes_table,
-    broken,
     check,
-    decide,
     judge,
     needs_delivery_order,
     order_of,
@@ -59,6 +57,7 @@ def resettle(change: Change) -> Settled:
     made = _put_together(change)
     for each in ("_hit", "_won_before", "_won_after", "_differ", "_told", "_reached", "_winners"):
         change.run(f"DROP TABLE IF EXISTS temp.{each}")
+    change.run("DROP TABLE shared._coming; DROP TABLE shared._going")
     left = {reason: rows for reason, rows in sorted(removed.items()) if rows}
     check(change.table.parts, made.rows, left)
     return Settled(change.table.name, _month(change), made.rows, left, made)
@@ -183,22 +182,16 @@ def _month(change: Change) -> str | None:
 
 def _put_together(change: Change) -> Made:
     """The table of the partitions that stay and of those that are written again."""
-    parts, month = change.table.parts, _month(change)
-    label = f"strftime({name(month)}, '%Y-%m')" if month else "NULL"
-    same = matches(change, "r", "k")
-    # A group must have a row: for a table in one file the only group would be there without any.
-    counted = (
-        f"SELECT {label}, '{{0}}', count(*) FROM temp._won_{{0}} r SEMI JOIN temp._differ k ON {same}"
-        " GROUP BY ALL HAVING count(*) > 0"
-    )
-    found = run(change.connection, " UNION ALL ".join(map(counted.format, ("before", "after"))), change.step)
-    months = {label for label, _, _ in found}
+    parts = change.table.parts
+    came, went = _cut(change)
+    months = {*came, *went}
     files = change.before.files[parts.name]
-    touched = [file for file in files if file.month in months]
+    touched = {file.month: file for file in files if file.month in months}
     kept = [file for file in files if file.month not in months and (file.rows or not months)]
-    rows = Counter({file.month: file.rows for file in touched})
-    for label, side, count in found:
-        rows[label] += count if side == "after" else -count
+    rows = {
+        month: (touched[month].rows if month in touched else 0) - went.get(month, 0) + came.get(month, 0)
+        for month in months
+    }
     written = (
         _write_anew(change, touched, {month: rows[month] for month in rows if rows[month]}, kept) if months else ()
     )
@@ -210,37 +203,56 @@ def _put_together(change: Change) -> Made:
     return put_together(change.connection, name(parts.name), change.columns, None, kept, written)
 
 
+def _cut(change: Change) -> tuple[dict[str | None, int], dict[str | None, int]]:
+    """Make what comes into each month, and whose rows go out of it, month by month, and count the rows of both.
+
+    So a file is written by looking at its month alone, and several are at a time.
+    """
+    month = _month(change)
+    label = f"strftime({name(month)}, '%Y-%m')" if month else "CAST(NULL AS VARCHAR)"
+    columns, keys = (", ".join(map(name, each)) for each in ([column for column, _ in change.columns], change.keys))
+    differ = f"r SEMI JOIN temp._differ k ON {matches(change, 'r', 'k')}"
+    change.run(
+        f"CREATE OR REPLACE TABLE shared._coming AS SELECT {columns}, _n, {label} AS _month, 1 AS _rows"
+        f" FROM temp._won_after {differ} ORDER BY _month"
+    )
+    change.run(
+        f"CREATE OR REPLACE TABLE shared._going AS SELECT {keys}, {label} AS _month, count(*) AS _rows"
+        f" FROM temp._won_before {differ} GROUP BY {keys}, _month ORDER BY _month"
+    )
+    return _by_month(change, "_coming"), _by_month(change, "_going")
+
+
+def _by_month(change: Change, table: str) -> dict[str | None, int]:
+    counted = f"SELECT _month, CAST(sum(_rows) AS BIGINT) FROM shared.{table} GROUP BY _month"
+    return dict(run(change.connection, counted, change.step))
+
+
 def _write_anew(
-    change: Change, touched: Sequence[Kept], rows: Mapping[str | None, int], kept: Sequence[Kept]
+    change: Change, touched: Mapping[str | None, Kept], rows: Mapping[str | None, int], kept: Sequence[Kept]
 ) -> tuple[Kept, ...]:
     """Write the partitions in which something differs; a table without any rows still has a file."""
-    change.before.check_files(touched)
+    change.before.check_files(touched.values())
     if not rows and kept:
         return ()
     month, columns = _month(change), [column for column, _ in change.columns]
+    same = matches(change, "r", "k")
 
-    def query(months: Collection[str | None]) -> str:
-        return _rows_anew(change, [file for file in touched if file.month in months], months)
+    def query(label: str | None) -> str:
+        return _rows_anew(columns, touched.get(label), label, same)
 
-    order = order_of(change.keys, month, "_n")
-    tie = change.run(f"SELECT 1 FROM ({query(rows)}) WHERE {broken(change.keys)} LIMIT 1")
-    decides = None if tie else decide(change.keys)
     with during(change.step):
-        return change.write(Anew(change.table.name, columns, month, rows or {None: 0}, query, order, decides))
+        return change.write(
+            Anew(change.table.name, columns, month, rows or {None: 0}, query, order_of(change.keys, month, "_n"))
+        )
 
 
-def _rows_anew(change: Change, touched: Sequence[Kept], months: Collection[str | None]) -> str:
-    columns, month, same = (
-        ", ".join(name(column) for column, _ in change.columns),
-        _month(change),
-        matches(change, "r", "k"),
-    )
-    rows = f"SELECT {columns}, _n FROM temp._won_after r SEMI JOIN temp._differ k ON {same}"
-    if month:
-        rows += f" WHERE {in_months(name(month), months)}"
-    if touched:
-        # Rows that tie but for their delivery have one key, and so are all from the last snapshot or all settled anew.
-        paths = ", ".join(text(plain(file.path)) for file in touched)
-        last = f"read_parquet([{paths}], hive_partitioning = false, file_row_number = true)"
-        rows += f" UNION ALL SELECT {columns}, file_row_number AS _n FROM {last} r ANTI JOIN temp._differ k ON {same}"
-    return rows
+def _rows_anew(columns: Sequence[str], file: Kept | None, month: str | None, same: str) -> str:
+    listed, own = ", ".join(map(name, columns)), f"_month = {text(month)}" if month else "_month IS NULL"
+    rows = f"SELECT {listed}, _n FROM shared._coming WHERE {own}"
+    if file is None:
+        return rows
+    # Rows that tie but for their delivery have one key, and so are all from the last snapshot or all settled anew.
+    last = f"read_parquet([{text(plain(file.path))}], hive_partitioning = false, file_row_number = true)"
+    gone = f"(SELECT * FROM shared._going WHERE {own})"
+    return f"{rows} UNION ALL SELECT {listed}, file_row_number AS _n FROM {last} r ANTI JOIN {gone} k ON {same}"

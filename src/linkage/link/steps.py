@@ -112,7 +112,7 @@ class Steps:
         logs = {each.name for each in self.handed} - {each.name for each in tables}
         increment = self.before.increment(self._changes, logs, self.write) if self.before and self.write else None
         made = {each: settled.made for each, settled in self.settled.items()}
-        made["event"] = make_events(connection, tables, increment)
+        made["event"] = make_events(connection, tables, increment, made)
         made["event_code"] = make_event_codes(connection, tables, increment)
         touched = find_touched(connection, tables, increment)
         doubted = find_doubted(connection, tables, touched) if touched else None

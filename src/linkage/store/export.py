@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from linkage.anew import Anew, Kept
 from linkage.store.layout import UNDATED
+from linkage.store.several import run_several
 
 BY_FEED = ("event", "event_code")
 # Fewer rows than DuckDB keeps until it writes partitions out in pieces, and of so many columns that they find memory.
@@ -77,34 +78,16 @@ def export_anew(
         What was written.
     """
     place = folder / anew.table / (f"feed={anew.feed}" if anew.feed else "")
-    own = [column for column in anew.columns if column not in in_folders(anew.table)]
-    listed = ", ".join(map(_name, own))
-    # As `_few` has it: in one statement.
-    most = min(FEW_ROWS, FEW_CELLS // len(own)) if anew.by and "month" not in own else 0
-    for months in _together(anew.rows, most):
-        rows = f"FROM ({anew.query(months)})"
-        if anew.month and anew.by and 0 < sum(anew.rows[month] for month in months) <= most:
-            label = f"coalesce(strftime({_name(anew.month)}, '%Y-%m'), '{UNDATED}') AS month"
-            _copy_cut(connection, f"(SELECT {listed}, {label} {rows})", place, ["month"], anew.by, _form(metadata))
-            continue
-        target = _file(place, anew, months[0])
+    listed = ", ".join(_name(column) for column in anew.columns if column not in in_folders(anew.table))
+    statements = []
+    # The largest first, so that no core waits for one that was begun last.
+    for month in sorted(anew.rows, key=lambda each: (-anew.rows[each], each or "")):
+        target = _file(place, anew, month)
         target.parent.mkdir(parents=True, exist_ok=True)
-        connection.execute(
-            f"COPY (SELECT {listed} {rows} ORDER BY {anew.order}) TO '{_text(target)}' ({_form(metadata)})"
-        )
+        rows = f"SELECT {listed} FROM ({anew.query(month)}) ORDER BY {anew.order}"
+        statements.append(f"COPY ({rows}) TO '{_text(target)}' ({_form(metadata)})")
+    run_several(connection, statements)
     return tuple(_written(place, anew))
-
-
-def _together(rows: Mapping[str | None, int], most: int) -> Iterator[list[str | None]]:
-    """The months in groups of at most so many rows; one that has more is alone."""
-    group: list[str | None] = []
-    for month in sorted(rows, key=lambda each: each or ""):
-        if group and sum(rows[each] for each in (*group, month)) > most:
-            yield group
-            group = []
-        group.append(month)
-    if group:
-        yield group
 
 
 def _file(place: Path, anew: Anew, month: str | None) -> Path:

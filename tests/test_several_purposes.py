@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from small import ALLOWED, HEADER, NOT_ASKED, NOW, NUMBERS, OPTED_OUT, SmallIcs, row
+from small import ALLOWED, HEADER, NOT_ASKED, NOW, NUMBERS, OPTED_OUT, SmallIcs, make_small_ics, row
 
 from linkage import parts, pipeline, site_steps, together
 from linkage.cli import demo
@@ -25,6 +25,25 @@ from linkage.progress import Progress
 from linkage.sources import inspect, read
 from linkage.store.layout import Store
 from linkage.store.lock import hold
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> SmallIcs:
+    """The small ICS that each test has a copy of: of one keyset, so that all of them publish the same bytes."""
+    return make_small_ics(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def small_ics(pristine: SmallIcs, tmp_path: Path) -> SmallIcs:
+    """A copy of it, before its first run."""
+    return SmallIcs(Path(shutil.copytree(pristine.folder, tmp_path / "ics")))
+
+
+@pytest.fixture(scope="module")
+def alone(pristine: SmallIcs, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], dict[str, bytes]]:
+    """What its own purpose publishes alone, and the account of it."""
+    ics = SmallIcs(Path(shutil.copytree(pristine.folder, tmp_path_factory.mktemp("alone") / "ics")))
+    return _account(ics.configuration, _run(ics.configuration)[0]), _published(ics.configuration)
 
 
 def _write(ics: SmallIcs, name: str, *changes: tuple[str, str]) -> Path:
@@ -91,31 +110,37 @@ OTHERS = (
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=lambda each: each.name)
-def test_each_purpose_publishes_what_it_publishes_alone(small_ics: SmallIcs, other: Other) -> None:
+def test_each_purpose_publishes_what_it_publishes_alone(small_ics: SmallIcs, other: Other, alone: Any) -> None:
     """Byte for byte, and with the same account of every row, cell and register."""
     paths = [small_ics.configuration, _write(small_ics, other.name, *other.changes)]
-    alone = {path: (_account(path, _run(path)[0]), _published(path)) for path in paths}
+    others = (_account(paths[1], _run(paths[1])[0]), _published(paths[1]))
     _clear(small_ics.folder)
     outcomes = _run(*paths)
     assert [outcome.path for outcome in outcomes] == paths
-    for path, outcome in zip(paths, outcomes, strict=True):
-        assert (_account(path, outcome), _published(path)) == alone[path]
+    for path, outcome, expected in zip(paths, outcomes, (alone, others), strict=True):
+        assert (_account(path, outcome), _published(path)) == expected
     tokens = [set(_published(path)) for path in paths]
     assert all(tokens)
 
 
 class Readings:
-    """Counts how often each packed file is unpacked: there is no other way to read it."""
+    """Counts how often each packed file is unpacked, for there is no other way to read it, and looked at."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.of: Counter[str] = Counter()
-        content = inspect.content
+        self.looked: Counter[str] = Counter()
+        content, inspect_text = inspect.content, inspect._inspect_text
 
         def counted(extract):  # type: ignore[no-untyped-def]
             self.of[extract.path.name] += 1
             return content(extract)
 
+        def looking(path, *rest):  # type: ignore[no-untyped-def]
+            self.looked[path.name] += 1
+            return inspect_text(path, *rest)
+
         patch.setattr(read, "content", counted)
+        patch.setattr(inspect, "_inspect_text", looking)
 
 
 def _pack(ics: SmallIcs) -> None:
@@ -124,9 +149,22 @@ def _pack(ics: SmallIcs) -> None:
     ics.extract.unlink()
 
 
+@pytest.fixture(scope="module")
+def read_alone(pristine: SmallIcs, tmp_path_factory: pytest.TempPathFactory) -> Readings:
+    """How often one purpose alone reads and looks."""
+    ics = SmallIcs(Path(shutil.copytree(pristine.folder, tmp_path_factory.mktemp("packed") / "ics")))
+    _pack(ics)
+    with pytest.MonkeyPatch.context() as patch:
+        readings = Readings(patch)
+        _run(ics.configuration)
+    assert readings.of
+    assert readings.looked
+    return readings
+
+
 @pytest.mark.parametrize("other", OTHERS, ids=lambda each: each.name)
 def test_three_purposes_read_as_often_as_one(
-    small_ics: SmallIcs, other: Other, monkeypatch: pytest.MonkeyPatch
+    small_ics: SmallIcs, other: Other, monkeypatch: pytest.MonkeyPatch, read_alone: Readings
 ) -> None:
     """Also where one takes other columns, other years or other people."""
     _pack(small_ics)
@@ -135,37 +173,24 @@ def test_three_purposes_read_as_often_as_one(
         _write(small_ics, other.name, *other.changes),
         _write(small_ics, "third", ("[[flows]]", '[minimise]\nbirth = "month"\n[[flows]]')),
     ]
-    looked: Counter[str] = Counter()
-    inspect_text = inspect._inspect_text
-
-    def counted(path, *rest):  # type: ignore[no-untyped-def]
-        looked[path.name] += 1
-        return inspect_text(path, *rest)
-
-    monkeypatch.setattr(inspect, "_inspect_text", counted)
     readings = Readings(monkeypatch)
-    _run(paths[0])
-    alone, looked_alone = dict(readings.of), dict(looked)
-    assert alone
-    assert looked_alone
-    _clear(small_ics.folder)
-    readings.of.clear()
-    looked.clear()
     assert all(outcome.report for outcome in _run(*paths))
-    assert (dict(readings.of), dict(looked)) == (alone, looked_alone)
+    assert (readings.of, readings.looked) == (read_alone.of, read_alone.looked)
 
 
-def test_a_long_file_is_read_some_rows_at_a_time(small_ics: SmallIcs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_file_is_read_some_rows_at_a_time(
+    small_ics: SmallIcs, alone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the same result, and its rows are read once for all: only memory and time differ."""
     paths = [small_ics.configuration, _write(small_ics, "other")]
-    alone = {path: (_account(path, _run(path)[0]), _published(path)) for path in paths}
+    others = (_account(paths[1], _run(paths[1])[0]), _published(paths[1]))
     for rows in (20, 10, 7, 2):
         _clear(small_ics.folder)
         monkeypatch.setattr(together, "AT_ONCE", rows)
         progress = Progress()
         outcomes = pipeline.run_all(paths, now=NOW, progress=progress)
-        for path, outcome in zip(paths, outcomes, strict=True):
-            assert (_account(path, outcome), _published(path)) == alone[path]
+        for path, outcome, expected in zip(paths, outcomes, (alone, others), strict=True):
+            assert (_account(path, outcome), _published(path)) == expected
         assert [stage.rows for stage in progress.times if stage.name == "preparing"] == [10]
         assert not list(small_ics.folder.rglob("*.piece"))
 
@@ -215,12 +240,10 @@ REFUSED = (
 @pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
 @pytest.mark.parametrize("refused", REFUSED, ids=lambda each: each.name)
 def test_a_purpose_that_is_refused_publishes_nothing_and_harms_no_other(
-    small_ics: SmallIcs, refused: Refused, first: bool
+    small_ics: SmallIcs, refused: Refused, first: bool, alone: Any
 ) -> None:
     """Whichever comes first; the other publishes what it publishes alone."""
     good, bad = small_ics.configuration, _write(small_ics, refused.name, *refused.changes)
-    alone = (_account(good, _run(good)[0]), _published(good))
-    _clear(small_ics.folder)
     outcomes = {outcome.path: outcome for outcome in _run(*([bad, good] if first else [good, bad]))}
     error = outcomes[bad].error
     assert isinstance(error, refused.error)

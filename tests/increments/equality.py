@@ -27,6 +27,7 @@ from linkage.store.open import open_store
 
 # Of a row that more than one of these explains, an increment may say another than a full run.
 SPLIT = ("late_opt_out", "withdrawn", "superseded")
+Tables = Mapping[str, tuple[list[Any], list[tuple[Any, ...]]]]
 TOKENS = ("token", "mother_token", "linked_token", "carer_token")
 
 
@@ -87,18 +88,20 @@ def relink_held(ics: Evolving, *, whole: bool) -> str:
 def compare(ics: Evolving, *, extracts: bool = True) -> None:
     """Hold the current snapshots and exact accounts of both against each other, and look for those who are out."""
     adding, whole = (ics.folder / path.stem for path in ics.configurations)
-    same(adding, whole)
+    found = same(adding, whole)
     if extracts:
-        _nobody_who_is_out(ics, adding)
+        _nobody_who_is_out(ics, adding, found)
 
 
-def same(adding: Path, whole: Path) -> None:
-    """Hold the current snapshots and exact accounts in the folders of two purposes against each other."""
-    _same_tables(adding, whole)
+def same(adding: Path, whole: Path) -> Tables:
+    """Hold the current snapshots and exact accounts in the folders of two purposes against each other; the first's tables."""
+    ours = tables(adding)
+    _same_tables(ours, tables(whole))
     _same_account(_account(adding), _account(whole))
+    return ours
 
 
-def tables(purpose: Path) -> dict[str, tuple[list[Any], list[tuple[Any, ...]]]]:
+def tables(purpose: Path) -> Tables:
     """Columns and rows of every table as an analyst reads them, in stored order."""
     with open_store(purpose / "store") as connection:
         named = connection.execute(
@@ -111,8 +114,7 @@ def tables(purpose: Path) -> dict[str, tuple[list[Any], list[tuple[Any, ...]]]]:
         return found
 
 
-def _same_tables(adding: Path, whole: Path) -> None:
-    ours, theirs = tables(adding), tables(whole)
+def _same_tables(ours: Tables, theirs: Tables) -> None:
     _equal("tables", sorted(ours), sorted(theirs))
     for name, (columns, rows) in theirs.items():
         _equal(f"columns of {name}", ours[name][0], columns)
@@ -158,11 +160,11 @@ def _removed(rows: Mapping[str, int]) -> dict[str, int]:
     return {reason: count for reason, count in sorted(found.items()) if count}
 
 
-def _nobody_who_is_out(ics: Evolving, purpose: Path) -> None:
+def _nobody_who_is_out(ics: Evolving, purpose: Path, published: Tables) -> None:
     people = sorted(ics.out())
     tokens = Keyset.open("age://keys.age", base=ics.folder).pseudonymiser("ics:test").tokenise(pl.Series(people))[0]
     out = dict(zip(tokens.to_list(), people, strict=True))
-    for name, (columns, rows) in tables(purpose).items():
+    for name, (columns, rows) in published.items():
         for place, (column, _) in enumerate(columns):
             if column in TOKENS:
                 found = {row[place].bytes for row in rows if row[place] is not None} & set(out)

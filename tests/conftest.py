@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from small import SmallIcs, make_small_ics
 
 from linkage.pipeline import RunReport
-from made_up import MadeUp, make_made_up
+from made_up import MadeUp, made_up_once
 
 # A busy machine is slow now and then, and that says nothing about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,5 +31,6 @@ def published(small_ics: SmallIcs) -> tuple[SmallIcs, RunReport]:
 
 @pytest.fixture(scope="session")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
-    """A made-up ICS of every feed after a run; tests read it and change nothing."""
-    return make_made_up(tmp_path_factory.mktemp("ics") / "demo")
+    """A made-up ICS of every feed after a run; tests read it and change nothing, so all processes have one."""
+    own = tmp_path_factory.getbasetemp()
+    return made_up_once((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-up")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import shutil
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+from filelock import FileLock
 
 from linkage import Keyset, Pseudonymiser, pipeline
 from linkage.cli import demo
@@ -30,10 +32,15 @@ class MadeUp:
     exact: dict[str, list[dict[str, object]]]
 
 
-def make_made_up(folder: Path) -> MadeUp:
-    """Made as `linkage demo` makes it."""
-    demo.make(folder, PEOPLE, seed=7)
-    report = pipeline.run(folder / "linkage.toml")
+def made_up_once(place: Path) -> MadeUp:
+    """Made as `linkage demo` makes it, in a place that several processes share, by the first that comes."""
+    folder, told = place / "demo", place / "report.pickle"
+    place.mkdir(exist_ok=True)
+    with FileLock(place / "lock"):
+        if not told.exists():
+            demo.make(folder, PEOPLE, seed=7)
+            told.write_bytes(pickle.dumps(pipeline.run(folder / "linkage.toml")))
+    report: RunReport = pickle.loads(told.read_bytes())  # noqa: S301 from a process of the same tests
     keyset = Keyset.open("age://keys/ics.age", base=folder)
     return MadeUp(
         folder,

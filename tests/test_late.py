@@ -22,6 +22,7 @@ from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset
 from linkage.relink import relink
 from linkage.store.open import open_store
+from restored import Restored
 
 OTHER = "4010232137"
 THIRD = "4000000632"
@@ -66,14 +67,28 @@ def _held_tokens(ics: SmallIcs) -> set[bytes]:
     return {token for part in parts for token in pl.read_parquet(part)["token"].to_list()}
 
 
-@pytest.fixture
-def held(tmp_path: Path) -> tuple[SmallIcs, RunReport]:
-    """An ICS of three people, with a bundle held."""
-    ics = make_small_ics(tmp_path)
+def _three_people(folder: Path) -> SmallIcs:
+    folder.mkdir()
+    ics = make_small_ics(folder)
     lines = [row(1, ALLOWED), row(2, OTHER), row(3, OTHER), row(4, THIRD), row(5, REPLACED)]
     ics.extract.write_text("\n".join([HEADER, *lines]) + "\n")
     _answers(ics, ALLOWED, OTHER, THIRD, REPLACED)
-    return ics, ics.run()
+    return ics
+
+
+@pytest.fixture(scope="module")
+def held_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Restored, RunReport]:
+    """An ICS of three people, with a bundle held, which is made once."""
+    ics = _three_people(tmp_path_factory.mktemp("held") / "ics")
+    report = ics.run()
+    return Restored.of(ics.folder), report
+
+
+@pytest.fixture
+def held(held_once: tuple[Restored, RunReport]) -> tuple[SmallIcs, RunReport]:
+    """It, for a test to change."""
+    restored, report = held_once
+    return SmallIcs(restored.again()), report
 
 
 def _make(ics: SmallIcs) -> late.Made:
@@ -166,16 +181,19 @@ def _merge(ics: SmallIcs, *pairs: tuple[str, str]) -> None:
     (ics.folder / "extracts" / "PDS_Person_Merger_20261120.csv").write_text("\n".join(lines) + "\n")
 
 
-@pytest.fixture
-def merging(tmp_path: Path) -> SmallIcs:
-    """The same, with a feed of replaced numbers that held none of them yet."""
-    ics = make_small_ics(tmp_path)
-    lines = [row(1, ALLOWED), row(2, OTHER), row(3, OTHER), row(4, THIRD), row(5, REPLACED)]
-    ics.extract.write_text("\n".join([HEADER, *lines]) + "\n")
-    _answers(ics, ALLOWED, OTHER, THIRD, REPLACED)
+@pytest.fixture(scope="module")
+def merging_once(tmp_path_factory: pytest.TempPathFactory) -> Restored:
+    """The same, with a feed of replaced numbers that held none of them yet; made once."""
+    ics = _three_people(tmp_path_factory.mktemp("merging") / "ics")
     _replace_numbers(ics, ("4010232145", "4010232153"))
     ics.run()
-    return ics
+    return Restored.of(ics.folder)
+
+
+@pytest.fixture
+def merging(merging_once: Restored) -> SmallIcs:
+    """It, for a test to change."""
+    return SmallIcs(merging_once.again())
 
 
 def test_a_replaced_number_leads_to_the_current_one(merging: SmallIcs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from linkage.errors import LinkageError
 from linkage.pseudonymise import Keyset
 from linkage.sites.translated import Translated, load
 from linkage.store.manifest import RunManifest
+from restored import Restored
 
 PURPOSE = """
 [purpose]
@@ -167,6 +169,27 @@ class Federation:
         files = (path for path in self.hub.rglob("*") if path.is_file() and "lock" not in path.name)
         found = {path.relative_to(self.hub).as_posix(): path.read_bytes() for path in files}
         return {path: content for path, content in found.items() if not path.startswith("audit/")}
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A federation whose sites' rows are published, made once; each test has it as it was then."""
+
+    federation: Federation
+    restored: Restored
+
+    @classmethod
+    def make(cls, folder: Path, *names: str) -> Linked:
+        """Of sites of these names."""
+        folder.mkdir()
+        made = Federation.make(folder, *names)
+        made.whole_line(*names)
+        return cls(copy.deepcopy(made), Restored.of(folder))
+
+    def again(self) -> Federation:
+        """As it was."""
+        self.restored.again()
+        return copy.deepcopy(self.federation)
 
 
 def ago(days: float) -> datetime:

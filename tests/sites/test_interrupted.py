@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from federation import Federation, command
+from federation import Federation, Linked, command
 from small import ALLOWED, row
 
 from linkage.sites import chain as chains
@@ -19,11 +18,16 @@ class Stopped(Exception):
     """The process ends here."""
 
 
-@pytest.fixture
-def one(tmp_path: Path) -> Federation:
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory: pytest.TempPathFactory) -> Linked:
     """A hub and a site whose first packet was published."""
-    made = Federation.make(tmp_path, "RR8")
-    made.whole_line("RR8")
+    return Linked.make(tmp_path_factory.mktemp("linked") / "ics", "RR8")
+
+
+@pytest.fixture
+def one(linked: Linked) -> Federation:
+    """They, when there is something new to send."""
+    made = linked.again()
     made.deliver("RR8", [row(50, ALLOWED, day=9)], "appointment_20261121.csv")
     return made
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from federation import Federation, ago, command
+from federation import Federation, Linked, ago, command
 from small import ALLOWED, OPTED_OUT, row
 
 from linkage.bundle import BundleManifest, digest
@@ -32,6 +32,18 @@ def two(tmp_path: Path) -> Federation:
     return Federation.make(tmp_path, "RR8", "RXX")
 
 
+@pytest.fixture(scope="module")
+def linked_once(tmp_path_factory: pytest.TempPathFactory) -> Linked:
+    """The same when the rows of both are published, which is done once."""
+    return Linked.make(tmp_path_factory.mktemp("linked") / "ics", "RR8", "RXX")
+
+
+@pytest.fixture
+def linked(linked_once: Linked) -> Federation:
+    """It, for a test to change."""
+    return linked_once.again()
+
+
 def test_two_sites_become_one_snapshot(two: Federation) -> None:
     """One person whom both know has one token, that of the ICS; rows and people are accounted for by site."""
     said = two.whole_line("RR8", "RXX")
@@ -48,16 +60,15 @@ def test_two_sites_become_one_snapshot(two: Federation) -> None:
     assert [each.site for each in two.account().snapshot.sites] == ["RR8", "RXX"]
 
 
-def test_nothing_of_the_sites_tokens_is_kept(two: Federation) -> None:
+def test_nothing_of_the_sites_tokens_is_kept(linked: Federation) -> None:
     """Neither with the translated parts, nor in the store, nor held for the next night; nor a number."""
-    two.whole_line("RR8", "RXX")
-    own = Keyset.open("age://site.age", base=two.sites["RR8"].folder)
+    own = Keyset.open("age://site.age", base=linked.sites["RR8"].folder)
     foreign = own.pseudonymiser("site:rr8").tokenise(pl.Series([ALLOWED]))[0][0]
-    held = two.sites["RR8"].folder / "private" / "held"
+    held = linked.sites["RR8"].folder / "private" / "held"
     [part] = held.glob("*/bundle/sus_op/appointment/*.parquet")
     records = pl.read_parquet(part)["appointment"].to_list()
     searched = 0
-    for path in two.hub.rglob("*"):
+    for path in linked.hub.rglob("*"):
         if path.suffix == ".parquet":
             frame = pl.read_parquet(path, hive_partitioning=False)
             values = {each for name in frame.columns if frame[name].dtype == pl.Binary for each in frame[name]}
@@ -67,52 +78,49 @@ def test_nothing_of_the_sites_tokens_is_kept(two: Federation) -> None:
     assert searched > 6
 
 
-def test_a_second_night_sends_translates_and_links_only_what_is_new(two: Federation) -> None:
+def test_a_second_night_sends_translates_and_links_only_what_is_new(linked: Federation) -> None:
     """And the same is published as when everything is linked anew."""
-    two.whole_line("RR8", "RXX")
-    two.deliver("RR8", [row(50, ALLOWED, day=9)], "appointment_20261121.csv")
-    came = two.send("RR8")
+    linked.deliver("RR8", [row(50, ALLOWED, day=9)], "appointment_20261121.csv")
+    came = linked.send("RR8")
     assert [path.name for path in came.rglob("*.age")] == ["part-00001.parquet.age"]
-    assert two.receive(came).code == 0
-    assert "RR8: packet 2, 1 of 2 parts translated, 1 rows" in two.translate().text
-    assert two.link().code == 0
-    assert two.account().full is None
-    quick = two.query("SELECT * FROM sus_op_appointment ORDER BY ALL")
+    assert linked.receive(came).code == 0
+    assert "RR8: packet 2, 1 of 2 parts translated, 1 rows" in linked.translate().text
+    assert linked.link().code == 0
+    assert linked.account().full is None
+    quick = linked.query("SELECT * FROM sus_op_appointment ORDER BY ALL")
     assert len(quick) == 9
-    assert two.link("--full").code == 0
-    assert two.account().full == "it was asked for"
-    assert two.query("SELECT * FROM sus_op_appointment ORDER BY ALL") == quick
+    assert linked.link("--full").code == 0
+    assert linked.account().full == "it was asked for"
+    assert linked.query("SELECT * FROM sus_op_appointment ORDER BY ALL") == quick
 
 
-def test_somebody_who_opts_out_at_one_site_leaves_its_rows(two: Federation) -> None:
+def test_somebody_who_opts_out_at_one_site_leaves_its_rows(linked: Federation) -> None:
     """The site decides; the hub takes the new packet over the old one."""
-    two.whole_line("RR8", "RXX")
-    two.sites["RR8"].answer.write_text(f"{OPTED_OUT},\n")
-    two.whole_line("RR8")
-    assert two.query("SELECT count(*) FROM sus_op_appointment") == [(5,)]
+    linked.sites["RR8"].answer.write_text(f"{OPTED_OUT},\n")
+    linked.whole_line("RR8")
+    assert linked.query("SELECT count(*) FROM sus_op_appointment") == [(5,)]
 
 
-def test_a_revoked_site_leaves_the_next_snapshot(two: Federation) -> None:
+def test_a_revoked_site_leaves_the_next_snapshot(linked: Federation) -> None:
     """Its packets are refused, what was translated goes, and the account says since when and why."""
-    two.whole_line("RR8", "RXX")
-    later = two.send("RR8")
-    two.registered(RR8={"revoked": date(2026, 1, 1), "why": "its laptop was stolen"})
-    refused = two.receive(later)
+    later = linked.send("RR8")
+    linked.registered(RR8={"revoked": date(2026, 1, 1), "why": "its laptop was stolen"})
+    refused = linked.receive(later)
     assert (refused.code, "the site is revoked" in refused.text) == (4, True)
-    said = two.link()
+    said = linked.link()
     assert said.code == 0
     assert "nothing of RR8 is in it: revoked since 2026-01-01, its laptop was stolen" in said.text
-    assert two.query("SELECT count(*) FROM sus_op_appointment") == [(4,)]
-    [gone, _] = two.account().sites
+    assert linked.query("SELECT count(*) FROM sus_op_appointment") == [(4,)]
+    [gone, _] = linked.account().sites
     assert (gone.site, gone.sequence, gone.revoked, gone.why) == (
         "RR8",
         None,
         date(2026, 1, 1),
         "its laptop was stolen",
     )
-    assert two.translate().code == 0
-    assert not (two.hub / "private" / "translated" / "RR8").exists()
-    assert "revoked since 2026-01-01" in command("hub", "sites", two.configuration).text
+    assert linked.translate().code == 0
+    assert not (linked.hub / "private" / "translated" / "RR8").exists()
+    assert "revoked since 2026-01-01" in command("hub", "sites", linked.configuration).text
 
 
 def test_a_revocation_that_is_announced_counts_from_its_day(two: Federation) -> None:
@@ -316,23 +324,22 @@ def test_a_site_that_signs_what_is_not_so_is_refused(
     assert [path.name for path in (two.hub / "private" / "translated" / "RR8").rglob("*")] == ["parts"]
 
 
-def test_what_counts_stays_when_a_packet_is_refused_for_its_numbers(two: Federation) -> None:
+def test_what_counts_stays_when_a_packet_is_refused_for_its_numbers(linked: Federation) -> None:
     """And nothing of the new one is left, nor is anything linked until the site sends another."""
-    two.whole_line("RR8", "RXX")
-    before = two.translated("RR8")
-    two.deliver("RR8", [row(50, ALLOWED, day=9)], "appointment_20261121.csv")
-    came = two.send("RR8")
-    packet = read_packet(came, [_signer(two).verifier])[0]
+    before = linked.translated("RR8")
+    linked.deliver("RR8", [row(50, ALLOWED, day=9)], "appointment_20261121.csv")
+    came = linked.send("RR8")
+    packet = read_packet(came, [_signer(linked).verifier])[0]
     [new] = packet.sealed
     assert (
-        two.receive(
-            _forged(two, came, new, lambda rows: rows.with_columns(pl.lit("9434765919").alias("provider")))
+        linked.receive(
+            _forged(linked, came, new, lambda rows: rows.with_columns(pl.lit("9434765919").alias("provider")))
         ).code
         == 0
     )
-    assert (two.translate().code, two.link().code) == (6, 4)
-    assert two.translated("RR8") == before
-    assert {each.stem for each in (two.hub / "private" / "translated" / "RR8" / "parts").iterdir()} == {
+    assert (linked.translate().code, linked.link().code) == (6, 4)
+    assert linked.translated("RR8") == before
+    assert {each.stem for each in (linked.hub / "private" / "translated" / "RR8" / "parts").iterdir()} == {
         *before.files.values()
     }
 
@@ -396,22 +403,21 @@ def test_linking_refuses_a_site_whose_opt_outs_are_too_old(two: Federation) -> N
     assert two.link().code == 0
 
 
-def test_a_translated_part_that_was_changed_is_seen(two: Federation) -> None:
+def test_a_translated_part_that_was_changed_is_seen(linked: Federation) -> None:
     """The last snapshot stays."""
-    two.whole_line("RR8", "RXX")
-    [part] = (two.hub / "private" / "translated" / "RR8" / "parts").iterdir()
+    [part] = (linked.hub / "private" / "translated" / "RR8" / "parts").iterdir()
     frame = pl.read_parquet(part)
     part.unlink()
-    assert two.link().code == 6
+    assert linked.link().code == 6
     frame.head(2).write_parquet(part)
-    said = two.link()
+    said = linked.link()
     assert (said.code, "changed since" in said.text) == (6, True)
-    assert "0 of 1 parts translated" in two.translate().text
-    assert two.translate("--full").text.count("1 of 1 parts translated") == 2
-    assert two.link().code == 0
+    assert "0 of 1 parts translated" in linked.translate().text
+    assert linked.translate("--full").text.count("1 of 1 parts translated") == 2
+    assert linked.link().code == 0
     part.unlink()
-    assert "RR8: packet 1, 1 of 1 parts translated" in two.translate().text
-    assert two.link().code == 0
+    assert "RR8: packet 1, 1 of 1 parts translated" in linked.translate().text
+    assert linked.link().code == 0
 
 
 def test_sites_that_describe_people_otherwise_are_not_put_together(two: Federation) -> None:
@@ -492,11 +498,10 @@ def _refused(two: Federation, came: Path, words: str, code: int) -> None:
     assert two.state() == before
 
 
-def test_a_feed_that_a_site_may_not_send_any_more_is_not_published(two: Federation) -> None:
+def test_a_feed_that_a_site_may_not_send_any_more_is_not_published(linked: Federation) -> None:
     """What was translated of it before would go on being published."""
-    two.whole_line("RR8", "RXX")
-    two.registered(RR8={"feeds": ["ecds"]})
-    said = two.link()
+    linked.registered(RR8={"feeds": ["ecds"]})
+    said = linked.link()
     assert (said.code, "packet 1 of RR8: feed sus_op is not taken from the site" in said.text) == (2, True)
 
 
@@ -505,12 +510,11 @@ def test_parts_of_two_sites_never_have_one_name() -> None:
     assert _path("RR8", "sus_op/appointment/RXX-1.parquet") != _path("RR8-RXX", "sus_op/appointment/1.parquet")
 
 
-def test_nothing_translated_stays_of_a_site_that_left_the_register(two: Federation) -> None:
+def test_nothing_translated_stays_of_a_site_that_left_the_register(linked: Federation) -> None:
     """As of one that is revoked."""
-    two.whole_line("RR8", "RXX")
-    del two.register["RR8"]
-    two.registered()
-    assert two.translate().code == 0
-    assert [path.name for path in (two.hub / "private" / "translated").iterdir() if path.is_dir()] == ["RXX"]
-    assert two.link().code == 0
-    assert two.query("SELECT count(*) FROM sus_op_appointment") == [(4,)]
+    del linked.register["RR8"]
+    linked.registered()
+    assert linked.translate().code == 0
+    assert [path.name for path in (linked.hub / "private" / "translated").iterdir() if path.is_dir()] == ["RXX"]
+    assert linked.link().code == 0
+    assert linked.query("SELECT count(*) FROM sus_op_appointment") == [(4,)]

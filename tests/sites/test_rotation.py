@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import polars as pl
 import pytest
-from federation import Federation, command
+from federation import Federation, Linked, command
 from small import ALLOWED
 
 from linkage.pseudonymise import Keyset
 from linkage.pseudonymise.key_versions import KeysetFile
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> Federation:
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory: pytest.TempPathFactory) -> Linked:
     """A hub and two sites whose rows are published."""
-    made = Federation.make(tmp_path, "RR8", "RXX")
-    made.whole_line("RR8", "RXX")
-    return made
+    return Linked.make(tmp_path_factory.mktemp("linked") / "ics", "RR8", "RXX")
+
+
+@pytest.fixture
+def two(linked: Linked) -> Federation:
+    """They, for a test to change."""
+    return linked.again()
 
 
 def _file(two: Federation) -> KeysetFile:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from federation import Federation
+from federation import Federation, Linked
 from small import ALLOWED, NUMBERS
 
 from linkage import contract
@@ -21,12 +21,16 @@ from linkage.pseudonymise.reverser import KeyHolderKeyset
 from linkage.sites.register import columns
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> Federation:
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory: pytest.TempPathFactory) -> Linked:
     """Two sites' data, published."""
-    made = Federation.make(tmp_path, "RR8", "RXX")
-    made.whole_line("RR8", "RXX")
-    return made
+    return Linked.make(tmp_path_factory.mktemp("linked") / "ics", "RR8", "RXX")
+
+
+@pytest.fixture
+def two(linked: Linked) -> Federation:
+    """They, for a test to change."""
+    return linked.again()
 
 
 def _published(two: Federation) -> pl.DataFrame:

@@ -42,7 +42,7 @@ def commands() -> None:
 @app.command()
 def register(
     source: Annotated[Path, typer.Argument(help="The register of people and practices, a TOML file.")],
-    out: Annotated[Path, typer.Argument(help="The signed register to make, as [release] names it.")],
+    out: Annotated[Path, typer.Argument(help="The signed register to make, as `registered` names it.")],
     signer: SignerKey,
     identity: SignerIdentity = None,
 ) -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from linkage import binding, config, pipeline
 from linkage.cli import app
-from linkage.errors import InputError, IntegrityError, LinkageError, PolicyError, TemporaryError
+from linkage.errors import ConfigurationError, InputError, IntegrityError, LinkageError, PolicyError, TemporaryError
 from linkage.nights import history, operations, rollback
 from linkage.pipeline import RunReport
 from linkage.purpose import Population
@@ -232,6 +232,24 @@ def test_an_earlier_snapshot_can_be_current_again_and_the_later_one_after_it(sma
     ]  # fmt: skip
     assert all(each.user and each.host for each in done)
     assert at(small_ics, 48).tables == first.tables
+
+
+def unnamed(ics: SmallIcs) -> ConfigurationError:
+    """What `linkage rollback` says where no run is named."""
+    with pytest.raises(ConfigurationError) as refused:
+        CliRunner().invoke(app, ["rollback", str(ics.configuration)], catch_exceptions=False)
+    assert refused.value.exit_code == 2
+    return refused.value
+
+
+def test_where_no_run_is_named_those_are_that_there_are(small_ics: SmallIcs) -> None:
+    """At night nobody should have to look for them; the current one is not among them, nor one that is gone."""
+    assert "no run is kept" in unnamed(small_ics).message
+    gone, *runs = [at(small_ics, hours).run_id for hours in range(4)]
+    error = unnamed(small_ics)
+    assert error.message.endswith(f"the newest first: {runs[1]}, {runs[0]}")
+    assert gone not in error.message
+    assert f"linkage rollback {small_ics.configuration} {runs[1]}" in error.hint
 
 
 def deliver_more(ics: SmallIcs) -> None:

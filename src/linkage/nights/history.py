@@ -20,7 +20,7 @@ from linkage.nights import rekeyed
 from linkage.store.layout import RUN_ID, Store
 from linkage.store.manifest import RunManifest, SnapshotManifest
 
-__all__ = ["History", "Listed", "Run", "State", "of_purpose", "of_store", "there_in"]
+__all__ = ["History", "Listed", "Run", "State", "kept", "of_purpose", "of_store", "there_in"]
 
 State = Literal["current", "kept", "gone"]
 _Kind = TypeVar("_Kind", RunManifest, SnapshotManifest)
@@ -177,6 +177,12 @@ def of_store(path: Path) -> History:
         return None if found is None else Run(name, _state(name, there, current), found)
 
     return History(tuple(there), read, current)
+
+
+def kept(configuration: Configuration) -> tuple[str, ...]:
+    """The runs whose snapshots can be gone back to, the newest first: those that are there and have an account."""
+    store, known = Store(configuration.at(configuration.store.path)), of_purpose(configuration)
+    return tuple(name for name in reversed(there_in(store)) if name in known.names and name != known.current)
 
 
 def there_in(store: Store) -> list[str]:

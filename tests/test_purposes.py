@@ -288,6 +288,16 @@ def test_check_warns_of_what_is_missing(small_ics: SmallIcs) -> None:
     ]
 
 
+def test_a_keyset_in_a_variable_is_warned_of_where_people_are_real(small_ics: SmallIcs) -> None:
+    """Every run, and whoever looks at the purpose, is told; tests with made-up people are not."""
+    small_ics.replace("age://keys.age", "env://KEYSET")
+    assert "warning: the keyset" not in _command(small_ics, "check").stderr
+    small_ics.replace("allow_test_numbers = true", "")
+    assert "warning: the keyset is in an environment variable" in _command(small_ics, "check").stderr
+    found = authority.check(config.load(small_ics.configuration), TODAY)
+    assert [each for each in found if "every program that is started from here inherits it" in each]
+
+
 def test_check_takes_today_when_no_day_is_given(small_ics: SmallIcs) -> None:
     """By the clock."""
     past = datetime.now(UTC).date() - timedelta(days=2)

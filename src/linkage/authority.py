@@ -127,4 +127,10 @@ def warnings(configuration: Configuration, today: date) -> tuple[str, ...]:
             found.append(f"site {site.name} names no agreement")
     unlisted = {flow.agreement for flow in configuration.flows if flow.agreement} if not purpose.agreements else set()
     found += [f"the agreement {reference} has no end date" for reference in sorted(unlisted)]
+    # Whoever takes test numbers for people has no real ones to protect.
+    if configuration.keys.keyset.startswith("env://") and not configuration.allow_test_numbers:
+        found.append(
+            "the keyset is in an environment variable, which is for tests: every program that is started from here "
+            "inherits it and nothing encrypts it; keep it in an age file or behind Vault"
+        )
     return tuple(found)

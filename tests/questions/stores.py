@@ -177,7 +177,7 @@ def make_node(
     folder: Path, name: str = "qxx", practices: Sequence[str] = ("A10001", "A10002"), **changes: str
 ) -> TestNode:
     folder.mkdir(parents=True, exist_ok=True)
-    values = {"policy": "hes", "budget": "20", "ends": "2027-03-31", "seconds": "60"} | changes
+    values = {"policy": "hes", "budget": "20", "ends": "2027-03-31", "seconds": "60", "more": ""} | changes
     (folder / "node.toml").write_text(f"""
 name = "{name}"
 store = "store"
@@ -185,6 +185,7 @@ private = "private"
 key = "age://node.age"
 practices = {json.dumps(list(practices))}
 seconds = {values["seconds"]}
+{values["more"]}
 [[askers]]
 name = "{ASKER.name}"
 key = "{ASKER.verifier.text}"

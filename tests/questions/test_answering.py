@@ -319,6 +319,32 @@ def test_a_snapshot_whose_documents_have_ended_is_not_asked(node: TestNode) -> N
     node.answer(question())
 
 
+@pytest.mark.parametrize(("more", "days"), [("", 35), ("max_age_days = 3", 3)])
+def test_an_old_snapshot_is_not_asked(tmp_path: Path, more: str, days: int) -> None:
+    """People may have said no since it was made."""
+    node = make_node(tmp_path, more=more)
+    made = NOW - timedelta(days=days)
+    node.publish(PEOPLE, made - timedelta(seconds=1))
+    asked_for = {"snapshots_from": "2026-01-01"}
+    _refused(node, question(**asked_for), PolicyError, f"more than the {days} days allowed")
+    node.publish(PEOPLE, made)
+    node.answer(question(**asked_for))
+
+
+def test_once_the_key_is_another_nobody_is_compared_and_nothing_answered(node: TestNode) -> None:
+    """The same people have other tokens then, so that one question without a few would look like one of others."""
+    node.answer(question())
+    node.publish(PEOPLE[:-1])
+    store = node.folder / "store"
+    manifest = store / "snapshots" / (store / "current").read_text().strip() / "manifest.json"
+    said = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(said | {"key_id": "0123456789abcdef"}))
+    for _ in range(2):
+        with pytest.raises(PolicyError, match="another domain or key"):
+            node.answer(question())
+    assert len(list((node.folder / "private/ledger").iterdir())) == 1
+
+
 def test_a_store_without_a_snapshot_is_no_zero(tmp_path: Path) -> None:
     """Nor is a damaged one."""
     node = make_node(tmp_path)

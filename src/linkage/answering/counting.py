@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import datetime, timedelta
 from itertools import product
 
 import polars as pl
@@ -18,16 +18,22 @@ from linkage.store.ask import Snapshot
 __all__ = ["cells_of", "check_snapshot", "released"]
 
 
-def check_snapshot(checked: Checked, snapshot: Snapshot, today: date) -> None:
+def check_snapshot(checked: Checked, snapshot: Snapshot, max_age_days: int, now: datetime) -> None:
     """Whether the snapshot can say what is asked.
 
     Raises:
-        PolicyError: A document that it was made by has ended, it is older than is asked for, or it lacks a feed: nobody
-            known to a feed is not nobody there.
+        PolicyError: A document that it was made by has ended, it is older than the node lets it be or than is asked for, or
+            it lacks a feed: nobody known to a feed is not nobody there.
     """
     question, manifest = checked.question, snapshot.manifest
+    if now - manifest.started > timedelta(days=max_age_days):
+        raise PolicyError(
+            f"the snapshot is {(now - manifest.started).days} days old, more than the {max_age_days} days allowed: "
+            "people may have said no since",
+            hint="run the pipeline, or raise max_age_days in the node's file with a reason",
+        )
     for each in manifest.documents:
-        if each.ends is not None and each.ends < today:
+        if each.ends is not None and each.ends < now.date():
             raise PolicyError(
                 f"the {each.what} {each.reference} ended on {each.ends}, by which the snapshot was made",
                 hint="have it renewed, correct linkage.toml and run the pipeline",

@@ -108,7 +108,7 @@ class Answering:
 
     def _answer(self, checked: Checked, snapshot: Snapshot, now: datetime) -> Envelope:
         practices = self.node.ods_codes()
-        check_snapshot(checked, snapshot, now.date())
+        check_snapshot(checked, snapshot, self.node.max_age_days, now)
         query = count_query(checked.question, practices)
         placed = ask(snapshot, query.sql, query.parameters, self.node.seconds)
         release = released(checked, placed)

@@ -82,6 +82,7 @@ class Node(Strict):
         identity: The age identity that opens it; else LINKAGE_IDENTITY, else the file beside it.
         practices: ODS codes of its practices: a list, or a CSV file with a column `ods_code`.
         seconds: A query that takes longer is stopped.
+        max_age_days: A snapshot that was made longer ago is not asked: people may have said no since.
         askers: Those whose questions are read.
         approvers: Those of whom one approves each answer.
         purposes: What is answered, for whom.
@@ -96,6 +97,7 @@ class Node(Strict):
     identity: Path | None = None
     practices: Path | tuple[str, ...]
     seconds: int = Field(default=60, ge=1, le=3600)
+    max_age_days: int = Field(default=35, ge=1)
     askers: tuple[Known, ...] = Field(min_length=1)
     approvers: tuple[Known, ...] = Field(min_length=1)
     purposes: tuple[NodePurpose, ...] = Field(min_length=1)

@@ -142,6 +142,15 @@ def test_a_damaged_ledger_refuses(ledger: Ledger, harm: str) -> None:
         _admit(ledger, _people({"f": range(1000)}))
 
 
+def test_people_that_cannot_be_read_refuse(ledger: Ledger) -> None:
+    """And nothing is spent: it is no answer to the asker."""
+    _admit(ledger, _people({"f": range(100)}))
+    (ledger.folder / "000000" / "people.parquet").write_bytes(b"no table")
+    with pytest.raises(IntegrityError, match="missing or damaged"):
+        _admit(ledger, _people({"f": range(103)}))
+    assert not (ledger.folder / "refused").exists()
+
+
 def test_a_half_entry_is_none(ledger: Ledger) -> None:
     """What a crash left is put aside and made again."""
     (ledger.folder / ".000000").mkdir(parents=True)

@@ -319,6 +319,15 @@ def test_a_snapshot_whose_documents_have_ended_is_not_asked(node: TestNode) -> N
     node.answer(question())
 
 
+def test_a_list_of_practices_that_cannot_be_read_is_not_told(node: TestNode) -> None:
+    """It is the node's own file, and is read before the log hears of an answer."""
+    path = node.folder / "node.toml"
+    path.write_text(path.read_text().replace('["A10001", "A10002"]', '"practices.csv"'))
+    (node.folder / "practices.csv").write_text(f"ods_code\n{'A' * 200_000}\n")
+    _refused(node, question(), ConfigurationError, "not a CSV file with a column ods_code")
+    assert not (node.folder / "audit" / "entries").exists()
+
+
 @pytest.mark.parametrize(("more", "days"), [("", 35), ("max_age_days = 3", 3)])
 def test_an_old_snapshot_is_not_asked(tmp_path: Path, more: str, days: int) -> None:
     """People may have said no since it was made."""

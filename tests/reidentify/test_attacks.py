@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import nullcontext
 from datetime import timedelta
 
@@ -12,7 +11,8 @@ from small import NOW
 
 from care import ANN, BEN, P1, P2, Care
 from linkage.audit import Journal
-from linkage.cohorts import ask, registers
+from linkage.cohorts import ask, registers, settling
+from linkage.cohorts.allowed import ready
 from linkage.cohorts.ask import Asking
 from linkage.errors import ConfigurationError, InputError, IntegrityError, PolicyError
 from linkage.reidentify import publish
@@ -90,7 +90,7 @@ def test_a_forged_entry_of_the_log_clears_no_other_folder(care: Care) -> None:
     precious = care.folder / "precious"
     precious.mkdir()
     request = care.approve(care.ask(ANN))
-    where = hashlib.sha256(b"released").hexdigest()[:16]
+    where = settling.folder_of(ready(care.ics.configuration, NOW))
     log = Journal(care.folder / "audit", now=lambda: NOW)
     log.begin("cohort.release", "key-holder", request="/../precious", purpose="test", people=1, folder=where)
     with pytest.raises(IntegrityError, match="no digest"):

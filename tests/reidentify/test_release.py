@@ -23,12 +23,21 @@ from linkage import disk
 from linkage.audit import Journal, prove, witness
 from linkage.audit.log import lines_of
 from linkage.audit.signing import public_key
-from linkage.cohorts import ask
+from linkage.cohorts import ask, settling
+from linkage.cohorts.allowed import ready
 from linkage.cohorts.ask import Asking
-from linkage.errors import IntegrityError, KeyUnavailableError, LinkageError, PolicyError, TemporaryError
+from linkage.errors import (
+    ConfigurationError,
+    IntegrityError,
+    KeyUnavailableError,
+    LinkageError,
+    PolicyError,
+    TemporaryError,
+)
 from linkage.reidentify import publish
 from linkage.reidentify.decisions import Decision, Verdict, write_decision
 from linkage.reidentify.request import encode, read_request, sign_request, write_request
+from linkage.reidentify.states import State
 from linkage.signed import Signer
 
 CODES = "id,patient,day,code"
@@ -320,6 +329,9 @@ def test_a_request_made_by_hand_is_held_to_the_same_rules(care: Care) -> None:
         (one, {"made": NOW + timedelta(days=1), "expires": NOW + timedelta(days=2)}, "dates"),
         (one, {"domain": "ics:other"}, "the purpose has changed"),
         (one, {"purpose_digest": "0" * 64}, "the purpose has changed"),
+        # By the purpose's name the log counts whom a purpose has released.
+        (one, {"purpose": "another"}, "the purpose has changed"),
+        (one, {"reason": "\tcall them"}, "blanks or lines"),
         (one, {"requester": "b.okoro"}, "who did not sign it"),
     ]
     for rows, changes, words in cases:
@@ -335,6 +347,41 @@ def test_a_request_made_by_hand_is_held_to_the_same_rules(care: Care) -> None:
     key = care.approve(_by_hand(care, one, key_id="0" * 16))
     with pytest.raises(PolicyError, match="key version that is not in use"):
         care.release(key)
+
+
+def test_what_a_file_is_wrong_in_is_said_before_the_request_is_spent(care: Care) -> None:
+    """Once it is put right the same request is released."""
+    request = care.approve(care.ask(ANN))
+    told = len(_acts(care))
+    asked = read_request(request, [care.keys["a.patel"].verifier])
+    place = publish.place_of(care.folder / "released", asked.digest)
+    place.mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match="is there already"):
+        care.release(request)
+    place.rmdir()
+    snapshot = care.folder / "store" / "snapshots" / (care.folder / "store" / "current").read_text().strip()
+    (people,) = (snapshot / "person").glob("*.parquet")
+    aside = people.rename(care.folder / "aside.parquet")
+    with pytest.raises(IntegrityError, match="its table of people cannot be read"):
+        care.release(request)
+    aside.rename(people)
+    decision = request / "decisions" / "another.json"
+    decision.mkdir()
+    with pytest.raises(IntegrityError, match="cannot be read as a decision"):
+        care.release(request)
+    decision.rmdir()
+    assert len(_acts(care)) == told
+    assert care.release(request).practices == {P1: 1}
+
+
+def test_a_decision_that_has_no_place_is_not_told(care: Care) -> None:
+    """A file where the folder of decisions should be, as only a request made by hand has."""
+    request = care.ask(ANN)
+    (request / "decisions").rmdir()
+    (request / "decisions").touch()
+    with pytest.raises(IntegrityError, match="not what the request says"):
+        care.approve(request)
+    assert ("cohort.approve", "intent") not in _acts(care)
 
 
 def test_whoever_the_current_snapshot_does_not_know_is_not_released(care: Care) -> None:
@@ -417,3 +464,34 @@ def test_a_release_of_another_purpose_or_folder_is_not_settled_as_nothing(care: 
     with pytest.raises(IntegrityError, match="went into another folder"):
         care.release(care.approve(care.ask(CAT, name="next")))
     assert ("cohort.release", "settled") not in _acts(care)
+
+
+def test_two_configurations_with_one_log_have_folders_of_their_own(care: Care, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says `released`. What the one published is not settled as nothing by the other, which would let it count for nobody."""
+    other = care.folder / "other" / "linkage.toml"
+    other.parent.mkdir()
+    text = care.ics.configuration.read_text()
+    for name in ("store", "optouts", "gp", "register.json", "keys.age", "extracts"):
+        if (care.folder / name).exists():
+            text = text.replace(f'"{name}', f'"../{name}').replace(f"://{name}", f"://../{name}")
+    other.write_text(f'private = "../private"\n{text}\n[audit]\npath = "../audit"\n')
+    begun, elsewhere = ready(care.ics.configuration, NOW), ready(other, NOW)
+    assert begun.rules.path == elsewhere.rules.path
+    request = care.approve(care.ask(ANN, CAT))
+    asked = read_request(request, begun.registered.verifiers)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # The release is published, and its end was not told.
+    monkeypatch.setattr(Journal, "done", killed)
+    monkeypatch.setattr(settling, "give_up", killed)
+    with pytest.raises(KeyboardInterrupt):
+        care.release(request)
+    monkeypatch.undo()
+    with pytest.raises(IntegrityError, match="went into another folder"):
+        settling.settle(elsewhere, elsewhere.configuration.at(elsewhere.rules.path), care.key_holder)
+    assert begun.history.state(asked.digest) is State.RELEASING
+    assert settling.settle(begun, begun.configuration.at(begun.rules.path), care.key_holder)
+    assert begun.history.state(asked.digest) is State.RELEASED
+    assert begun.history.released("test", NOW - timedelta(days=1)) == 2

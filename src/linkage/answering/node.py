@@ -87,11 +87,11 @@ class Answering:
                         "the question was answered before",
                         hint=f"the answer is {self._given(checked.digest)}: give it again",
                     )
-                snapshot = current_snapshot(self.node.at(self.node.store))
+                snapshot, practices = current_snapshot(self.node.at(self.node.store)), self.node.ods_codes()
                 by = f"{self.signer.name} {self.signer.verifier.key_id}"
                 told = {"question": checked.digest, "asker": checked.question.asker, "approver": agreed.approver}
                 with journal.act(ACT, by, snapshot=snapshot.folder.name, **told) as act:
-                    answered = self._answer(checked, snapshot, now)
+                    answered = self._answer(checked, snapshot, practices, now)
                     act.details["answer"] = answered.digest
                 return answered
         except TemporaryError:
@@ -106,8 +106,7 @@ class Answering:
             act.details["came"] = "answer" if self._given(question).exists() else "no answer"
             journal.settle(act)
 
-    def _answer(self, checked: Checked, snapshot: Snapshot, now: datetime) -> Envelope:
-        practices = self.node.ods_codes()
+    def _answer(self, checked: Checked, snapshot: Snapshot, practices: tuple[str, ...], now: datetime) -> Envelope:
         check_snapshot(checked, snapshot, self.node.max_age_days, now)
         query = count_query(checked.question, practices)
         placed = ask(snapshot, query.sql, query.parameters, self.node.seconds)

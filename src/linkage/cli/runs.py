@@ -65,7 +65,9 @@ def diff(words: Words = None, store: StorePath = None, *, as_json: AsJson = Fals
     after = known.find(names[-1] if names else None)
     before = known.find(names[0]) if len(names) == 2 else known.before(after)
     if before is None:
-        raise ConfigurationError(f"{after.name}: no run before it is kept", hint="name two runs")
+        raise ConfigurationError(
+            f"{after.name}: no run before it is kept", hint="wait for the next run, or name two runs"
+        )
     found = differences.between(before, after)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))

@@ -12,7 +12,7 @@ import polars as pl
 
 from linkage.cohorts.allowed import Ready, purpose_digest, ready
 from linkage.cohorts.people import Snapshot, people_of, tokens_of
-from linkage.errors import InputError, PolicyError
+from linkage.errors import InputError, PolicyError, told_of_the_machine
 from linkage.reidentify import request as requests
 from linkage.reidentify import states
 from linkage.reidentify.request import TOKEN, Request
@@ -104,8 +104,16 @@ def _request(begun: Ready, found: Callable[[Path], pl.DataFrame], asking: Asking
     )
     envelope = requests.sign_request(made, signer)
     by = f"requester {signer.verifier.key_id}"
-    with begun.journal.act(
-        states.REQUEST, by, request=envelope.digest, purpose=made.purpose, people=made.people, snapshot=made.snapshot
+    with (
+        begun.journal.act(
+            states.REQUEST,
+            by,
+            request=envelope.digest,
+            purpose=made.purpose,
+            people=made.people,
+            snapshot=made.snapshot,
+        ),
+        told_of_the_machine(),
     ):
         requests.write_request(folder, envelope, content)
     return Made(envelope.digest, made.people, made.expires, left)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from linkage.cohorts.allowed import Ready, purpose_digest, ready
 from linkage.cohorts.people import check_columns
-from linkage.errors import PolicyError
+from linkage.errors import PolicyError, told_of_the_machine
 from linkage.reidentify import request as requests
 from linkage.reidentify import states
 from linkage.reidentify.decisions import Decision, Verdict, approvals, check_may_decide, write_decision
@@ -60,7 +60,10 @@ def decide(path: Path, folder: Path, verdict: Verdict, signer: Signer, now: date
     decision = Decision(request=asked.digest, purpose_digest=digest, verdict=verdict, by=signer.name, made=now)
     role = "requester" if verdict is Verdict.WITHDRAW else "approver"
     details = {"request": asked.digest, "purpose": begun.configuration.purpose.name}
-    with begun.journal.act(f"cohort.{verdict.value}", f"{role} {signer.verifier.key_id}", **details):
+    with (
+        begun.journal.act(f"cohort.{verdict.value}", f"{role} {signer.verifier.key_id}", **details),
+        told_of_the_machine(),
+    ):
         write_decision(asked, decision, signer)
     return look(path, folder, now)
 
@@ -87,7 +90,9 @@ def check_still_good(begun: Ready, asked: Asked, digest: str, history: History) 
     history.check_open(asked.digest)
     history.check_clock(begun.now)
     said, configuration = asked.request, begun.configuration
-    if said.purpose_digest != digest or said.domain != configuration.keys.domain:
+    # The name as well: the log counts releases by it, and another one would not count towards this purpose's limit.
+    own = (configuration.purpose.name, digest, configuration.keys.domain)
+    if (said.purpose, said.purpose_digest, said.domain) != own:
         raise PolicyError(
             "the purpose has changed since the request was made: nobody has approved it as it is",
             hint="make a new request",
@@ -102,7 +107,8 @@ def check_still_good(begun: Ready, asked: Asked, digest: str, history: History) 
         raise PolicyError(f"nobody may ask as {said.role}", hint="the purpose names the roles that may")
     begun.registered.check_role(asked.requester, said.role)
     # Whoever made it by other means than `ask` is held to the same.
-    requests.check_reason(said.reason)
+    if requests.check_reason(said.reason) != said.reason:
+        raise PolicyError("the reason has blanks or lines around it", hint="make a new request")
     check_columns(asked.people.drop(TOKEN), rules.columns)
     if said.expires - said.made > timedelta(days=rules.expires_days) or said.made > begun.now + timedelta(hours=1):
         raise PolicyError("the request's dates are not those that the purpose allows", hint="make a new request")

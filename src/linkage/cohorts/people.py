@@ -59,13 +59,23 @@ class Snapshot:
         return cls(folder, said, hashlib.sha256(content).hexdigest())
 
     def knows(self, tokens: pl.Series) -> pl.Series:
-        """Whether each token (Binary) is somebody's in the person table (Boolean)."""
+        """Whether each token (Binary) is somebody's in the person table (Boolean).
+
+        Raises:
+            IntegrityError: The table is not there, or cannot be read.
+        """
         files = [
             self.folder / file.path for table in self.manifest.tables if table.name == "person" for file in table.files
         ]
-        known = pl.scan_parquet(files).select(pl.col(TOKEN), pl.lit(value=True).alias("known"))
-        asked = tokens.alias(TOKEN).to_frame().lazy().join(known, on=TOKEN, how="left", maintain_order="left")
-        return asked.select(pl.col("known").fill_null(value=False)).collect()["known"]
+        try:
+            known = pl.scan_parquet(files).select(pl.col(TOKEN), pl.lit(value=True).alias("known"))
+            asked = tokens.alias(TOKEN).to_frame().lazy().join(known, on=TOKEN, how="left", maintain_order="left")
+            return asked.select(pl.col("known").fill_null(value=False)).collect()["known"]
+        except (OSError, pl.exceptions.PolarsError):
+            raise IntegrityError(
+                f"{self.folder.name}: its table of people cannot be read",
+                hint="look at the snapshot with `linkage open`",
+            ) from None
 
 
 def tokens_of(cohort: str, snapshot: Path) -> pl.DataFrame:

@@ -96,7 +96,9 @@ def release(
         begun.journal.check_witnessed()
         asked, history = read_request(request, begun.registered.verifiers), begun.history
         approved = _check(holder, asked, history)
-        snapshot = _snapshot(holder, asked)
+        # What a file can be wrong in is read before the log is told: from then on the request is spent.
+        publish.check_new(holder.folder, asked.digest)
+        there = _snapshot(holder, asked).knows(asked.people[TOKEN])
         known = registers.read(begun.configuration, holder.keyset, begun.rules.max_age_days, now)
         said = asked.request
         act = begun.journal.begin(
@@ -114,7 +116,7 @@ def release(
         _check_first(begun, act, asked.digest)
         try:
             with told_of_the_machine():
-                found, packages = _make(holder, asked, known, snapshot)
+                found, packages = _make(holder, asked, known, there)
                 act.details["release"] = publish.publish(
                     holder.folder, found, packages, holder.signer, holder.keyset.seal
                 )
@@ -188,13 +190,13 @@ def _check_first(begun: Ready, act: Act, digest: str) -> None:
         raise
 
 
-def _make(holder: _Holder, asked: Asked, known: Now, snapshot: Snapshot) -> tuple[Release, list[Package]]:
-    """Judge everybody, and seal the packages: in memory."""
+def _make(holder: _Holder, asked: Asked, known: Now, there: pl.Series) -> tuple[Release, list[Package]]:
+    """Judge everybody, and seal the packages: in memory; `there`: whether the current snapshot knows each."""
     begun, said = holder.begun, asked.request
     reverser = holder.keyset.reverser(said.domain)
     # What came with the tokens is put beside what is decided, and has no part in it.
     judged = known.judge(asked.people.select(TOKEN), TOKEN, lambda tokens: reverser.reverse(tokens)[0])
-    judged = judged.with_columns(published=snapshot.knows(asked.people[TOKEN]))
+    judged = judged.with_columns(published=there)
     keys = begun.registered.recipients
     decided = decide(judged, said.recipients, keys).hstack(asked.people.drop(TOKEN))
     going = decided.filter(pl.col("withheld").is_null())

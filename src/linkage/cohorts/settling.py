@@ -74,8 +74,8 @@ def give_up(begun: Ready, folder: Path, signer: Signer, act: Act, error: BaseExc
 
 
 def folder_of(begun: Ready) -> str:
-    """Which folder releases go into, for the log, which takes no paths."""
-    return hashlib.sha256(begun.rules.path.as_posix().encode()).hexdigest()[:16]
+    """Which folder releases go into, for the log, which takes no paths: two configurations can name two of theirs alike."""
+    return hashlib.sha256(begun.configuration.at(begun.rules.path).resolve().as_posix().encode()).hexdigest()[:16]
 
 
 def published(found: Release) -> dict[str, Detail]:

@@ -81,6 +81,8 @@ class Ledger:
                 # That there was no answer is one to whoever tries often enough, so it costs as much.
                 self._refuse(entry)
                 raise
+            except (OSError, pl.exceptions.PolarsError):
+                raise _damaged(path) from None
         self._enter(entry, placed, len(earlier))
 
     def entries(self) -> Iterator[tuple[Path, Entry]]:
@@ -96,17 +98,14 @@ class Ledger:
             except (OSError, ValueError):
                 entry = None
             if entry is None or path.name != f"{place:06d}" or not (path / PEOPLE).is_file():
-                raise IntegrityError(
-                    f"{path}: an entry of the disclosure ledger is missing or damaged",
-                    hint="restore the private folder from its backup: without it differences cannot be checked",
-                )
+                raise _damaged(path)
             yield path, entry
 
     def _refused(self) -> list[str]:
         """The purposes of the questions that were refused for being too near."""
         try:
             return [json.loads(path.read_bytes())["purpose"] for path in sorted((self.folder / REFUSED).glob("*.json"))]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             raise IntegrityError(
                 f"{self.folder / REFUSED}: a refusal in the disclosure ledger is damaged",
                 hint="restore the private folder from its backup",
@@ -142,6 +141,13 @@ class Ledger:
             sync(path)
         aside.rename(self.folder / f"{place:06d}")
         sync(self.folder)
+
+
+def _damaged(entry: Path) -> IntegrityError:
+    return IntegrityError(
+        f"{entry}: an entry of the disclosure ledger is missing or damaged",
+        hint="restore the private folder from its backup: without it differences cannot be checked",
+    )
 
 
 def _placed(people: pl.DataFrame, release: Release) -> pl.DataFrame:

@@ -188,5 +188,5 @@ def _codes(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return [row["ods_code"] or "" for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, KeyError):
+    except (OSError, UnicodeDecodeError, KeyError, csv.Error):
         raise ConfigurationError(f"{path}: not a CSV file with a column ods_code", hint=_HINT) from None

@@ -13,9 +13,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from linkage.disk import replace
-from linkage.errors import PolicyError
+from linkage.errors import IntegrityError, PolicyError
 from linkage.reidentify.register import APPROVER, KEY_HOLDER, Registered
-from linkage.reidentify.request import Asked
+from linkage.reidentify.request import DECISIONS, Asked
 from linkage.reidentify.states import History
 from linkage.signed import Signer, Verifier, canonical, opened, sign
 
@@ -73,7 +73,7 @@ def check_may_decide(asked: Asked, verdict: Verdict, by: Verifier, registered: R
 
 def write_decision(asked: Asked, decision: Decision, signer: Signer) -> Path:
     """Put a decision beside its request; one of each person."""
-    path = asked.folder / "decisions" / f"{signer.verifier.key_id}.json"
+    path = asked.folder / DECISIONS / f"{signer.verifier.key_id}.json"
     envelope = sign(_TYPE, canonical(decision), [signer])
     path.parent.mkdir(exist_ok=True, mode=0o700)
     replace(path, envelope.model_dump_json(indent=1).encode(), 0o600)
@@ -90,8 +90,8 @@ def approvals(
         PolicyError: Somebody approved who may not.
     """
     found, void, told = [], 0, history.approved(asked.digest)
-    for path in sorted((asked.folder / "decisions").glob("*.json")):
-        decision, signers = opened(path.read_bytes(), Decision, _TYPE, registered.verifiers)
+    for path in sorted((asked.folder / DECISIONS).glob("*.json")):
+        decision, signers = opened(_read(path), Decision, _TYPE, registered.verifiers)
         if decision.verdict is not Verdict.APPROVE:
             continue
         if (decision.request, decision.purpose_digest) != (asked.digest, purpose_digest):
@@ -104,3 +104,10 @@ def approvals(
             else:
                 void += 1
     return tuple(dict.fromkeys(found)), void
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise IntegrityError(f"{path}: cannot be read as a decision", hint="ask for the request again") from None

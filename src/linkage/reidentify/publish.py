@@ -26,7 +26,7 @@ from linkage.errors import ConfigurationError, InputError, IntegrityError, Tempo
 from linkage.reidentify.packages import SIGNATURE, Package
 from linkage.signed import Envelope, Signer, Verifier, canonical, opened, sign
 
-__all__ = ["Release", "clear", "hold", "passphrases", "place_of", "publish", "read_release"]
+__all__ = ["Release", "check_new", "clear", "hold", "passphrases", "place_of", "publish", "read_release"]
 
 RELEASE, PASSPHRASES = "release.json", "passphrases.age"
 _TYPE = "linkage-release/1"
@@ -89,6 +89,17 @@ def place_of(folder: Path, request: str) -> Path:
     return folder / _name(request)
 
 
+def check_new(folder: Path, request: str) -> None:
+    """Raise where something stands in the place of a release.
+
+    Raises:
+        ConfigurationError: It does.
+    """
+    place = place_of(folder, request)
+    if place.exists():
+        raise ConfigurationError(f"{place} is there already", hint="find out what put it there; nothing was released")
+
+
 def publish(
     folder: Path, release: Release, packages: Sequence[Package], signer: Signer, seal: Callable[[bytes], bytes]
 ) -> str:
@@ -108,8 +119,7 @@ def publish(
         ConfigurationError: The folder is there already.
     """
     place, aside = place_of(folder, release.request), _aside(folder, release.request)
-    if place.exists():
-        raise ConfigurationError(f"{place} is there already", hint="find out what put it there; nothing was released")
+    check_new(folder, release.request)
     clear(folder, release.request)
     aside.mkdir(mode=0o700)
     written = {package.path: package.digest for package in packages}

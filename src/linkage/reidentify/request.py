@@ -25,12 +25,12 @@ from linkage.errors import ConfigurationError, IntegrityError, PolicyError
 from linkage.signed import Envelope, Signer, Verifier, canonical, opened, sign
 
 __all__ = [
-    "COHORT", "TOKEN", "Asked", "Request", "are_tokens", "check_new", "check_reason", "encode", "read_request",
+    "COHORT", "DECISIONS", "TOKEN", "Asked", "Request", "are_tokens", "check_new", "check_reason", "encode", "read_request",
     "sign_request", "write_request",
 ]  # fmt: skip
 
 TOKEN = "token"  # noqa: S105 the name of a column
-REQUEST, COHORT = "request.json", "cohort.parquet"
+REQUEST, COHORT, DECISIONS = "request.json", "cohort.parquet", "decisions"
 _TYPE = "linkage-cohort-request/1"
 _TOKEN_BYTES = 16
 _LONGEST, _LONGEST_REASON = 1 << 20, 500
@@ -147,7 +147,7 @@ def write_request(folder: Path, envelope: Envelope, people: bytes) -> None:
     check_new(folder)
     aside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
-    (aside / "decisions").mkdir(parents=True, mode=0o700)
+    (aside / DECISIONS).mkdir(parents=True, mode=0o700)
     aside.chmod(0o700)
     try:
         for name, content in ((REQUEST, envelope.model_dump_json(indent=1).encode()), (COHORT, people)):
@@ -189,6 +189,7 @@ def read_request(folder: Path, known: Iterable[Verifier]) -> Asked:
         or people.height != request.people
         or not are_tokens(people[TOKEN])
         or people[TOKEN].is_duplicated().any()
+        or ((folder / DECISIONS).exists() and not (folder / DECISIONS).is_dir())
     ):
         raise IntegrityError(f"{folder}: the tokens are not what the request says of them", hint="ask for it again")
     return Asked(request, Envelope.model_validate_json(content).digest, signer, people, folder)

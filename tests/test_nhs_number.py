@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
@@ -172,6 +173,12 @@ def test_integer_columns_agree_with_the_scalar_rules(values: list[int | None], a
     assert parsed["reason"].to_list() == [reason(value, allow_test=allow_test) for value in values]
     expression = nhs_number.parse_expr(pl.col("n"), integer=True, allow_test=allow_test).alias("p")
     assert column.to_frame().select(expression).unnest("p").equals(parsed)
+
+
+@given(st.lists(INTEGERS.filter(lambda value: value is not None), max_size=6))
+def test_an_array_agrees_with_the_scalar_rules(values: list[int]) -> None:
+    """Also numbers that are negative, or longer than ten digits."""
+    assert nhs_number.are_valid(np.array(values, dtype=np.int64)).tolist() == [is_valid(value) for value in values]
 
 
 def test_every_integer_type_is_read() -> None:

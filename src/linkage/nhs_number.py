@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import reduce
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ __all__ = [
     "ColumnTypeError",
     "NumberRange",
     "NumberReason",
+    "are_valid",
     "by_range",
     "check_digit",
     "counts_below",
@@ -81,6 +83,8 @@ BLOCKED = frozenset([1111111111 * d for d in range(10)] + [1000000001 * d for d 
 
 ABROAD = frozenset([NumberRange.SCOTLAND, NumberRange.NORTHERN_IRELAND, NumberRange.IRELAND])
 
+_Number = TypeVar("_Number", pl.Expr, npt.NDArray[np.int64])
+_IN_CACHE = 1 << 16  # numbers that are worked on at a time
 _LIMIT = 10**10
 _FIRST_TEST = 9_000_000_000
 _BLANK = " \t\n\r\x0b\x0c"
@@ -215,6 +219,16 @@ def is_test(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     return numbers >= _FIRST_TEST
 
 
+def are_valid(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return for an array of whole numbers what `is_valid` says of each."""
+    valid = np.empty(len(numbers), dtype=np.bool_)
+    for first in range(0, len(numbers), _IN_CACHE):
+        some = numbers[first : first + _IN_CACHE]
+        usable = (some >= 0) & (some < _LIMIT) & (_weighted(some) % 11 == 0)
+        valid[first : first + _IN_CACHE] = usable & ~np.isin(some, list(BLOCKED))
+    return valid
+
+
 def issued_abroad(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return which of an array of numbers were issued in Scotland, Northern Ireland or Ireland."""
     bounds = np.array([bound for bound, _ in _BOUNDS])
@@ -263,15 +277,19 @@ def _read_integers(values: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     return values.is_null(), pl.when((number >= 0) & (number < _LIMIT)).then(number)
 
 
-def _judge(missing: pl.Expr, number: pl.Expr, *, allow_test: bool) -> pl.Expr:
+def _weighted(number: _Number) -> _Number:
+    """The weighted sum of a number's ten digits, or something that leaves the same remainder by 11."""
     # With q_k = number // 10^k, digit k is q_k - 10 q_(k+1), so the weighted sum of all ten digits is
     # q_0 + sum of (1 - 9k) q_k, and 1 - 9k is 2k + 1 modulo 11: nine divisions and one remainder.
-    weighted = reduce(lambda total, k: total + (number // 10**k) * ((2 * k + 1) % 11), range(1, 10), number)
+    return reduce(lambda total, k: total + (number // 10**k) * ((2 * k + 1) % 11), range(1, 10), number)
+
+
+def _judge(missing: pl.Expr, number: pl.Expr, *, allow_test: bool) -> pl.Expr:
     rules = [
         (missing, NumberReason.MISSING),
         (number.is_null(), NumberReason.MALFORMED),
         (number.is_in(sorted(BLOCKED)), NumberReason.BLOCKED),
-        (weighted % 11 != 0, NumberReason.CHECK_DIGIT),
+        (_weighted(number) % 11 != 0, NumberReason.CHECK_DIGIT),
         (number >= (_LIMIT if allow_test else _FIRST_TEST), NumberReason.TEST),
     ]
     why = pl.lit(None, dtype=REASONS)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from linkage import nhs_number
 
@@ -83,7 +82,7 @@ class Bits:
     @classmethod
     def of(cls, numbers: Numbers) -> Bits:
         """Sorted distinct numbers; one with a wrong last digit is nobody's, and is left out."""
-        stems = numbers[nhs_number.parse(pl.Series(numbers), integer=True)["number"].is_not_null().to_numpy()] // 10
+        stems = numbers[nhs_number.are_valid(numbers)] // 10
         bits = np.zeros(_STEMS // 8, dtype=np.uint8)
         if len(stems):
             places = stems >> 3

@@ -15,8 +15,10 @@ from linkage.optouts.registers import Flagged, Numbers, distinct
 from linkage.optouts.type1 import Type1Dissents
 from linkage.optouts.type1_codes import Codes
 from linkage.reasons import Reason
-from linkage.sources.resolve import People, follow
+from linkage.sources.resolve import NUMBER, People, follow
 from linkage.sources.roster import BY_NUMBER, Roster
+
+_AS_TEXT = pl.col("practice").cast(pl.String)
 
 # With which practice people are registered.
 REGISTERED = pl.Schema({"number": pl.Int64(), "practice": pl.String(), "unclear": pl.Boolean()})
@@ -80,8 +82,11 @@ def type1(rules: Type1, codes: Codes, newest: Mapping[str, datetime], known: Ros
 
 def leavers(sharing: Sharing, known: Roster, who: People) -> pl.DataFrame:
     """People who moved to a practice that does not share (`practices.LEAVERS`)."""
+    # Whoever was never with such a practice has not moved to one, and those are nearly all.
+    away = [part["number"] for _, part in _registrations(_not_shared(sharing, known), who)]
+    people = pl.concat([pl.Series(dtype=pl.Int64), *away]).unique()
     found = []
-    for feed, rows in _registrations(known, who):
+    for feed, rows in _registrations(_of(people, known, who), who):
         found.append(rows.select("number", "start", "end", shares=~sharing.not_sharing(pl.col("practice"), feed)))
     return practices.moved(pl.concat(found)) if found else practices.LEAVERS.to_frame()
 
@@ -93,7 +98,7 @@ def registered(known: Roster, who: People, today: date) -> pl.DataFrame:
         `REGISTERED`, one row for each person with a registration that has not ended: `practice` is null, and `unclear` true,
         where several that began on one day, or on no day that is known, name different practices.
     """
-    rows = [part for _, part in _registrations(known, who)]
+    rows = [part for _, part in _registrations(known.registrations, who)]
     if not rows:
         return REGISTERED.to_frame()
     # One without a beginning may be the last: it counts beside the one that is.
@@ -116,16 +121,49 @@ def registered(known: Roster, who: People, today: date) -> pl.DataFrame:
 def not_sharing(sharing: Sharing, known: Roster) -> frozenset[str]:
     """Practices with which anybody was ever registered, and which some feed's agreements or the list say not to share."""
     found: set[str] = set()
-    for (feed,), rows in known.registrations.group_by("feed"):
-        named = rows.select(pl.col("practice").cast(pl.String).unique()).drop_nulls()
-        found |= {*named.filter(sharing.not_sharing(pl.col("practice"), str(feed)))["practice"]}
+    for feed, named in _practices(known):
+        found |= {*named.filter(sharing.not_sharing(_AS_TEXT, feed))["practice"].cast(pl.String).drop_nulls()}
     return frozenset(found)
 
 
-def _registrations(known: Roster, who: People) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Each feed's registrations with the person's current number: `number`, `practice` (String), `start` and `end`."""
-    columns = ("number", pl.col("practice").cast(pl.String), "start", "end")
-    for (feed,), rows in known.registrations.filter(~pl.col("deleted")).group_by("feed", maintain_order=True):
+def _practices(known: Roster) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The practices of each feed's registrations, one of which may be unknown."""
+    for (feed,), named in known.registrations.select("feed", "practice").unique().group_by("feed"):
+        yield str(feed), named
+
+
+def _not_shared(sharing: Sharing, known: Roster) -> pl.DataFrame:
+    """Registrations with practices that do not share."""
+    out = [pl.lit(value=False)]
+    for feed, named in _practices(known):
+        where = named.filter(sharing.not_sharing(_AS_TEXT, feed))["practice"]
+        out.append((pl.col("feed") == feed) & pl.col("practice").is_in(where.implode(), nulls_equal=True))
+    return known.registrations.filter(pl.any_horizontal(out))
+
+
+def _of(people: pl.Series, known: Roster, who: People) -> pl.DataFrame:
+    """All registrations of some people, by their current numbers."""
+    numbers = pl.concat([people, who.current.filter(pl.col("current").is_in(people.implode()))["superseded"]])
+    names = known.registrations["namespace"].unique().cast(pl.String)
+    keys = {name: who.where(name, pl.col(NUMBER).is_in(people.implode())).select("key") for name in names}
+    keys[BY_NUMBER] = numbers.cast(pl.String).alias("key").to_frame()
+    theirs = pl.concat(each.with_columns(namespace=pl.lit(name)) for name, each in keys.items())
+    # First by the key alone, which two namespaces may have: it takes no copy of all registrations.
+    some = known.registrations.join(theirs.select("key").unique(), on="key", how="semi", maintain_order="left")
+    some = some.with_columns(_name=pl.col("namespace").cast(pl.String))
+    theirs = theirs.rename({"namespace": "_name"})
+    return some.join(theirs, on=["_name", "key"], how="semi", maintain_order="left").drop("_name")
+
+
+def _registrations(told: pl.DataFrame, who: People) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Each feed's registrations with the person's current number: `number`, `practice` (String), `start` and `end`.
+
+    Args:
+        told: Registrations as a roster has them; those that were deleted are left out.
+        who: Whose number is whose.
+    """
+    columns = ("number", _AS_TEXT, "start", "end")
+    for (feed,), rows in told.filter(~pl.col("deleted")).group_by("feed", maintain_order=True):
         by_key = owners(rows.filter(pl.col("namespace") != BY_NUMBER), who)
         by_number = rows.filter(pl.col("namespace") == BY_NUMBER).with_columns(number=pl.col("key").cast(pl.Int64))
         followed = follow(by_number.lazy(), who.current, "number").with_columns(number="_followed")

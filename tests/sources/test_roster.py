@@ -204,6 +204,24 @@ def test_a_roster_is_read_as_it_was_kept(tmp_path: Path) -> None:
     assert rosters.load(tmp_path / "roster", _same).entries.equals(_some().entries)
 
 
+def test_registrations_of_which_nothing_was_said_are_not_written_again(tmp_path: Path) -> None:
+    """A roster of the next night has the same sealed file; one that heard of a registration has its own."""
+    rows = [
+        dict.fromkeys(REGISTRATIONS) | {"feed": "gp", "namespace": "gp.patient", "key": str(key)} for key in range(3)
+    ]
+    told = _frame([row | {"deleted": False, "delivered": _at(1)} for row in rows], REGISTRATIONS)
+    rosters.save(_some().with_registrations([told.head(2)]), tmp_path / "first", _same)
+    known = rosters.load(tmp_path / "first", _same)
+    rosters.save(known.with_registrations([]).with_registrations([told.clear()]), tmp_path / "same", _same)
+    rosters.save(known.with_registrations([told.tail(1)]), tmp_path / "other", _same)
+    first, same, other = (tmp_path / name / "registrations.arrow.age" for name in ("first", "same", "other"))
+    assert same.samefile(first)
+    assert not other.samefile(first)
+    assert same.stat().st_mode & 0o777 == 0o600
+    for name, count in (("same", 2), ("other", 3)):
+        assert rosters.load(tmp_path / name, _same).registrations.height == count
+
+
 def test_a_roster_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     """It holds all its words as text."""
     rosters.save(_some(), tmp_path / "roster", _same)
@@ -228,14 +246,31 @@ def test_a_long_roster_is_kept_in_pieces(tmp_path: Path) -> None:
     assert rosters.load(tmp_path / "roster", _same).entries.equals(_some().entries)
 
 
-def test_only_stretches_in_which_something_changed_are_copied() -> None:
-    """What a night says nothing of is held once by the roster before it and the one after."""
+def test_only_what_changed_is_copied() -> None:
+    """What a night says nothing of is held once by the roster before it and the one after, column by column."""
     before = _some()
-    after = before.with_entries([before.entries.filter(pl.col("key") == "4")])
-    for place, same in ((0, True), (1, True), (2, False)):
-        moments = [each.entries["delivered"].slice(2 * place, 2 if same else 1) for each in (before, after)]
-        addresses = [each.to_physical().to_numpy().__array_interface__["data"][0] for each in moments]
-        assert (addresses[0] == addresses[1]) == same
+    again = before.entries.filter(pl.col("key") == "3").with_columns(pl.col("delivered").dt.offset_by("1d"))
+    after = before.with_entries([again])
+    assert after.entries["delivered"].to_list() == [_at(2) if place == 3 else _at(1) for place in range(5)]
+    for name, changes in (("delivered", True), ("namespace", False)):
+        held = [each.entries[name].head(5).to_physical().to_numpy() for each in (before, after)]
+        addresses = [each.__array_interface__["data"][0] for each in held]
+        assert (addresses[0] == addresses[1]) != changes
+
+
+def test_entries_keep_their_places_whatever_they_are_held_in() -> None:
+    """Of several pieces some have rows that change, at their edges too; keys that are new come last."""
+    pieces = pl.concat([_some().entries.slice(0, 2), _some().entries.slice(2, 1), _some().entries.slice(3)])
+    before = replace(_some(), entries=pieces)
+    for changed in ("0", "1", "2", "3", "4", "01", "12", "024", "01234"):
+        rows = [
+            {**row, "number": 9_434_765_919} for row in before.entries.iter_rows(named=True) if row["key"] in changed
+        ]
+        new = {**rows[0], "key": "5"}
+        found = before.with_entries([_frame([new, *rows[::-1]], ENTRIES)]).entries
+        assert found["key"].to_list() == ["0", "1", "2", "3", "4", "5"]
+        numbers = [9_434_765_919 if key in changed or key == "5" else None for key in found["key"]]
+        assert found["number"].to_list() == numbers
 
 
 @pytest.mark.usefixtures("small_pieces")

@@ -12,7 +12,7 @@ import polars as pl
 from linkage import nhs_number
 from linkage.contract import Role, Table
 from linkage.reasons import Reason
-from linkage.sources.roster import Roster, Told, by_namespace, current_numbers
+from linkage.sources.roster import Roster, Told, by_namespace, current_numbers, with_rows
 
 NUMBER = "_number"
 GIVEN = "_given"
@@ -22,6 +22,7 @@ HOME_PRACTICE = "_practice"
 KEY_REMOVES = "_key_removes"
 KEY = "?key"
 INSIDE = "\x1f"
+_MANY = 250_000  # keys of one namespace; about as many as there are rows in what is passed over at once
 
 _UNKNOWN = Reason.PERSON_UNKNOWN.value
 _AMBIGUOUS = Reason.PERSON_AMBIGUOUS.value
@@ -106,7 +107,11 @@ class People:
 
     def joined(self, rows: pl.LazyFrame, on: str, namespace: str | None) -> pl.LazyFrame:
         """The rows with what the roster knows of the key in column `on`."""
-        entries = self.held(namespace).lazy()
+        held = self.held(namespace)
+        entries = held.lazy()
+        if held.height > _MANY:
+            # A join holds what it looks things up in by key: a few rows' keys take less of that than all keys.
+            entries = entries.join(rows.select(pl.col(on).alias("key")).unique(), on="key", how="semi")
         joined = rows.join(entries, left_on=on, right_on="key", how="left", maintain_order="left")
         return joined.with_columns(pl.col(PERSON_REASON, HOME_PRACTICE, KEY_REMOVES).cast(pl.String))
 
@@ -165,19 +170,32 @@ def people(roster: Roster, *, allow_test: bool) -> People:
 
 def _ready(part: pl.DataFrame, current: pl.DataFrame, *, allow_test: bool) -> pl.DataFrame:
     """The entries of one namespace with their current numbers; whatever stays as it is is not copied."""
-    words = part.schema["reason"]
-    entries = follow(part.lazy(), current, "number").select(
+    entries = part.select(
         "key",
         pl.col("number").alias(GIVEN),
-        pl.col("_followed").alias(NUMBER),
-        pl.coalesce(
-            "reason", _test_reason("_followed", allow_test=allow_test).cast(words), _circular().cast(words)
-        ).alias(PERSON_REASON),
+        pl.col("number").alias(NUMBER),
+        pl.col("reason").alias(PERSON_REASON),
         pl.col("birth_date").alias(BIRTH),
         pl.col("practice").alias(HOME_PRACTICE),
         pl.col("removes").alias(KEY_REMOVES),
     )
-    return entries.with_columns(pl.when(pl.col(PERSON_REASON).is_null()).then(NUMBER).alias(NUMBER)).collect()
+    test = _test_reason(GIVEN, allow_test=allow_test).is_not_null()
+    unlike = pl.col(GIVEN).is_in(current["superseded"].implode()) | pl.col(PERSON_REASON).is_not_null() | test
+    at = entries.select(pl.arg_where(unlike & pl.col(GIVEN).is_not_null())).to_series()
+    return with_rows(entries, at, _followed(entries[at], current, allow_test=allow_test))
+
+
+def _followed(entries: pl.DataFrame, current: pl.DataFrame, *, allow_test: bool) -> pl.DataFrame:
+    """Entries with the numbers that count now, or why they have none."""
+    words = entries.schema[PERSON_REASON]
+    found = follow(entries.lazy(), current, GIVEN).with_columns(
+        pl.col("_followed").alias(NUMBER),
+        pl.coalesce(
+            PERSON_REASON, _test_reason("_followed", allow_test=allow_test).cast(words), _circular().cast(words)
+        ).alias(PERSON_REASON),
+    )
+    found = found.with_columns(pl.when(pl.col(PERSON_REASON).is_null()).then(NUMBER).alias(NUMBER))
+    return found.select(entries.columns).collect()
 
 
 def _as_told(known: pl.DataFrame) -> pl.DataFrame:

@@ -9,16 +9,21 @@ only encrypted, readable by its owner, and never leaves the site.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import polars as pl
 
 from linkage.errors import IntegrityError
 from linkage.reasons import Reason
 
+_Result = TypeVar("_Result")
 STAMP: pl.DataType = pl.Datetime("us")
 _TEXT: pl.DataType = pl.String()
 _NUMBER: pl.DataType = pl.Int64()
@@ -76,7 +81,9 @@ _PARTS = {
 # Columns whose few words are in many rows; of the other parts of the roster there are few rows.
 _FEW = ("namespace", "feed", "reason", "practice", "removes")
 _LARGE = ("entries", "claims", "registrations")
+_REGISTRATIONS = "registrations"
 _ROWS = 2_000_000  # of a part, that are sealed at once
+_AT_ONCE = 2  # pieces, which are in memory while they are packed
 _STRETCH = 200_000  # rows that are copied where one of them changes
 BY_NUMBER = ""  # the namespace of people who are known by their number
 _HOPS = 32
@@ -113,6 +120,7 @@ class Roster:
             last. What such a key says of an opt-out is said of all of them.
         registrations: One row for each registration with a practice, latest version; a key as in `flags`.
         told: Which entries may differ from those of the roster that this one was made from; not kept.
+        registered_in: The folder of a kept roster whose registrations are the same; not kept.
     """
 
     entries: pl.DataFrame
@@ -123,6 +131,7 @@ class Roster:
     claims: pl.DataFrame
     registrations: pl.DataFrame
     told: Told | None = field(default=None, compare=False)
+    registered_in: Path | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Roster({self.entries.height} keys, {self.superseded.height} replaced numbers)"
@@ -173,12 +182,15 @@ class Roster:
         """Take registrations; of one that began with one practice on one day the latest delivered version counts."""
         keys = ["feed", "namespace", "key", "practice", "start"]
         said = pl.concat([self.registrations.clear(), *(kept(each, REGISTRATIONS) for each in deliveries)])
+        if said.is_empty():
+            return self
         told = said.select("key")
         spoken, untold = _apart(self.registrations, told)
         rows = pl.concat([spoken, said])
         once = ~pl.col("key").is_duplicated()
         latest = _latest(rows.filter(~once), keys).unique(maintain_order=True)
-        return replace(self, registrations=pl.concat([untold, rows.filter(once), latest]))
+        made = pl.concat([untold, rows.filter(once), latest])
+        return replace(self, registrations=made, registered_in=None)
 
     def with_superseded(self, deliveries: Iterable[pl.DataFrame]) -> Roster:
         """Take replaced numbers; for each the latest delivery counts."""
@@ -275,10 +287,11 @@ def _taken(
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Of one namespace the entries of keys that something was said of, as they were, and all entries and claims as they are.
 
-    Those of keys that nothing was said of stay as they are.
+    Those of keys that nothing was said of stay as they are, and where they are.
     """
     told = said.select("key")
-    spoken, untold = _apart(before, told)
+    at = before.select("key").with_row_index("_at").join(told, on="key", how="semi", maintain_order="left")
+    spoken = before[at["_at"]]
     delivered = pl.concat([spoken, said])
     once = ~pl.col("key").is_duplicated()
     alone = delivered.filter(once).with_columns(
@@ -291,7 +304,34 @@ def _taken(
     lost = pl.concat([claims, numbered]).join(nobody, on="key", how="semi", maintain_order="left")
     held = claims.join(told, on="key", how="anti", maintain_order="left")
     lost = _latest(lost, ["key"]).unique(maintain_order=True)
-    return spoken, pl.concat([untold, merged]), pl.concat([held, lost])
+    now = at.join(merged, on="key", how="left", maintain_order="left").select(before.columns)
+    new = merged.join(at, on="key", how="anti", maintain_order="left")
+    return spoken, pl.concat([with_rows(before, at["_at"], now), new]), pl.concat([held, lost])
+
+
+def with_rows(frame: pl.DataFrame, at: pl.Series, rows: pl.DataFrame) -> pl.DataFrame:
+    """The frame with other rows in some places; columns that they do not change are not copied.
+
+    Args:
+        frame: What is held.
+        at: The places (UInt32), ascending.
+        rows: What stands there from now on.
+    """
+    was, first, made = frame[at], 0, [frame.clear()]
+    differing = [name for name in frame.columns if not was[name].equals(rows[name], null_equal=True)]
+    if not differing:
+        return frame
+    for length in frame.to_series(0).chunk_lengths():
+        piece = frame.slice(first, length)
+        low, high = (int(at.search_sorted(place)) for place in (first, first + length))
+        if low < high:
+            order = np.arange(length, dtype=np.uint32)
+            order[at[low:high].to_numpy() - first] = np.arange(length, length + high - low, dtype=np.uint32)
+            both = pl.concat([piece.select(differing), rows[low:high].select(differing)])
+            piece = piece.with_columns(both[pl.Series(order)])
+        made.append(piece)
+        first += length
+    return pl.concat(made)
 
 
 def _apart(frame: pl.DataFrame, told: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -368,15 +408,35 @@ def save(roster: Roster, folder: Path, seal: Callable[[bytes], bytes]) -> None:
     """
     folder.parent.mkdir(exist_ok=True, mode=0o700)
     folder.mkdir(mode=0o700)
-    for name in _PARTS:
-        rows = getattr(roster, name)
-        pieces = range(0, max(rows.height, 1), _ROWS)
-        for place, first in enumerate(pieces):
-            buffer = io.BytesIO()
-            rows.slice(first, _ROWS).write_ipc(buffer, compression="zstd")
-            path = _piece(folder, name, place, len(pieces))
-            path.touch(mode=0o600)
-            path.write_bytes(seal(buffer.getvalue()))
+    same = [*roster.registered_in.glob(f"{_REGISTRATIONS}.*")] if roster.registered_in else []
+    for path in same:
+        _link(path, folder / path.name)
+
+    def write(name: str, place: int, pieces: int) -> None:
+        buffer = io.BytesIO()
+        getattr(roster, name).slice(place * _ROWS, _ROWS).write_ipc(buffer, compression="zstd")
+        path = _piece(folder, name, place, pieces)
+        path.touch(mode=0o600)
+        path.write_bytes(seal(buffer.getvalue()))
+
+    found = {
+        name: -(-getattr(roster, name).height // _ROWS) or 1 for name in _PARTS if not (same and name == _REGISTRATIONS)
+    }
+    _each(write, [(name, place, pieces) for name, pieces in found.items() for place in range(pieces)])
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a sealed file, which nobody writes into, a second name; or copy it where the volume cannot."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
+
+
+def _each(step: Callable[..., _Result], arguments: Sequence[tuple[object, ...]]) -> list[_Result]:
+    """Some steps, two at a time: packing, and sealing less so, take one processor."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [*pool.map(lambda each: step(*each), arguments)]
 
 
 def is_whole(folder: Path) -> bool:
@@ -394,9 +454,9 @@ def load(folder: Path, unseal: Callable[[bytes], bytes]) -> Roster:
     """
     parts: dict[str, Any] = {}
     for name, found in _pieces(folder):
-        pieces = [_read(_piece(folder, name, place, found), name, unseal) for place in range(found)]
-        parts[name] = pl.concat(pieces)
-    return Roster(**parts)
+        read = [(_piece(folder, name, place, found), name, unseal) for place in range(found)]
+        parts[name] = pl.concat(_each(_read, read))
+    return Roster(**parts, registered_in=folder)
 
 
 def _pieces(folder: Path) -> list[tuple[str, int]]:

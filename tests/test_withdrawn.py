@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from small import ALLOWED, HEADER, NOT_ASKED, OPTED_OUT, SmallIcs, make_small_ics, row
 
+from linkage import withdrawn_records
+
 DAYS = ("20261118", "20261119", "20261120")
 
 
@@ -87,9 +89,14 @@ def test_it_holds_within_one_file_too(ics: SmallIcs) -> None:
     assert report.removed == {"withdrawn": 1, "national_opt_out": 1, "number_missing": 1}
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_many_records_against_a_plain_referee(ics: SmallIcs, seed: int) -> None:
+@pytest.mark.parametrize("few", [0, 1000], ids=["parts that hold a record", "all parts"])
+@pytest.mark.parametrize("nightly", [False, True], ids=["at once", "one a night"])
+@pytest.mark.parametrize("seed", range(2))
+def test_many_records_against_a_plain_referee(
+    ics: SmallIcs, monkeypatch: pytest.MonkeyPatch, seed: int, nightly: bool, few: int
+) -> None:
     """Records with up to five versions over three files: who is published, and every row under its reason."""
+    monkeypatch.setattr(withdrawn_records, "_FEW", few)
     chance = random.Random(seed)
     files: dict[str, list[tuple[int, str]]] = {day: [] for day in DAYS}
     for key in range(1, 300):
@@ -98,6 +105,8 @@ def test_many_records_against_a_plain_referee(ics: SmallIcs, seed: int) -> None:
     for day, rows in files.items():
         chance.shuffle(rows)
         _write(ics, day, [FATES[fate].line(key) for key, fate in rows])
+        if nightly:
+            ics.run()
     versions: dict[int, list[str]] = {}
     for day in DAYS:
         for key, fate in files[day]:

@@ -19,6 +19,7 @@ from linkage.pseudonymise.minimise import Output
 from linkage.reasons import Reason
 
 _ORDER, _VERSION = "_order", "_version"
+_FEW = 4  # where other parts have so many times the rows, it pays to find out first which of them are spoken of
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +126,37 @@ class Withdrawals:
         new, old = ([part for part in parts if (part.place in fresh) is among] for among in (True, False))
         if not self.keys or not new:
             return parts
-        asked = [self._earlier(parts, new)]
+        removed = self._removed(new)
+        # Most keys of a night are in no other part, and their columns are read faster than all that is asked of rows.
+        holding = (
+            self._holding(old, removed)
+            if sum(each.kept for each in new) * _FEW < sum(each.kept for each in old)
+            else old
+        )
+        asked = [self._earlier([*holding, *new], removed)]
         # A row that was removed before may be later than one that is new: by its version, or where an old file was read again.
         if old and (self.latest or old[-1].place > new[0].place):
-            asked.append(self._earlier(new, old))
+            came = pl.scan_parquet([self.folder / part.path for part in new]).select(self._names).unique()
+            asked.append(self._earlier(new, self._removed(old).join(came, on=self._names, how="semi")))
         found = pl.concat(pl.collect_all(asked, engine="streaming")).unique(["_file", "_row"])
         rows = {place: group for (place,), group in found.group_by("_file")}
         return [self._without(part, rows[part.place]) if part.place in rows else part for part in parts]
 
-    def _earlier(self, parts: list[Part], removing: list[Part]) -> pl.LazyFrame:
-        """Rows of some parts that are earlier than a row of their record which the files of others have removed."""
-        names = [each.field.name for each in self.keys]
-        latest = _latest(pl.scan_parquet([self.beside(self.site, part.path) for part in removing]), names)
+    def _removed(self, parts: list[Part]) -> pl.LazyFrame:
+        """The keys of rows that the files of some parts have removed."""
+        return pl.scan_parquet([self.beside(self.site, part.path) for part in parts])
+
+    def _holding(self, parts: list[Part], removed: pl.LazyFrame) -> list[Part]:
+        """Those of some parts that hold a record of which a row was removed."""
+        rows = pl.scan_parquet([self.folder / part.path for part in parts]).select("_file", *self._names)
+        found = rows.join(removed.select(self._names).unique(), on=self._names, how="semi").select("_file").unique()
+        places = {*found.collect(engine="streaming")["_file"]}
+        return [part for part in parts if part.place in places]
+
+    def _earlier(self, parts: list[Part], removed: pl.LazyFrame) -> pl.LazyFrame:
+        """Rows of some parts that are earlier than a row of their record which was `removed`."""
+        names = self._names
+        latest = _latest(removed, names)
         version = pl.col(self.latest.field.name) if self.latest else pl.lit(None, pl.Date)
         kept = pl.scan_parquet([self.folder / part.path for part in parts]).select(
             *self._told(),

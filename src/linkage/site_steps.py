@@ -28,7 +28,6 @@ from linkage.sources import gate
 from linkage.sources import roster as rosters
 from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import people
-from linkage.sources.roster import Roster
 from linkage.store.manifest import TableTaken
 
 __all__ = ["Ready", "SiteResult", "hand_over", "jobs", "judge", "look", "plan"]
@@ -56,12 +55,10 @@ class Ready:
     """What one purpose makes its parts by.
 
     Attributes:
-        roster: With what was delivered.
         work: What rows are held against.
         good_until: When the first register that was applied is too old, or says more, UTC; None where none can be.
     """
 
-    roster: Roster
     work: Work
     good_until: datetime | None
 
@@ -91,7 +88,9 @@ def judge(begun: Begun, delivered: Sequence[Delivery], now: datetime) -> Ready:
     pseudonymiser = begun.keyset.pseudonymiser(configuration.keys.domain)
     work = Work(who, policy, pseudonymiser, site.minimiser(configuration), configuration.quality)
     good_until = min(freshness.ends(configuration, policy, delivered, now), default=None)
-    return Ready(roster, work, good_until)
+    # Encrypted, beside the bundle: the next run goes on from it, and this one has no more use for most of it.
+    rosters.save(roster, begun.site.with_name("roster"), begun.keyset.seal)
+    return Ready(work, good_until)
 
 
 def plan(begun: Begun, ready: Ready, delivered: Sequence[Delivery]) -> list[FeedPlan]:
@@ -142,6 +141,5 @@ def hand_over(
 
 def _keep(begun: Begun, ready: Ready, account: Taken) -> None:
     """Write what stays at the site, encrypted, beside the bundle: the next run goes on from it."""
-    rosters.save(ready.roster, begun.site.with_name("roster"), begun.keyset.seal)
     judged.save(Judged.of(ready.work), begun.site / "judged", begun.keyset.seal)
     taken.save(account, begun.memory.frames, begun.site, begun.keyset.seal)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from linkage.errors import IntegrityError
 from linkage.increments import absent, reach
+from linkage.increments.asking import Asked
 from linkage.increments.judged import load, save
 from linkage.increments.reach import Between
 from linkage.optouts.policy import MAY_BE_USED, VERDICTS
@@ -489,6 +490,25 @@ def test_where_nearly_everybody_changes_all_is_made_again(monkeypatch: pytest.Mo
     monkeypatch.setattr(reach, "MOST", 0)
     assert Between(FREE.judged(), OUT.judged()).reach(*TABLES["acute stay"]).everything
     assert Between(FREE.judged(), FREE.judged()).reach(*TABLES["acute stay"]).everything is None
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_where_nobody_changes_it_is_said_without_asking(name: str) -> None:
+    """What would be answered about nobody, and what becomes of nobody's tokens, column by column."""
+    feed, table = TABLES[name]
+    between = Between(FREE.judged(), FREE.judged())
+    found = between.reach(feed, table)
+    assert found.nothing
+    for column, changes in found.columns.items():
+        asked = Asked.of(feed, table, column)
+        judged = between._judged(asked)
+        assert found.judged[column].equals(judged)
+        assert found.judged[column].schema == judged.schema
+        made = reach._changes(asked, judged)
+        for one, other in ((changes.out, made.out), (changes.moved, made.moved), (changes.gone, made.gone)):
+            assert one.equals(other)
+            assert one.schema == other.schema
+        assert changes.doubtful.equals(made.doubtful, check_dtypes=True)
 
 
 @pytest.mark.parametrize("case", CASES)

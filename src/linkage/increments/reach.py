@@ -32,6 +32,35 @@ __all__ = ["MOVED", "OUT", "Between", "Changes", "Reach"]
 OUT = pl.Schema({"number": pl.Int64(), "reason": pl.String()})
 MOST = 1_000_000  # numbers and keys of one column that are asked about; rows are made up for each in memory
 MOVED = pl.Schema({"number": pl.Int64(), "current": pl.Int64()})
+_TEXT, _NUMBER, _FLAG = pl.String(), pl.Int64(), pl.Boolean()
+GONE = pl.Schema(
+    {
+        "column": _TEXT,
+        "number": _NUMBER,
+        "key": _TEXT,
+        "marked": _TEXT,
+        "at_home": _FLAG,
+        "by_practice": _FLAG,
+        "reason": _TEXT,
+        "rows": _NUMBER,
+        "token_of": _NUMBER,
+    }
+)
+JUDGED = pl.Schema(
+    {
+        "number": _NUMBER,
+        "key": _TEXT,
+        "marked": _TEXT,
+        "by_practice": _FLAG,
+        "before": _TEXT,
+        "after": _TEXT,
+        "person_before": _NUMBER,
+        "person_after": _NUMBER,
+        "told": _FLAG,
+        "born": _FLAG,
+        "unsure": _FLAG,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,6 +83,9 @@ class Changes:
     def nothing(self) -> bool:
         """Whether nobody is spoken of."""
         return not (self.out.height or self.moved.height or len(self.doubtful))
+
+
+NOTHING = Changes(OUT.to_frame(), MOVED.to_frame(), pl.Series("number", dtype=pl.Int64), GONE.to_frame())
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,10 +135,12 @@ class Between:
         judged: dict[str, pl.DataFrame] = {}
         for name in [*[*table.person_keys, *table.subjects][:1], *table.others]:
             asked = Asked.of(feed, table, name)
-            if self._units(asked).height > MOST:
+            units = self._units(asked)
+            if units.height > MOST:
                 return Reach(everything="so many people are judged otherwise that all is made again")
-            judged[name] = self._judged(asked)
-            found[name] = _changes(asked, judged[name])
+            # Nobody is asked about as a rule, and asking costs each table as much as many answers.
+            judged[name] = JUDGED.to_frame() if units.is_empty() else self._judged(asked)
+            found[name] = NOTHING if units.is_empty() else _changes(asked, judged[name])
         return Reach(None, found, judged)
 
     def _everything(self, feed: Feed, table: Table) -> str | None:

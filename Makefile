@@ -24,7 +24,9 @@ test: $(VENV)/tested
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest -n 2
+	# Compiled once here, not by each process that a test starts where Python may write no bytecode.
+	$(VENV)/bin/python -m compileall -q src
+	$(VENV)/bin/pytest -n 2 --dist worksteal
 
 # Rivals in environments of their own: CRATE's hasher needs an older NumPy than ours.
 .venv-bench/installed: pyproject.toml

@@ -11,6 +11,7 @@ from small import SmallIcs, make_small_ics
 
 from linkage.pipeline import RunReport
 from made_up import MadeUp, made_up_once
+from restored import Restored
 
 # A busy machine is slow now and then, and that says nothing about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,10 +24,20 @@ def small_ics(tmp_path: Path) -> SmallIcs:
     return make_small_ics(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Restored, RunReport]:
+    """The small ICS after a good run, which is made once."""
+    folder = tmp_path_factory.mktemp("published") / "ics"
+    folder.mkdir()
+    report = make_small_ics(folder).run()
+    return Restored.of(folder), report
+
+
 @pytest.fixture
-def published(small_ics: SmallIcs) -> tuple[SmallIcs, RunReport]:
-    """The small ICS after a good run."""
-    return small_ics, small_ics.run()
+def published(first_run: tuple[Restored, RunReport]) -> tuple[SmallIcs, RunReport]:
+    """The small ICS after a good run, for a test to change."""
+    restored, report = first_run
+    return SmallIcs(restored.again()), report
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from small import ALLOWED, NOW, OPTED_OUT, SmallIcs, row
+from small import ALLOWED, NOW, OPTED_OUT, SmallIcs, make_small_ics, row
 from typer.testing import CliRunner
 
 from linkage import binding, config, pipeline
@@ -23,6 +23,7 @@ from linkage.purpose import Population
 from linkage.store.layout import Store
 from linkage.store.lock import hold
 from linkage.store.open import open_store
+from restored import Restored
 
 
 def at(ics: SmallIcs, hours: int) -> RunReport:
@@ -45,15 +46,42 @@ def say(*words: object) -> str:
     return done.output
 
 
-@pytest.fixture
-def twice(small_ics: SmallIcs) -> tuple[SmallIcs, RunReport, RunReport]:
-    """Two runs; the second took one extract more."""
-    first = at(small_ics, 0)
-    deliver(small_ics, row(11, ALLOWED), row(12, "1234567890"))
-    return small_ics, first, at(small_ics, 24)
-
-
 Twice = tuple[SmallIcs, RunReport, RunReport]
+
+
+def two_runs(folder: Path, *rows: str) -> tuple[Restored, RunReport, RunReport]:
+    """Two runs, a day apart; the second took these rows more. Each test has them as they were."""
+    folder.mkdir()
+    ics = make_small_ics(folder)
+    first = at(ics, 0)
+    if rows:
+        deliver(ics, *rows)
+    second = at(ics, 24)
+    return Restored.of(folder), first, second
+
+
+@pytest.fixture(scope="module")
+def made_twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Restored, RunReport, RunReport]:
+    return two_runs(tmp_path_factory.mktemp("twice") / "ics", row(11, ALLOWED), row(12, "1234567890"))
+
+
+@pytest.fixture
+def twice(made_twice: tuple[Restored, RunReport, RunReport]) -> Twice:
+    """Two runs; the second took one extract more."""
+    restored, *reports = made_twice
+    return SmallIcs(restored.again()), *reports
+
+
+@pytest.fixture(scope="module")
+def made_the_same(tmp_path_factory: pytest.TempPathFactory) -> tuple[Restored, RunReport, RunReport]:
+    return two_runs(tmp_path_factory.mktemp("same") / "ics")
+
+
+@pytest.fixture
+def same(made_the_same: tuple[Restored, RunReport, RunReport]) -> Twice:
+    """Two runs over the same extract."""
+    restored, *reports = made_the_same
+    return SmallIcs(restored.again()), *reports
 
 
 def test_runs_are_listed_with_what_they_read_and_when_they_go(twice: Twice) -> None:
@@ -217,9 +245,9 @@ def people(ics: SmallIcs) -> tuple[str, int]:
         return ics.current() or "", (connection.execute("SELECT count(*) FROM event").fetchone() or (0,))[0]
 
 
-def test_an_earlier_snapshot_can_be_current_again_and_the_later_one_after_it(small_ics: SmallIcs) -> None:
+def test_an_earlier_snapshot_can_be_current_again_and_the_later_one_after_it(same: Twice) -> None:
     """Where nothing was learnt in between no document is needed, and nothing is lost in either direction."""
-    first, second = at(small_ics, 0), at(small_ics, 24)
+    small_ics, first, second = same
     text = say("rollback", small_ics.configuration, first.run_id)
     assert f"current now: {first.run_id}" in text
     assert f"to undo it: linkage rollback {small_ics.configuration} {second.run_id}" in text
@@ -358,9 +386,9 @@ def change_an_account(ics: SmallIcs, name: str, **values: object) -> None:
     path.write_text(json.dumps(said))
 
 
-def test_late_opt_outs_and_changed_contracts_and_tools_need_a_document(small_ics: SmallIcs) -> None:
+def test_late_opt_outs_and_changed_contracts_and_tools_need_a_document(same: Twice) -> None:
     """None of them leaves a register or an extract behind."""
-    first, second = at(small_ics, 0), at(small_ics, 24)
+    small_ics, first, second = same
     feeds = json.loads((small_ics.folder / "private" / "runs" / f"{second.run_id}.json").read_text())["snapshot"][
         "feeds"
     ]
@@ -376,9 +404,9 @@ def test_late_opt_outs_and_changed_contracts_and_tools_need_a_document(small_ics
     assert small_ics.current() == second.run_id
 
 
-def test_a_missing_account_in_between_needs_a_document(small_ics: SmallIcs) -> None:
+def test_a_missing_account_in_between_needs_a_document(same: Twice) -> None:
     """Nobody can tell what that run knew."""
-    first, second = at(small_ics, 0), at(small_ics, 24)
+    small_ics, first, second = same
     (small_ics.folder / "private" / "runs" / f"{second.run_id}.json").unlink()
     with pytest.raises(PolicyError, match="came later, is missing or damaged"):
         rollback.rollback(small_ics.configuration, first.run_id, now=NOW)
@@ -409,16 +437,16 @@ def change_the_database(place: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [change_a_file, lose_a_file, change_the_manifest, change_the_database])
-def test_a_damaged_snapshot_is_not_gone_back_to(small_ics: SmallIcs, damage: Callable[[Path], None]) -> None:
-    first, second = at(small_ics, 0), at(small_ics, 24)
+def test_a_damaged_snapshot_is_not_gone_back_to(same: Twice, damage: Callable[[Path], None]) -> None:
+    small_ics, first, second = same
     damage(small_ics.store / "snapshots" / first.run_id)
     with pytest.raises(IntegrityError, match="is missing or was changed"):
         rollback.rollback(small_ics.configuration, first.run_id, now=NOW)
     assert small_ics.current() == second.run_id
 
 
-def test_without_its_roster_a_run_is_not_gone_back_to(small_ics: SmallIcs) -> None:
-    first, second = at(small_ics, 0), at(small_ics, 24)
+def test_without_its_roster_a_run_is_not_gone_back_to(same: Twice) -> None:
+    small_ics, first, second = same
     (small_ics.folder / "private" / "roster" / first.run_id / "entries.arrow.age").unlink()
     with pytest.raises(IntegrityError, match="the roster of that run is not there"):
         rollback.rollback(small_ics.configuration, first.run_id, now=NOW)
@@ -492,8 +520,8 @@ def test_an_extract_may_be_left_out_by_a_document(twice: Twice) -> None:
     assert at(ics, 48).tables == first.tables
 
 
-def test_a_rename_that_fails_changes_nothing(small_ics: SmallIcs, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = at(small_ics, 0), at(small_ics, 24)
+def test_a_rename_that_fails_changes_nothing(same: Twice, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_ics, first, second = same
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(5, "broken")))
         patched.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(5, "broken")))

@@ -291,7 +291,7 @@ def _write(
 ) -> Iterator[PublishedTable]:
     for table, made in sorted(tables.items()):
         if made.relation is not None and not (made.linked and not _count(connection, made.relation)):
-            export(connection, work.snapshot, table, months.get(table), metadata, made.relation, made.order)
+            export(connection, work.snapshot, table, months.get(table), metadata, made.relation)
         files = list(written(work.snapshot, table))
         if last is not None:
             last.carry(made.linked, work.snapshot, work.run_id)

@@ -38,9 +38,8 @@ EVENT_CODE = (
     ("system", "VARCHAR"),
     ("code", "VARCHAR"),
 )
-# All columns within a feed and a month.
-_DECIDE = ("token", "record", "meaning", "system", "position", "code")
-_ORDER = ordered("month", *_DECIDE)
+# All columns within a feed.
+_ORDER = ordered("month", "token", "record", "meaning", "system", "position", "code")
 
 
 def make_event_codes(
@@ -56,7 +55,7 @@ def make_event_codes(
         IntegrityError: A settled table is missing.
         TemporaryError: Memory or disk ran out.
     """
-    target = "event_code" if increment is None else "temp._rebuilt_event_code"
+    target = "event_code" if increment is None else "shared._rebuilt_event_code"
     create(connection, target, EVENT_CODE)
     linked: list[Kept] = []
     written: list[Kept] = []
@@ -68,8 +67,8 @@ def make_event_codes(
             linked += stay
             written += anew
     if increment is None:
-        return table_made(connection, target, _DECIDE)
-    return put_together(connection, "event_code", EVENT_CODE, target, linked, written, _DECIDE)
+        return table_made(connection, target)
+    return put_together(connection, "event_code", EVENT_CODE, target, linked, written)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, target: str, feed: str, rows: str) -> None:

@@ -46,8 +46,6 @@ EVENT = (
     ("cost", "DOUBLE"),
     ("record", "UUID"),
 )
-# All columns within a feed and a month: where a record is its table's key the first three are enough.
-_DECIDE = ("token", "kind", "record", *(column for column, _ in EVENT[3:-1]))
 
 
 def make_events(
@@ -74,14 +72,14 @@ def make_events(
         create(connection, "event", EVENT)
         for feed, members in by_feed(tables):
             _insert(connection, "event", feed, members, published)
-        return table_made(connection, "event", _DECIDE)
-    create(connection, "temp._rebuilt_event", EVENT)
+        return table_made(connection, "event")
+    create(connection, "shared._rebuilt_event", EVENT)
     linked: list[Kept] = []
     written: list[Kept] = []
     for feed, members in by_feed(tables):
         files = [file for file in increment.files["event"] if file.feed == feed]
         if not increment.follows(feed, members, [member for member in members if member.table.event]):
-            _insert(connection, "temp._rebuilt_event", feed, members, published)
+            _insert(connection, "shared._rebuilt_event", feed, members, published)
             continue
         months = _reached(connection, members)
         linked += [file for file in files if file.month not in months]
@@ -89,7 +87,7 @@ def make_events(
             with during(f"adding events of {feed}"):
                 found = {each.name: _files(connection, each, settled.get(each.name)) for each in members}
                 written += increment.write(_anew(feed, members, added(months, files), found))
-    return put_together(connection, "event", EVENT, "temp._rebuilt_event", linked, written, _DECIDE)
+    return put_together(connection, "event", EVENT, "shared._rebuilt_event", linked, written)
 
 
 def added(came: Mapping[str | None, int], files: Iterable[Kept]) -> dict[str | None, int]:
@@ -125,10 +123,9 @@ def by_feed(tables: Iterable[FeedTable]) -> list[tuple[str, list[FeedTable]]]:
 
 
 def create(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[tuple[str, str]]) -> None:
-    """Create an empty table; a temporary one where its name says so."""
+    """Create an empty table."""
     typed = ", ".join(f"{name(column)} {type}" for column, type in columns)
-    kind = "TEMP TABLE" if table.startswith("temp.") else "TABLE"
-    run(connection, f"CREATE {kind} {table.removeprefix('temp.')} ({typed})", f"creating {table}")
+    run(connection, f"CREATE TABLE {table} ({typed})", f"creating {table}")
 
 
 def _insert(

@@ -87,14 +87,12 @@ class Made:
         rows: How many rows the whole table has.
         linked: The files that stay; rows of their feeds and months are nowhere else.
         written: The files that this run has written.
-        order: The columns that decide the order of the relation within a month; None where rows tie in them that differ.
     """
 
     relation: str | None
     rows: int
     linked: tuple[Kept, ...] = ()
     written: tuple[Kept, ...] = ()
-    order: tuple[str, ...] | None = None
 
 
 def changed_table(published_name: str) -> str:
@@ -107,9 +105,9 @@ def published(table: FeedTable, column: str | None = None) -> str:
     return name(table.name)
 
 
-def table_made(connection: duckdb.DuckDBPyConnection, table: str, order: tuple[str, ...] | None = None) -> Made:
+def table_made(connection: duckdb.DuckDBPyConnection, table: str) -> Made:
     """A table that was made from everything."""
-    return Made(table, _count(connection, table), order=order)
+    return Made(table, _count(connection, table))
 
 
 def put_together(
@@ -119,14 +117,13 @@ def put_together(
     relation: str | None,
     linked: Sequence[Kept],
     written: Sequence[Kept] = (),
-    order: tuple[str, ...] | None = None,
 ) -> Made:
     """Make a view of the whole table, by its own name: rows to be written, files that were written, and files that stay."""
     anew = [f"SELECT * FROM {relation}"] if relation else []
     files = read([*written, *linked], columns)
     run(connection, f"CREATE VIEW {table} AS {' UNION ALL '.join([*anew, files])}", f"creating {table}")
     rows = sum(file.rows for file in (*written, *linked)) + (_count(connection, relation) if relation else 0)
-    return Made(relation, rows, tuple(linked), tuple(written), order)
+    return Made(relation, rows, tuple(linked), tuple(written))
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:

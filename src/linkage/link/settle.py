@@ -26,9 +26,7 @@ from linkage.reasons import Reason
 __all__ = [
     "Settled",
     "attributes_table",
-    "broken",
     "check",
-    "decide",
     "judge",
     "needs_delivery_order",
     "order_of",
@@ -90,8 +88,7 @@ def settle(
     if needs_delivery_order(table, month):
         _keep_attributes(connection, chosen, parts, step)
     run(connection, "DROP TABLE IF EXISTS temp._winners", step)
-    tie = bool(run(connection, f"SELECT 1 FROM {name(parts.name)} WHERE {broken(keys)} LIMIT 1", step))
-    made = table_made(connection, name(parts.name), None if tie else decide(keys))
+    made = table_made(connection, name(parts.name))
     check(parts, made.rows, removed)
     return Settled(parts.name, month, made.rows, dict(sorted(removed.items())), made)
 
@@ -198,16 +195,11 @@ def _create(
 def order_of(keys: Sequence[str], month: str | None, *last: str) -> str:
     """The order of a settled table: by month, token and key, then by what is given."""
     order = [f"date_trunc('month', {name(month)})"] if month else []
-    order += [*map(name, decide(keys)), *last]
+    order += [*map(name, ("token", *(key for key in keys if key != "token"))), *last]
     return ", ".join(f"{part} NULLS FIRST" for part in order)
 
 
-def decide(keys: Sequence[str]) -> tuple[str, ...]:
-    """The columns that decide the order of the rows of a month whose keys have no null part."""
-    return ("token", *(key for key in keys if key != "token"))
-
-
-def broken(keys: Sequence[str]) -> str:
+def _broken(keys: Sequence[str]) -> str:
     """A condition that is true for a row whose key has a null part: it has no order but that of delivery."""
     return "(" + " OR ".join(f"{name(key)} IS NULL" for key in keys) + ")"
 
@@ -250,7 +242,7 @@ def _lost_deletions(
     connection: duckdb.DuckDBPyConnection, source: str, keys: tuple[str, ...], step: str
 ) -> Counter[Reason]:
     """Count deletions that do not say of which record."""
-    lost = f"SELECT count(*) FROM {source} WHERE _deleted AND _gone IS NULL AND {broken(keys)}"
+    lost = f"SELECT count(*) FROM {source} WHERE _deleted AND _gone IS NULL AND {_broken(keys)}"
     return Counter({Reason.DELETED: int(run(connection, lost, step)[0][0])})
 
 

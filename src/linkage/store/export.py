@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import duckdb
@@ -13,8 +13,6 @@ from linkage.store.layout import UNDATED
 from linkage.store.several import run_several
 
 BY_FEED = ("event", "event_code")
-# Fewer rows than DuckDB keeps until it writes partitions out in pieces, and of so many columns that they find memory.
-FEW_ROWS, FEW_CELLS = 500_000, 5_000_000
 # Of zstd: most bytes are tokens, which do not compress; the next levels made files 3 % smaller and took a third longer.
 LEVEL = 1
 
@@ -31,7 +29,6 @@ def export(
     month: str | None,
     metadata: dict[str, str],
     relation: str | None = None,
-    order: Sequence[str] | None = None,
 ) -> None:
     """Write one table.
 
@@ -41,26 +38,19 @@ def export(
         table: The table's name.
         month: The date column that decides the partition, or None.
         metadata: Put into every file: domain, key id, format.
-        relation: Where the rows are, in their order, when not in the table of that name.
-        order: The columns that decide it within a partition, what is not known first: rows that tie in them are the same. Without
-            them each partition is a statement of its own.
+        relation: Where the rows are, in their order, when not in the table of that name; no temporary table, since several
+            files are written at a time.
     """
     by_feed, relation = table in BY_FEED, relation or _name(table)
     told = in_folders(table)
     columns = f"* EXCLUDE ({', '.join(told)})" if told else "*"
-    form = _form(metadata)
-    if month and order and _few(connection, relation, by_feed):
-        by = ["feed", "month"] if by_feed else ["month"]
-        cut = ", ".join([*by[:-1], f"coalesce(strftime({_name(month)}, '%Y-%m'), '{UNDATED}') AS month"])
-        _copy_cut(connection, f"(SELECT {columns}, {cut} FROM {relation})", folder / table, by, order, form)
-        return
+    statements = []
     for place, chosen in _partitions(connection, relation, month, by_feed):
         target = folder / table / place
         target.mkdir(parents=True, exist_ok=True)
-        connection.execute(
-            f"COPY (SELECT {columns} FROM {relation} WHERE {chosen}) TO '{_text(target / 'part-00000.parquet')}'"
-            f" ({form})"
-        )
+        rows = f"SELECT {columns} FROM {relation} WHERE {chosen}"
+        statements.append(f"COPY ({rows}) TO '{_text(target / 'part-00000.parquet')}' ({_form(metadata)})")
+    run_several(connection, statements)
 
 
 def export_anew(
@@ -107,28 +97,6 @@ def _written(place: Path, anew: Anew) -> Iterator[Kept]:
 
 def _form(metadata: Mapping[str, str]) -> str:
     return f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {LEVEL}, KV_METADATA {{{_metadata(metadata)}}}"
-
-
-def _few(connection: duckdb.DuckDBPyConnection, relation: str, by_feed: bool) -> bool:
-    """Whether all rows can wait in memory until each partition is written whole, and none is mistaken for a partition."""
-    described = connection.execute(f"SELECT * FROM {relation} LIMIT 0").description or ()
-    if not by_feed and {"feed", "month"} & {str(column[0]) for column in described}:
-        return False
-    found = connection.execute(f"SELECT count(*) FROM {relation}").fetchone()
-    return bool(found and 0 < found[0] <= min(FEW_ROWS, FEW_CELLS // len(described)))
-
-
-def _copy_cut(
-    connection: duckdb.DuckDBPyConnection, query: str, folder: Path, by: Sequence[str], order: Sequence[str], form: str
-) -> None:
-    """Write all partitions in one statement, where one for each would read the same rows again and again.
-
-    Rows are cut by sorting, which keeps no order that it is not told.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    sorted_by = ", ".join(f"{_name(column)} ASC NULLS FIRST" for column in order)
-    parts = f"PARTITION_BY ({', '.join(by)}), ORDER_BY ({sorted_by}), FILENAME_PATTERN 'part-0000{{i}}', OVERWRITE_OR_IGNORE"
-    connection.execute(f"COPY {query} TO '{_text(folder)}' ({form}, {parts})")
 
 
 def _partitions(

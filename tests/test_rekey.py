@@ -26,17 +26,26 @@ from linkage.pseudonymise.reverser import KeyHolderKeyset
 from linkage.pseudonymise.translator import Translator
 from linkage.store.manifest import SnapshotManifest
 from linkage.store.rewrite import token_columns
+from restored import Restored
 
 DOMAIN = "ics:test"
 
 
-@pytest.fixture
-def ics(tmp_path: Path) -> SmallIcs:
-    """A published snapshot of two people's appointments."""
-    made = make_small_ics(tmp_path)
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Restored:
+    """A published snapshot of two people's appointments, which is made once."""
+    folder = tmp_path_factory.mktemp("rekeyed") / "ics"
+    folder.mkdir()
+    made = make_small_ics(folder)
     made.answer.write_text(f"{ALLOWED},\n{OPTED_OUT},\n")
     made.run()
-    return made
+    return Restored.of(folder)
+
+
+@pytest.fixture
+def ics(once: Restored) -> SmallIcs:
+    """It, for a test to change."""
+    return SmallIcs(once.again())
 
 
 def _file(ics: SmallIcs) -> KeysetFile:

@@ -5,12 +5,13 @@ Written to be read by an information-governance lead. `authority.py` decides whe
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
     "Agreement",
@@ -23,6 +24,9 @@ __all__ = [
     "Section",
     "Strings",
 ]
+
+
+_PLAIN = re.compile(r"[^\W\d]\w*( \w+)*")
 
 
 def _strings(value: object) -> object:
@@ -144,7 +148,7 @@ class Reidentification(Section):
         total_days: Over how many days they are added up.
         approvals: How many people have to approve a request, none of whom made it or holds the key.
         expires_days: How long a request stands.
-        columns: What may go with the NHS number, beside the reason.
+        columns: What may go with the NHS number, beside the reason: names of letters, digits, `_` and blanks within.
         reference: The document that allows it.
     """
 
@@ -168,6 +172,17 @@ class Reidentification(Section):
         if self.allowed and not (self.roles and self.max_people and self.reference):
             raise ValueError("re-identification is allowed to named roles, up to max_people, by a reference: give all")
         return self
+
+    @field_validator("columns")
+    @classmethod
+    def _are_plain(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """A pattern would let go what it matches, and a spreadsheet would run a formula at the head of a column."""
+        for column in columns:
+            if not _PLAIN.fullmatch(column):
+                raise ValueError(
+                    f"{column!r} is no name of a column: letters, digits, _ and blanks within, no digit first"
+                )
+        return columns
 
 
 class Population(Section):

@@ -30,7 +30,15 @@ def test_no_column_stands_in_for_what_is_known_of_somebody(care: Care, name: str
         ask.request(care.ics.configuration, str(cohort), asking, care.keys["a.patel"], care.folder / "request", NOW)
 
 
-@pytest.mark.parametrize("name", ["practice_right", "verdict", "_own"])
+@pytest.mark.parametrize("name", ["*", "^.*$", "^p", "=1+1", "-1", "@x", "a,b", "a\\nb", "1st", "", " a"])
+def test_no_column_is_a_pattern_or_a_formula(care: Care, name: str) -> None:
+    """A pattern would let go whatever is known of people, and the head of a column is a cell of a spreadsheet as well."""
+    care.ics.replace('columns = ["score", "band"]', f'columns = ["{name}"]')
+    with pytest.raises(ConfigurationError, match="is no name of a column"):
+        ready(care.ics.configuration, NOW)
+
+
+@pytest.mark.parametrize("name", ["practice_right", "verdict", "_own", "risk percent"])
 def test_what_comes_with_a_token_decides_nothing(care: Care, name: str) -> None:
     """Whatever its column is called, somebody goes to their own practice."""
     care.ics.replace('columns = ["score", "band"]', f'columns = ["{name}"]')

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from linkage import acts, held, lastrun, stopping
 from linkage import link as linking
 from linkage.account import Handed, account
-from linkage.bundle import BundleManifest, digest
+from linkage.bundle import BundleManifest, digest, of_each
 from linkage.config import Configuration
 from linkage.contract import Feed
 from linkage.disk import sync
@@ -307,12 +307,13 @@ def _write(
 
 def written(snapshot: Path, table: str) -> Iterator[File]:
     """The Parquet files that are in a table's folder of a snapshot, with what its account says of each."""
-    for path in (snapshot / table).rglob("*.parquet"):
+    paths = [*(snapshot / table).rglob("*.parquet")]
+    for path, made in zip(paths, of_each(digest, paths), strict=True):
         yield File(
             path=path.relative_to(snapshot).as_posix(),
             rows=pq.read_metadata(path).num_rows,
             bytes=path.stat().st_size,
-            sha256=digest(path),
+            sha256=made,
         )
 
 

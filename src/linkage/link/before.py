@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linkage.anew import Write
-from linkage.bundle import TableParts
+from linkage.bundle import TableParts, of_each
 from linkage.errors import IntegrityError
 from linkage.link.increment import Increment, Kept
 from linkage.link.tables import FeedTable
@@ -86,7 +86,8 @@ class Before:
 
     def check_parts(self, parts: TableParts) -> bool:
         """Whether the last bundle's parts are what they were."""
-        return all(_digest(self.folder / each.path) == each.digest for each in parts.parts)
+        found = of_each(_digest, [self.folder / each.path for each in parts.parts])
+        return found == [each.digest for each in parts.parts]
 
     def check_files(self, files: Iterable[Kept]) -> None:
         """Refuse to go on from published files that were changed.
@@ -94,9 +95,10 @@ class Before:
         Raises:
             IntegrityError: One is missing or was changed; names it.
         """
-        for file in files:
-            if _digest(file.path) != self.digests[file.path]:
-                raise damaged(file.path)
+        paths = [file.path for file in files]
+        for path, made in zip(paths, of_each(_digest, paths), strict=True):
+            if made != self.digests[path]:
+                raise damaged(path)
 
     def increment(self, changed: Iterable[str], logs: Iterable[str], write: Write) -> Increment:
         """What the steps after settling need.

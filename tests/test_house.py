@@ -30,6 +30,7 @@ LEAVES = {
     "signed",
     "handles",
     "disk",
+    "one_thread",
     "stopping",
 }
 # The four folders of the design, the leaf that describes the number, and the modules that join the site half.

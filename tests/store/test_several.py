@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import duckdb
@@ -55,13 +56,13 @@ def test_what_found_too_little_memory_is_run_again_alone(
 ) -> None:
     connection.execute("SET memory_limit = '60MB'; SET temp_directory = ''")
     again: list[str] = []
-    real = several._run_narrow
+    real = several.one_thread
 
-    def narrow(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-        again.append(statement)
-        real(connection, statement)
+    def narrow(connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
+        again.append("once more")
+        return real(connection)
 
-    monkeypatch.setattr(several, "_run_narrow", narrow)
+    monkeypatch.setattr(several, "one_thread", narrow)
     sorts = [
         f"COPY (SELECT hash(range) AS n, range AS m FROM range(700_000) ORDER BY n) TO '{tmp_path}/{at}.parquet'"
         for at in range(4)

@@ -11,6 +11,7 @@ import duckdb
 
 from linkage import stopping
 from linkage.errors import ConfigurationError, IntegrityError, LinkageError, TemporaryError, of_the_machine
+from linkage.one_thread import one_thread
 
 __all__ = ["connect", "during", "finish", "name", "run", "text"]
 
@@ -84,17 +85,13 @@ def run(connection: duckdb.DuckDBPyConnection, sql: str, step: str) -> list[tupl
 
 
 def _run_narrow(connection: duckdb.DuckDBPyConnection, sql: str, step: str) -> list[tuple[Any, ...]]:
-    """Run a statement that found too little memory once more on one thread: each thread holds buffers of its own.
+    """Run a statement that found too little memory once more on one thread.
 
     A statement either happens or does not, so running it again cannot do it twice.
     """
     try:
-        (threads,) = connection.execute("SELECT current_setting('threads')").fetchall()[0]
-        connection.execute("SET threads = 1")
-        try:
+        with one_thread(connection):
             return connection.execute(sql).fetchall()
-        finally:
-            connection.execute(f"SET threads = {int(threads)}")
     except duckdb.Error as error:
         raise _translated(error, step) from None
 

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 import duckdb
 
 from linkage import stopping
+from linkage.one_thread import one_thread
 
 __all__ = ["run_several"]
 
@@ -52,15 +53,7 @@ def run_several(connection: duckdb.DuckDBPyConnection, statements: Sequence[str]
             free.put(cursor)
         pool = stack.enter_context(ThreadPoolExecutor(len(cursors)))
         again = [each for each in pool.map(run, statements) if each]
+    # What found too little memory beside others is run alone.
     for each in again:
-        _run_narrow(connection, each)
-
-
-def _run_narrow(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-    """Run alone, on one thread, what found too little memory beside others."""
-    (threads,) = connection.execute("SELECT current_setting('threads')").fetchall()[0]
-    connection.execute("SET threads = 1")
-    try:
-        connection.execute(statement)
-    finally:
-        connection.execute(f"SET threads = {int(threads)}")
+        with one_thread(connection):
+            connection.execute(each)

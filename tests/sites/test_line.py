@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from federation import Federation, Linked, ago, command
+from federation import Federation, ago, command
 from small import ALLOWED, OPTED_OUT, row
 
 from linkage.bundle import BundleManifest, digest
@@ -30,18 +30,6 @@ from linkage.sites.together import _path
 def two(tmp_path: Path) -> Federation:
     """A hub and two sites that have sent nothing yet."""
     return Federation.make(tmp_path, "RR8", "RXX")
-
-
-@pytest.fixture(scope="module")
-def linked_once(tmp_path_factory: pytest.TempPathFactory) -> Linked:
-    """The same when the rows of both are published, which is done once."""
-    return Linked.make(tmp_path_factory.mktemp("linked") / "ics", "RR8", "RXX")
-
-
-@pytest.fixture
-def linked(linked_once: Linked) -> Federation:
-    """It, for a test to change."""
-    return linked_once.again()
 
 
 def test_two_sites_become_one_snapshot(two: Federation) -> None:

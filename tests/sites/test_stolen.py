@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from federation import Federation, Linked
+from federation import Federation
 from small import ALLOWED, NUMBERS
 
 from linkage import contract
@@ -21,32 +21,20 @@ from linkage.pseudonymise.reverser import KeyHolderKeyset
 from linkage.sites.register import columns
 
 
-@pytest.fixture(scope="module")
-def linked(tmp_path_factory: pytest.TempPathFactory) -> Linked:
-    """Two sites' data, published."""
-    return Linked.make(tmp_path_factory.mktemp("linked") / "ics", "RR8", "RXX")
-
-
-@pytest.fixture
-def two(linked: Linked) -> Federation:
-    """They, for a test to change."""
-    return linked.again()
-
-
-def _published(two: Federation) -> pl.DataFrame:
-    current = (two.hub / "store" / "current").read_text().strip()
-    files = (two.hub / "store" / "snapshots" / current / "sus_op_appointment").rglob("*.parquet")
+def _published(linked: Federation) -> pl.DataFrame:
+    current = (linked.hub / "store" / "current").read_text().strip()
+    files = (linked.hub / "store" / "snapshots" / current / "sus_op_appointment").rglob("*.parquet")
     return pl.concat(pl.read_parquet(path, hive_partitioning=False) for path in files)
 
 
-def _bundle(two: Federation, site: str) -> pl.DataFrame:
-    [part] = (two.sites[site].folder / "private" / "held").glob("*/bundle/sus_op/appointment/*.parquet")
+def _bundle(linked: Federation, site: str) -> pl.DataFrame:
+    [part] = (linked.sites[site].folder / "private" / "held").glob("*/bundle/sus_op/appointment/*.parquet")
     return pl.read_parquet(part)
 
 
-def test_no_token_of_a_bundle_is_published(two: Federation) -> None:
+def test_no_token_of_a_bundle_is_published(linked: Federation) -> None:
     """Neither of persons nor of records, in whatever column."""
-    bundle, published = _bundle(two, "RR8"), _published(two)
+    bundle, published = _bundle(linked, "RR8"), _published(linked)
     tokens = [name for name in bundle.columns if bundle[name].dtype == pl.Binary]
     assert len(tokens) > 2
     stolen = {each for name in tokens for each in bundle[name].drop_nulls()}
@@ -56,24 +44,24 @@ def test_no_token_of_a_bundle_is_published(two: Federation) -> None:
     assert not stolen & there
 
 
-def test_a_stolen_site_keyset_makes_and_reverses_nothing_that_is_published(two: Federation) -> None:
+def test_a_stolen_site_keyset_makes_and_reverses_nothing_that_is_published(linked: Federation) -> None:
     """Trying every number gives tokens of the site's domain alone; the way back refuses, and the ICS's domain too."""
-    stolen = KeyHolderKeyset.open("age://site.age", base=two.sites["RR8"].folder)
-    there = _published(two)["token"]
+    stolen = KeyHolderKeyset.open("age://site.age", base=linked.sites["RR8"].folder)
+    there = _published(linked)["token"]
     made = stolen.pseudonymiser("site:rr8").tokenise(pl.Series([each for each in NUMBERS if len(each) == 10]))[0]
     assert made.drop_nulls().len() > 3
     assert not set(made.drop_nulls()) & set(there)
     assert stolen.reverser("site:rr8").reverse(there)[0].null_count() == len(there)
-    assert stolen.reverser("site:rr8").reverse(_bundle(two, "RR8")["token"])[0].to_list() == [ALLOWED] * 4
-    assert stolen.reverser("site:rr8").reverse(_bundle(two, "RXX")["token"])[0].null_count() == 4
+    assert stolen.reverser("site:rr8").reverse(_bundle(linked, "RR8")["token"])[0].to_list() == [ALLOWED] * 4
+    assert stolen.reverser("site:rr8").reverse(_bundle(linked, "RXX")["token"])[0].null_count() == 4
     for domain in ("ics:test", "site:rxx"):
         with pytest.raises(ConfigurationError):
             stolen.pseudonymiser(domain)
 
 
-def test_a_stolen_site_keyset_opens_no_packet_and_signs_for_no_other(two: Federation) -> None:
+def test_a_stolen_site_keyset_opens_no_packet_and_signs_for_no_other(linked: Federation) -> None:
     """What is sealed opens for the key holder alone; a packet in another's name is refused."""
-    site, other = two.sites["RR8"], two.sites["RXX"]
+    site, other = linked.sites["RR8"], linked.sites["RXX"]
     stolen = Keyset.open("age://site.age", base=site.folder)
     [sealed] = (site.folder / "out").rglob("*.age")
     with pytest.raises(LinkageError):
@@ -83,14 +71,14 @@ def test_a_stolen_site_keyset_opens_no_packet_and_signs_for_no_other(two: Federa
     forged = packet.model_copy(update={"sequence": 2, "previous": digest, "sealed": {}})
     [bundle] = (other.folder / "private" / "held").glob("*/bundle")
     recipients = load(site.configuration).site.recipients  # type: ignore[union-attr]
-    pack(bundle, forged, two.folder / "forged", stolen.signer(), recipients)
-    said = two.receive(two.folder / "forged")
+    pack(bundle, forged, linked.folder / "forged", stolen.signer(), recipients)
+    said = linked.receive(linked.folder / "forged")
     assert (said.code, "did not sign it" in said.text) == (6, True)
 
 
-def test_a_site_cannot_hand_over_the_tokens_of_another(two: Federation) -> None:
+def test_a_site_cannot_hand_over_the_tokens_of_another(linked: Federation) -> None:
     """A thief who has two bundles and one keyset: the rows are not of the site's key."""
-    site, other = two.sites["RR8"], two.sites["RXX"]
+    site, other = linked.sites["RR8"], linked.sites["RXX"]
     stolen = Keyset.open("age://site.age", base=site.folder)
     packet, _, digest = read_packet(site.folder / "out" / "RR8-000001", [stolen.signer().verifier])
     [bundle] = (other.folder / "private" / "held").glob("*/bundle")
@@ -98,9 +86,9 @@ def test_a_site_cannot_hand_over_the_tokens_of_another(two: Federation) -> None:
     manifest = manifest.model_copy(update={"domain": "site:rr8"})
     forged = packet.model_copy(update={"sequence": 2, "previous": digest, "sealed": {}, "bundle": manifest})
     recipients = load(site.configuration).site.recipients  # type: ignore[union-attr]
-    pack(bundle, forged, two.folder / "forged", stolen.signer(), recipients)
-    assert two.receive(two.folder / "forged").code == 0
-    said = two.translate()
+    pack(bundle, forged, linked.folder / "forged", stolen.signer(), recipients)
+    assert linked.receive(linked.folder / "forged").code == 0
+    said = linked.translate()
     assert (said.code, "not of the site's domain and key" in said.text) == (6, True)
 
 

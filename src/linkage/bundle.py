@@ -160,7 +160,7 @@ def read(folder: Path, stands: Callable[[Part], bool] | None = None) -> BundleMa
         raise IntegrityError(f"{folder}: the bundle's manifest is missing or damaged", hint=hint) from None
     balance(manifest)
     parts = [part for table in manifest.tables for part in table.all_parts]
-    unread = [part for part in parts if not (folder / part.path).is_file() or not (stands and stands(part))]
+    unread = [part for part in parts if not (stands and stands(part) and (folder / part.path).is_file())]
     found = of_each(lambda path: digest(path) if path.is_file() else None, [folder / part.path for part in unread])
     for part, made in zip(unread, found, strict=True):
         if made != part.digest:

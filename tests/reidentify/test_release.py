@@ -379,7 +379,7 @@ def test_a_decision_that_has_no_place_is_not_told(care: Care) -> None:
     request = care.ask(ANN)
     (request / "decisions").rmdir()
     (request / "decisions").touch()
-    with pytest.raises(IntegrityError, match="not what the request says"):
+    with pytest.raises(IntegrityError, match="a file is where decisions belong"):
         care.approve(request)
     assert ("cohort.approve", "intent") not in _acts(care)
 

@@ -52,7 +52,7 @@ def sites(configuration: ConfigurationPath) -> None:
 
 @app.command()
 def recipient(configuration: ConfigurationPath) -> None:
-    """Print the public key that sites seal to, for their section site; the key holder's identity is needed."""
+    """Print the public key that sites seal to, for `recipients` in their files; the key holder's identity is needed."""
     # What can open packets is loaded by the commands that are asked for it, and by no other.
     from linkage import config  # noqa: PLC0415
     from linkage.sites.opening import Opener  # noqa: PLC0415

@@ -189,9 +189,10 @@ def read_request(folder: Path, known: Iterable[Verifier]) -> Asked:
         or people.height != request.people
         or not are_tokens(people[TOKEN])
         or people[TOKEN].is_duplicated().any()
-        or ((folder / DECISIONS).exists() and not (folder / DECISIONS).is_dir())
     ):
         raise IntegrityError(f"{folder}: the tokens are not what the request says of them", hint="ask for it again")
+    if (folder / DECISIONS).exists() and not (folder / DECISIONS).is_dir():
+        raise IntegrityError(f"{folder / DECISIONS}: a file is where decisions belong", hint="ask for it again")
     return Asked(request, Envelope.model_validate_json(content).digest, signer, people, folder)
 
 

@@ -45,7 +45,8 @@ from linkage.sources.clean import clean
 from linkage.sources.inspect import Extract
 from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import people
-from linkage.sources.roster import ENTRIES, SUPERSEDED, Roster, kept
+from linkage.sources.roster import Roster
+from linkage.sources.roster_tables import ENTRIES, SUPERSEDED, kept
 from linkage.sources.seen import Seen
 from linkage.sources.select import Selection
 

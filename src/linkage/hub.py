@@ -32,7 +32,7 @@ from linkage.nights.space import Peak
 from linkage.progress import Progress, Stage
 from linkage.pseudonymise import Keyset
 from linkage.reasons import Reason
-from linkage.sources import roster as rosters
+from linkage.sources import roster_files as rosters
 from linkage.sources.roster import Roster
 from linkage.store import publish as switch
 from linkage.store import views

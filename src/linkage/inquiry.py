@@ -20,7 +20,7 @@ from linkage.optouts.inbox import Received, forget, receive
 from linkage.optouts.registers import NONE, Numbers, distinct
 from linkage.pseudonymise import Keyset
 from linkage.site import Delivery, cleaned, is_pseudonymised, narrow, reading
-from linkage.sources import roster as rosters
+from linkage.sources import roster_files as rosters
 from linkage.sources.roster import Roster
 from linkage.store.layout import Store
 

@@ -26,7 +26,7 @@ from linkage.optouts.policy import MAY_BE_USED, VERDICTS, Policy
 from linkage.optouts.practices import Sharing
 from linkage.pseudonymise.reverser import KeyHolderKeyset, Reverser
 from linkage.reasons import Reason
-from linkage.sources import roster as rosters
+from linkage.sources import roster_files as rosters
 from linkage.sources import select
 from linkage.sources.resolve import HOME_PRACTICE, NUMBER, People, follow, people
 from linkage.store.manifest import RegisterFile

@@ -16,7 +16,8 @@ from linkage.optouts.type1 import Type1Dissents
 from linkage.optouts.type1_codes import Codes
 from linkage.reasons import Reason
 from linkage.sources.resolve import NUMBER, People, follow
-from linkage.sources.roster import BY_NUMBER, Roster
+from linkage.sources.roster import Roster
+from linkage.sources.roster_tables import BY_NUMBER
 
 _AS_TEXT = pl.col("practice").cast(pl.String)
 

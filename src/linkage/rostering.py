@@ -18,7 +18,8 @@ from linkage.site import INACTIVE, Delivery, cleaned, flagged, narrow, once, rea
 from linkage.sources import clean
 from linkage.sources.inspect import Extract
 from linkage.sources.resolve import key_of
-from linkage.sources.roster import BY_NUMBER, ENTRIES, FLAGS, REGISTRATIONS, SEARCHED, SUPERSEDED, Roster, kept
+from linkage.sources.roster import Roster
+from linkage.sources.roster_tables import BY_NUMBER, ENTRIES, FLAGS, REGISTRATIONS, SEARCHED, SUPERSEDED, kept
 from linkage.type1_search import Type1Search
 
 _Read = TypeVar("_Read")

@@ -25,7 +25,7 @@ from linkage.parts import Work
 from linkage.progress import Progress
 from linkage.site import Delivery, Shared
 from linkage.sources import gate
-from linkage.sources import roster as rosters
+from linkage.sources import roster_files as rosters
 from linkage.sources.quality import FileQuality
 from linkage.sources.resolve import people
 from linkage.store.manifest import TableTaken

@@ -16,7 +16,7 @@ from linkage.site import Delivery, cleaned, narrow, raised, reading, stamp
 from linkage.sources.clean import INVALID
 from linkage.sources.inspect import Extract
 from linkage.sources.resolve import key_of
-from linkage.sources.roster import TYPE1
+from linkage.sources.roster_tables import TYPE1
 
 
 @dataclass(frozen=True, slots=True)

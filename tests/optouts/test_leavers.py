@@ -12,7 +12,8 @@ from linkage import recorded
 from linkage.optouts import practices
 from linkage.optouts.practices import Sharing
 from linkage.sources.resolve import people
-from linkage.sources.roster import BY_NUMBER, ENTRIES, REGISTRATIONS, SUPERSEDED, Roster
+from linkage.sources.roster import Roster
+from linkage.sources.roster_tables import BY_NUMBER, ENTRIES, REGISTRATIONS, SUPERSEDED
 
 AT = datetime(2026, 11, 1)
 ANN, BOB, CAT, DAN = 4000000012, 4000000020, 4000000039, 4000000047

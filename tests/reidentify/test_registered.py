@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from linkage import recorded
 from linkage.reidentify.judged import JUDGED, Withheld, decide
 from linkage.sources.resolve import people
-from linkage.sources.roster import BY_NUMBER, REGISTRATIONS, SUPERSEDED, Roster
+from linkage.sources.roster import Roster
+from linkage.sources.roster_tables import BY_NUMBER, REGISTRATIONS, SUPERSEDED
 
 TODAY = date(2026, 11, 24)
 NUMBERS = (4000000632, 4010232137, 9876543210)

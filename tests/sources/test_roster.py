@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linkage.errors import IntegrityError
-from linkage.sources import roster as rosters
+from linkage.sources import roster_files as rosters
+from linkage.sources import roster_merge
 from linkage.sources.resolve import People, people
-from linkage.sources.roster import CLAIMS, ENTRIES, REGISTRATIONS, SUPERSEDED, Roster
+from linkage.sources.roster import Roster
+from linkage.sources.roster_tables import CLAIMS, ENTRIES, REGISTRATIONS, SUPERSEDED
 
 _Row = dict[str, Any]
 
@@ -26,7 +28,7 @@ _Row = dict[str, Any]
 def short_stretches() -> Iterator[None]:
     """Rows that stand together are few, so that some stretches change and others do not."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rosters, "_STRETCH", 2)
+        patched.setattr(roster_merge, "_STRETCH", 2)
         yield
 
 

@@ -21,7 +21,7 @@ from linkage.nights import history, lake, operations
 from linkage.nights.history import History, Run
 from linkage.nights.operations import Expected
 from linkage.site import Delivery
-from linkage.sources import roster as rosters
+from linkage.sources import roster_files as rosters
 from linkage.store import publish as switch
 from linkage.store.layout import Store
 from linkage.store.manifest import Input, RegisterFile, RunManifest

@@ -12,7 +12,9 @@ import polars as pl
 from linkage import nhs_number
 from linkage.contract import Role, Table
 from linkage.reasons import Reason
-from linkage.sources.roster import Roster, Told, by_namespace, current_numbers, with_rows
+from linkage.sources.roster import Roster, Told, current_numbers
+from linkage.sources.roster_merge import with_rows
+from linkage.sources.roster_tables import by_namespace
 
 NUMBER = "_number"
 GIVEN = "_given"

@@ -264,7 +264,7 @@ def _extract(table: Table, rows: int) -> Extract:
 def night(state: State, name: str, rows: list[dict[str, Any]], between: Between) -> State:
     """The part after a change, made of the one before where that can be."""
     feed, table = TABLES[name]
-    reach = between.reach(feed, table)
+    reach = between.reach(feed, table, lambda: state.absent)
     subject = [*table.person_keys, *table.subjects][:1]
     fields = tuple(
         Field(name=each.field.name, type=each.field.type, role=each.field.role)
@@ -289,7 +289,7 @@ def mended(state: State, name: str, rows: list[dict[str, Any]], between: Between
     """The part of which those rows alone are made again that the change concerns."""
     feed, table = TABLES[name]
     folder = Path(tempfile.mkdtemp(dir=state.path.parent))
-    concerned = Concerned.of(between.reach(feed, table), ())
+    concerned = Concerned.of(between.reach(feed, table, lambda: state.absent), ())
     known = TakenFile.of(
         replace(_extract(table, len(rows)), seen=Seen(0, 0, 0, 0, 0)), Path(), state.part, state.quality
     )

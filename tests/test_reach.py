@@ -492,6 +492,24 @@ def test_where_nearly_everybody_changes_all_is_made_again(monkeypatch: pytest.Mo
     assert Between(FREE.judged(), FREE.judged()).reach(*TABLES["acute stay"]).everything is None
 
 
+@pytest.mark.parametrize(
+    ("lacks", "asked"),
+    [(["k4"], ["k4"]), (["k1"], []), ([], []), (None, ["k4"])],
+    ids=["it", "another", "none", "unread"],
+)
+def test_a_key_that_was_not_known_is_asked_about_where_a_part_lacks_it(
+    lacks: list[str] | None, asked: list[str], tmp_path: Path
+) -> None:
+    """Nearly all keys of a night are in its own files alone; where it cannot be told, all are asked about."""
+    rows = [_by_key(key, letter=f"r{place}") for place, key in enumerate(lacks or ())]
+    world = replace(FREE, entries={})
+    part = made(tmp_path, "gp letter", rows, world.judged()).absent if lacks else absent.ABSENT.to_frame()
+    between = Between(world.judged(), replace(world, entries={"k4": Entry(CAT)}).judged())
+    found = between.reach(*TABLES["gp letter"], lambda: None if lacks is None else part)
+    (judged,) = found.judged.values()
+    assert judged["key"].unique().to_list() == asked
+
+
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_where_nobody_changes_it_is_said_without_asking(name: str) -> None:
     """What would be answered about nobody, and what becomes of nobody's tokens, column by column."""
@@ -501,7 +519,7 @@ def test_where_nobody_changes_it_is_said_without_asking(name: str) -> None:
     assert found.nothing
     for column, changes in found.columns.items():
         asked = Asked.of(feed, table, column)
-        judged = between._judged(asked)
+        judged = between._judged(asked, between._units(asked).drop("new"))
         assert found.judged[column].equals(judged)
         assert found.judged[column].schema == judged.schema
         made = reach._changes(asked, judged)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from linkage.contract import Feed
 from linkage.findings import compared, rows_of, summed
 from linkage.nights import space
 from linkage.progress import Progress
-from linkage.sources.quality import FileQuality
 from linkage.store.manifest import (
     ColumnCount,
     DocumentUsed,
@@ -67,9 +66,11 @@ class Handed:
             feeds=tuple(feed_version(each.feed) for each in made.delivered),
             contracts={each.feed.name: each.feed for each in made.delivered},
             inputs=tuple(_inputs(made)),
-            registers=tuple(RegisterFile.model_validate(asdict(each)) for each in _files(made)),
-            quality=tuple(ColumnCount.model_validate(asdict(each)) for file in made.quality for each in file.columns),
-            files=tuple(FileCount.model_validate(_without_columns(each)) for each in made.quality),
+            registers=tuple(RegisterFile.model_validate(each, from_attributes=True) for each in _files(made)),
+            quality=tuple(
+                ColumnCount.model_validate(each, from_attributes=True) for file in made.quality for each in file.columns
+            ),
+            files=tuple(FileCount.model_validate(each, from_attributes=True) for each in made.quality),
             taken=made.taken,
             made_whole=made.made_whole,
         )
@@ -89,7 +90,7 @@ def account(
     Raises:
         IntegrityError: Some table's rows do not add up.
     """
-    exact = tuple(ExactBalance.model_validate(asdict(each)) for each in linked.balances)
+    exact = tuple(ExactBalance.model_validate(each, from_attributes=True) for each in linked.balances)
     check_balance(exact)
     counted = summed(handed.files, handed.quality, handed.contracts)
     snapshot = _snapshot(configuration, handed, linked, counted, work.run_id, now)
@@ -108,8 +109,8 @@ def account(
         exemptions=tuple(f"{each.optout}: {each.reference}" for each in configuration.optouts.exemptions),
         quality=handed.quality,
         files=handed.files,
-        months=tuple(MonthCount.model_validate(asdict(each)) for each in linked.months),
-        sources=tuple(SourcesCount.model_validate(asdict(each)) for each in linked.sources),
+        months=tuple(MonthCount.model_validate(each, from_attributes=True) for each in linked.months),
+        sources=tuple(SourcesCount.model_validate(each, from_attributes=True) for each in linked.sources),
         stages=tuple(
             StageSeconds(name=each.name, seconds=round(each.seconds, 3), rows=each.rows) for each in progress.times
         ),
@@ -139,7 +140,9 @@ def _snapshot(
         started=now,
         purpose=configuration.purpose.name,
         legal_basis=configuration.purpose.legal_basis.text,
-        documents=tuple(DocumentUsed.model_validate(asdict(each)) for each in authority.documents(configuration)),
+        documents=tuple(
+            DocumentUsed.model_validate(each, from_attributes=True) for each in authority.documents(configuration)
+        ),
         configuration_digest=configuration.digest,
         domain=handed.bundle.domain,
         key_id=handed.bundle.key_id,
@@ -168,10 +171,6 @@ def feed_version(feed: Feed) -> FeedVersion:
     return FeedVersion(
         feed=feed.name, version=feed.version, contract_digest=feed.digest, title=feed.title, setting=feed.setting
     )
-
-
-def _without_columns(each: FileQuality) -> dict[str, object]:
-    return {name: value for name, value in asdict(each).items() if name != "columns"}
 
 
 def _files(handed: SiteResult) -> Iterator[Evidence | CodeList]:

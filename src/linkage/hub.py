@@ -220,8 +220,8 @@ def link(
             made = steps.link()
             balances = _balances(manifest, steps.settled)
             linking.make_load(connection, balances)
-            common = linking.make_coverage(connection)
             months, sources = linking.count_months(connection, made["event"]), linking.count_sources(connection)
+            common = linking.make_coverage(connection, sources)
             linking.make_dictionary(connection, steps.tables)
         made |= {table: linking.table_made(connection, table) for table in views.TABLES}
         rows = sum(each.rows for each in made.values())

@@ -15,6 +15,7 @@ from linkage.contract import Feed
 from linkage.link import (
     FeedTable,
     connect,
+    count_sources,
     make_coverage,
     make_dictionary,
     make_event_codes,
@@ -217,13 +218,13 @@ def test_coverage_counts_common_persons(connection: duckdb.DuckDBPyConnection, t
         Coverage("gp", "visits", None, True),
         Coverage("visits", "visits", 25, False),
     )
-    assert make_coverage(connection) == expected
+    assert make_coverage(connection, count_sources(connection)) == expected
 
 
 def test_every_column_is_described(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     tables = linked(connection, tmp_path, {"gp": [[{"token": 1, "patient": 1}]]})
     make_load(connection, [])
-    make_coverage(connection)
+    make_coverage(connection, count_sources(connection))
     make_dictionary(connection, tables)
     columns = connection.execute(
         "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'main' AND NOT internal"

@@ -88,10 +88,10 @@ def _table(delivery: Delivery, name: str, work: Work, hidden: Sequence[Hidden], 
     files = compare.files(delivery, name)
     rests_on = {**_common(delivery, work), **dict(_own(delivery, delivery.feed.tables[name], hidden, work))}
     reason = _everything(delivery, name, files, rests_on) or _words_changed(delivery, name)
-    reach = _reach(delivery, name, between)
-    reason = reason or reach.everything
     places, kept, why = _in_order(files)
     stands = Standing(delivery, name, work, kept)
+    reach = _reach(delivery, name, between, stands)
+    reason = reason or reach.everything
     if reason is None and kept and stands.incomplete:
         reason = NOT_KNOWN
     if reason is not None:
@@ -131,13 +131,13 @@ def _in_order(files: Files) -> tuple[tuple[int, ...], dict[int, TakenFile], dict
     return tuple(places), kept, why
 
 
-def _reach(delivery: Delivery, name: str, between: Between | None) -> Reach:
+def _reach(delivery: Delivery, name: str, between: Between | None, stands: Standing) -> Reach:
     table = delivery.feed.tables[name]
     if table.kind != "records" or is_pseudonymised(delivery.feed):
         return Reach()
     if between is None:
         return Reach(everything="what the last run decided by is not known")
-    return between.reach(delivery.feed, table)
+    return between.reach(delivery.feed, table, stands.lacked)
 
 
 def _words_changed(delivery: Delivery, name: str) -> str | None:

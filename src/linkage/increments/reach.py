@@ -11,7 +11,7 @@ of those change alike is the token spoken of as one; else the files that hold it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -124,8 +124,15 @@ class Between:
     before: Judged = field(repr=False)
     after: Judged = field(repr=False)
 
-    def reach(self, feed: Feed, table: Table) -> Reach:
-        """What the difference means for the old parts of a table."""
+    def reach(self, feed: Feed, table: Table, lacked: Callable[[], pl.DataFrame | None] = lambda: None) -> Reach:
+        """What the difference means for the old parts of a table.
+
+        Args:
+            feed: The contract.
+            table: The contract's table.
+            lacked: Whose rows the parts do not have (`ABSENT`): of keys that the last run did not know at all, those
+                alone are asked about; None where it is not known.
+        """
         if table.kind != "records" or is_pseudonymised(feed):
             return Reach()
         why = self._everything(feed, table)
@@ -135,11 +142,11 @@ class Between:
         judged: dict[str, pl.DataFrame] = {}
         for name in [*[*table.person_keys, *table.subjects][:1], *table.others]:
             asked = Asked.of(feed, table, name)
-            units = self._units(asked)
+            units = self._told_of(self._units(asked), name, lacked)
             if units.height > MOST:
                 return Reach(everything="so many people are judged otherwise that all is made again")
             # Nobody is asked about as a rule, and asking costs each table as much as many answers.
-            judged[name] = JUDGED.to_frame() if units.is_empty() else self._judged(asked)
+            judged[name] = JUDGED.to_frame() if units.is_empty() else self._judged(asked, units)
             found[name] = NOTHING if units.is_empty() else _changes(asked, judged[name])
         return Reach(None, found, judged)
 
@@ -156,7 +163,16 @@ class Between:
             return "the practices that share changed"
         return None
 
-    def _judged(self, asked: Asked) -> pl.DataFrame:
+    @staticmethod
+    def _told_of(units: pl.DataFrame, name: str, lacked: Callable[[], pl.DataFrame | None]) -> pl.DataFrame:
+        """Of the units of a column those that parts may hold or lack: a key that was not known has no row that went on."""
+        rows = lacked() if units["new"].any() else None
+        if rows is None:
+            return units.drop("new")
+        held = pl.col("key").is_in(rows.filter(pl.col("column") == name)["key"].implode())
+        return units.filter(~pl.col("new") | held).drop("new")
+
+    def _judged(self, asked: Asked, units: pl.DataFrame) -> pl.DataFrame:
         """Every number or key of a column on which something may be decided differently, with what was and is decided.
 
         Returns:
@@ -164,7 +180,6 @@ class Between:
             `person_before`, `person_after` (Int64); and Booleans: `told`, whether what is counted of rows differs; `born`,
             whether ages may; `unsure`, whether the practice that the roster knows may keep out what it did not, or not.
         """
-        units = self._units(asked)
         was, now = (decided(asked, units, judged) for judged in (self.before, self.after))
         both = was.join(now, on=ASKED, suffix="_after", nulls_equal=True, maintain_order="left")
         unsure = self._unsure(asked) if asked.by_practice(self.after.policy) else pl.lit(value=False)
@@ -202,12 +217,15 @@ class Between:
         return (then != today) | (dated & home.ne_missing(home_after)) | (leaving & moved) | changed
 
     def _units(self, asked: Asked) -> pl.DataFrame:
-        """Numbers or keys (`number` or `key`) on which something may differ, with all others whose tokens were theirs."""
+        """Numbers or keys (`number` or `key`) on which something may differ, with all others whose tokens were theirs.
+
+        `new` says of a key that the last run did not know it.
+        """
         place = (asked.feed.name, asked.namespace)
         if place not in self._found:
             spoken = pl.concat([self._verdicts(asked.feed), self._leavers]).unique()
             named = self._numbers(spoken) if asked.namespace is None else self._keys(asked.namespace, spoken)
-            nobody = pl.DataFrame(schema={"number": pl.Int64, "key": pl.String})
+            nobody = pl.DataFrame(schema={"number": pl.Int64, "key": pl.String, "new": pl.Boolean})
             self._found[place] = pl.concat([nobody, named], how="diagonal")
         return self._found[place]
 
@@ -218,16 +236,20 @@ class Between:
         ends = pl.DataFrame({"superseded": numbers}).join(was, on="superseded", how="left")
         tokens = ends.select(pl.coalesce("current", "superseded"))["current"].unique()
         like = was.filter(pl.col("current").is_in(tokens.implode()))["superseded"]
-        return pl.concat([numbers, tokens, like]).unique().sort().alias("number").to_frame()
+        found = pl.concat([numbers, tokens, like]).unique().sort().alias("number").to_frame()
+        return found.with_columns(new=pl.lit(value=False))
 
     def _keys(self, namespace: str, spoken: pl.Series) -> pl.DataFrame:
         was, now = self.before.who, self.after.who
         speaks = pl.col(GIVEN).is_in(spoken.implode()) | pl.col(NUMBER).is_in(spoken.implode())
         changed = [self._changed_keys(namespace), *(each.where(namespace, speaks).select("key") for each in (was, now))]
         keys = pl.concat(changed).unique()
-        tokens = was.of(namespace, keys)[NUMBER].drop_nulls().unique()
+        known = was.of(namespace, keys)
+        tokens = known[NUMBER].drop_nulls().unique()
         like = was.where(namespace, pl.col(NUMBER).is_in(tokens.implode())).select("key")
-        return pl.concat([keys, like]).unique().sort("key")
+        new = keys.join(known, on="key", how="anti")
+        found = pl.concat([keys, like]).unique().sort("key")
+        return found.with_columns(new=pl.col("key").is_in(new["key"].implode()))
 
     def _changed_keys(self, namespace: str) -> pl.DataFrame:
         if namespace not in self._cached:

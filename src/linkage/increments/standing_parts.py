@@ -70,6 +70,7 @@ class Standing:
     name: str
     work: Work
     kept: Mapping[int, TakenFile]
+    _read: dict[str, pl.DataFrame | None] = field(default_factory=dict, repr=False)
 
     @property
     def incomplete(self) -> bool:
@@ -140,8 +141,19 @@ class Standing:
         parts = dict(self._parts())
         return {at: NOT_KNOWN for at in positions if at in parts and self._lacks(parts[at]) is None}
 
+    def lacked(self) -> pl.DataFrame | None:
+        """Whose rows the parts lack (`ABSENT`); None where that of one is missing or damaged."""
+        found = [self._lacks(part) for _, part in self._parts()]
+        known = [each for each in found if each is not None]
+        return pl.concat([absent.ABSENT.to_frame(), *known]) if len(known) == len(found) else None
+
     def _lacks(self, part: Part) -> pl.DataFrame | None:
         """Whose rows a part lacks (`ABSENT`); None where that is missing or damaged."""
+        if part.path not in self._read:
+            self._read[part.path] = self._load(part)
+        return self._read[part.path]
+
+    def _load(self, part: Part) -> pl.DataFrame | None:
         memory = self.delivery.memory
         if memory is None or memory.unseal is None:
             return None
@@ -172,17 +184,15 @@ class Standing:
         if not told:
             return None
         tokens = keys.lazy().select(out[each].value.alias(each) for each in by).collect()
-        found = set()
-        withdrawals = Withdrawals.of(table, [*out.values()], Path(), Path(), by)
-        for _, part in self._parts():
-            site = self._held("site")
-            paths = (
-                self._held("bundle") / part.path,
-                withdrawals.beside(site, part.path),
-                withdrawals.taken_out(site, part.path),
-            )
-            if any(_holds(path, tokens) for path in paths):
-                found.add(part.place)
+        site, withdrawals = self._held("site"), Withdrawals.of(table, [*out.values()], Path(), Path(), by)
+        found: set[int] = set()
+        for where in (
+            lambda part: self._held("bundle") / part,
+            lambda part: withdrawals.beside(site, part),
+            lambda part: withdrawals.taken_out(site, part),
+        ):
+            places = {where(part.path): part.place for _, part in self._parts()}
+            found |= {places[path] for path in _holding(filter(Path.is_file, places), tokens)}
         return found
 
     def _outputs(self) -> list[Output]:
@@ -199,10 +209,10 @@ class Standing:
         return memory.folder / what
 
 
-def _holds(path: Path, tokens: pl.DataFrame) -> bool:
-    if not path.is_file():
-        return False
-    rows = pl.scan_parquet(path)
-    return bool(
-        rows.join(tokens.lazy(), on=tokens.columns, how="semi").select(pl.len()).collect(engine="streaming").item()
-    )
+def _holding(paths: Iterable[Path], tokens: pl.DataFrame) -> Iterator[Path]:
+    """Those of some files of one kind that hold some of the tokens."""
+    sources = list(paths)
+    if sources:
+        rows = pl.scan_parquet(sources, include_file_paths="?path", extra_columns="ignore", glob=False)
+        found = rows.join(tokens.lazy(), on=tokens.columns, how="semi").select(pl.col("?path").unique())
+        yield from map(Path, found.collect(engine="streaming")["?path"])

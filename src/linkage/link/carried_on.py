@@ -22,22 +22,36 @@ def carry_on_sources(connection: duckdb.DuckDBPyConnection, tables: Sequence[Fee
     step = "finding the sources of persons that changed"
     run(connection, f"CREATE OR REPLACE TEMP TABLE _came AS {_pairs(tables, 'after')}", step)
     run(connection, f"CREATE OR REPLACE TEMP TABLE _left AS {_pairs(tables, 'before')} EXCEPT FROM temp._came", step)
-    feeds = {feed for (feed,) in run(connection, "SELECT DISTINCT feed FROM temp._left", step)}
     for feed, members in by_feed(tables):
-        if feed in feeds:
-            asked = f"(SELECT token FROM temp._left WHERE feed = {text(feed)})"
-            still = " UNION ".join(
-                f"SELECT token FROM {name(table.name)} SEMI JOIN {asked} USING (token)" for table in members
-            )
-            run(connection, f"DELETE FROM temp._left WHERE feed = {text(feed)} AND token IN ({still})", step)
-    known = f"SELECT token, unnest(sources) AS feed FROM {touched.known}"
+        _keep_known(connection, feed, members, step)
     run(
         connection,
-        "CREATE OR REPLACE TEMP TABLE _sources AS SELECT token, list_sort(list(DISTINCT feed)) AS sources FROM"
-        f" (({known} EXCEPT FROM temp._left) UNION FROM temp._came) GROUP BY token",
+        "CREATE OR REPLACE TEMP TABLE _altered AS SELECT token FROM temp._left UNION"
+        f" SELECT c.token FROM temp._came c LEFT JOIN {touched.known} k ON c.token = k.token"
+        " WHERE k.token IS NULL OR NOT list_contains(k.sources, c.feed)",
         step,
     )
-    run(connection, "DROP TABLE temp._came; DROP TABLE temp._left", step)
+    known = f"SELECT token, unnest(sources) AS feed FROM {touched.known} SEMI JOIN temp._altered USING (token)"
+    came = "SELECT token, feed FROM temp._came SEMI JOIN temp._altered USING (token)"
+    run(
+        connection,
+        f"CREATE OR REPLACE TEMP TABLE _sources AS SELECT token, sources FROM {touched.known}"
+        " ANTI JOIN temp._altered USING (token) UNION ALL SELECT token, list_sort(list(feed)) AS sources FROM"
+        f" (({known} EXCEPT FROM temp._left) UNION {came}) GROUP BY token",
+        step,
+    )
+    run(connection, "DROP TABLE temp._came; DROP TABLE temp._left; DROP TABLE temp._altered", step)
+
+
+def _keep_known(connection: duckdb.DuckDBPyConnection, feed: str, members: Sequence[FeedTable], step: str) -> None:
+    """Take out of `temp._left` whom some table of the feed still knows: small tables first, which know nearly everybody."""
+    own = f"feed = {text(feed)}"
+    for table in sorted(members, key=lambda each: sum(part.kept for part in each.parts.parts)):
+        if not run(connection, f"SELECT 1 FROM temp._left WHERE {own} LIMIT 1", step):
+            return
+        asked = f"(SELECT token FROM temp._left WHERE {own})"
+        still = f"SELECT token FROM {name(table.name)} SEMI JOIN {asked} USING (token)"
+        run(connection, f"DELETE FROM temp._left WHERE {own} AND token IN ({still})", step)
 
 
 def _pairs(tables: Sequence[FeedTable], side: str) -> str:

@@ -119,19 +119,17 @@ def make_load(
     return came, went
 
 
-def make_coverage(connection: duckdb.DuckDBPyConnection) -> tuple[Coverage, ...]:
-    """Create `coverage` from `person`: for each pair of feeds how many persons both know. Returns its rows.
+def make_coverage(connection: duckdb.DuckDBPyConnection, sources: Iterable[SourcesPersons]) -> tuple[Coverage, ...]:
+    """Create `coverage` from `count_sources`: for each pair of feeds how many persons both know. Returns its rows.
 
     A pair without common persons is a row with 0. Pairs are listed once, the feeds in alphabetical order.
     """
-    step = "counting persons common to feeds"
-    groups = run(connection, "SELECT sources, count(*) FROM person GROUP BY sources", step)
     common: Counter[tuple[str, str]] = Counter()
     feeds: set[str] = set()
-    for sources, persons in groups:
-        feeds.update(sources)
-        for pair in _pairs(sources):
-            common[pair] += int(persons)
+    for each in sources:
+        feeds.update(each.feeds)
+        for pair in _pairs(each.feeds):
+            common[pair] += each.persons
     rows = tuple(Coverage(*pair, *suppress(common[pair])) for pair in _pairs(sorted(feeds)))
     _store(
         connection,

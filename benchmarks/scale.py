@@ -3,9 +3,9 @@
 Makes a history of some 50 rows a person over all feeds and two weekly deliveries (kept in the folder, so that it is made
 once), then runs, each as a process of its own: the first full run, a night of 1 % new rows, and a night on which people
 also come, opt out and have their numbers replaced. The floor of a full run is Polars copying the same files to Parquet;
-the floor of a night is Polars rewriting the files of the snapshot that the night replaced. GP history comes as Parquet
-unless `--csv` is given, everything else as CSV. Of memory two figures are told: all that is resident, which counts the
-pages of mapped files as well, and the process's own.
+the floor of a night is Polars rewriting what the night replaced: files of the snapshot, and the parts that are held of it.
+GP history comes as Parquet unless `--csv` is given, everything else as CSV. Of memory two figures are told: all that is
+resident, which counts the pages of mapped files as well, and the process's own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,8 @@ AS_OF, SEED = dt.date(2026, 11, 5), 1
 WEEKS = (Night(7, span=7), Night(14, span=7, previous=Night(7, span=7)))
 QUIET = Night(15, decides=False, previous=WEEKS[1])
 EVENTFUL = Night(16, previous=QUIET)
+
+SNAPSHOTS, HELD = Path("store") / "snapshots", Path("private") / "held"
 
 STEPS = ("copy", "full", "quiet", "eventful")
 
@@ -131,15 +133,20 @@ def _measure(folder: Path, steps: Sequence[str]) -> Iterable[Measured]:
     for step, night in (("quiet", QUIET), ("eventful", EVENTFUL)):
         if step not in steps:
             continue
-        before = _published(ics)
+        before = {of: _newest(ics / of) for of in (SNAPSHOTS, HELD)}
         _bring(folder / f"night-{night.number}", ics)
         yield _run("a night that decides nothing" if night is QUIET else "a night with decisions", ics, night)
-        after = _published(ics)
-        new = [path for inode, path in after.items() if inode not in before]
-        size = sum(path.stat().st_size for path in new) / 2**20
-        name = f"rewriting {len(new)} of {len(after)} files"
-        print(f"the night replaced {len(new)} of {len(after)} files, {size:,.0f} MiB", flush=True)
-        yield _child(name, COPY, [str(folder)], "\n".join(map(_named, new)))
+        for of, what in ((SNAPSHOTS, "files of the snapshot"), (HELD, "parts that are held")):
+            name, files = _rewriting(before[of], _newest(ics / of), what)
+            yield _child(name, COPY, [str(folder)], files)
+
+
+def _rewriting(before: Mapping[int, Path], after: Mapping[int, Path], what: str) -> tuple[str, str]:
+    """The floor of a night, what it is called and its files: Polars rewrites those that are new."""
+    new = [path for inode, path in after.items() if inode not in before]
+    size = sum(path.stat().st_size for path in new) / 2**20
+    print(f"the night replaced {len(new)} of {len(after)} {what}, {size:,.0f} MiB", flush=True)
+    return f"rewriting {len(new)} {what}", "\n".join(map(_named, new))
 
 
 def _begin_anew(folder: Path, ics: Path) -> None:
@@ -159,10 +166,10 @@ def _named(path: Path) -> str:
     return f"{path}\t{separator}"
 
 
-def _published(ics: Path) -> dict[int, Path]:
-    """The Parquet files of the current snapshot by inode: one that was linked over is not new."""
-    current = max((ics / "store" / "snapshots").iterdir(), key=lambda path: path.name)
-    return {path.stat().st_ino: path for path in sorted(current.rglob("*.parquet"))}
+def _newest(runs: Path) -> dict[int, Path]:
+    """The Parquet files of the newest run by inode: one that was linked over is not new."""
+    newest = max(runs.iterdir(), key=lambda path: path.name)
+    return {path.stat().st_ino: path for path in sorted(newest.rglob("*.parquet"))}
 
 
 def _run(name: str, ics: Path, night: Night) -> Measured:

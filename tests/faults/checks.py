@@ -92,9 +92,16 @@ def open_to_others(world: World) -> Iterator[str]:
 
 
 def left_over(world: World, fault: Fault | None = None, before: Collection[str] = ()) -> Iterator[str]:
-    """What a run should have cleared away: a killed one could not, nor one that may remove or open nothing any more."""
+    """What a run should have cleared away: a killed one could not, nor one that may remove or open nothing any more.
+
+    A folder stays by which the next start knows a snapshot that could not be taken back.
+    """
+    store = Store(world.store)
+    there = [*store.snapshots.iterdir()] if store.snapshots.is_dir() else []
+    untold = {store.staging(each.name).name for each in there if each.name != store.current()}
     if fault is None or not (fault.action in ("kill", "torn") or {"unlink", "open", "read"} & {*fault.then}):
-        yield from (f"left in the store: {name}" for name in staging(world) if name not in before)
+        known = {*before, *(untold if fault else ())}
+        yield from (f"left in the store: {name}" for name in staging(world) - known)
 
 
 def staging(world: World) -> set[str]:

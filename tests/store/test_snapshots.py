@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -581,6 +582,46 @@ def test_a_snapshot_in_its_place_that_nobody_can_take_back_is_cleared_away_next_
     assert store.current() == good
     switch.begin(store, "20261103T000000Z-ffffff")
     assert [path.name for path in store.snapshots.iterdir()] == [good]
+
+
+@pytest.mark.parametrize("call", ["unlink", "rmdir", "chmod"])
+def test_a_disk_that_fails_once_leaves_nothing_of_a_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """What is cleared away is tried again; a disk that fails for good is told of."""
+    name, real, failures = "20261102T000000Z-ffffff", getattr(os, call), [1]
+
+    def failing(*arguments: Any, **named: Any) -> Any:
+        if failures and failures.pop():
+            raise OSError(errno.EIO, "failed")
+        return real(*arguments, **named)
+
+    for kept in (1, 2):
+        working = switch.begin(store, name)
+        (working / "bundle").mkdir()
+        (working / "bundle" / "part.parquet").touch()
+        failures[:] = [1] * kept
+        with monkeypatch.context() as patched:
+            patched.setattr(os, call, failing)
+            with nullcontext() if kept == 1 else pytest.raises(OSError, match="failed"):
+                switch.end(store, name)
+        assert working.exists() == (kept == 2)
+
+
+def test_a_snapshot_that_is_put_aside_is_for_its_owner(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody was told of it, and whoever may read the store may not look into it where it cannot be removed."""
+    name = "20261102T000000Z-ffffff"
+    switch.begin(store, name)
+    (store.snapshots / name).mkdir(mode=0o750)
+
+    def refused(folder: Path) -> None:
+        raise PermissionError(folder)
+
+    monkeypatch.setattr(switch, "remove", refused)
+    with pytest.raises(PermissionError):
+        switch.begin(store, "next")
+    (aside,) = store.path.glob("*.removed")
+    assert stat.S_IMODE(aside.stat().st_mode) == 0o700
 
 
 def test_a_snapshot_that_was_named_stays_although_its_run_died_then(store: Store) -> None:

@@ -42,7 +42,8 @@ def _forget_untold(store: Store) -> None:
     for left in store.path.glob(".staging-*"):
         name = left.name.removeprefix(".staging-")
         if name != store.current() and (store.snapshots / name).exists():
-            (store.snapshots / name).chmod(0o750)
+            # Nobody else may look into it any more, even where it cannot be removed.
+            (store.snapshots / name).chmod(0o700)
             (store.snapshots / name).rename(store.staging(f"{name}.removed"))
 
 
@@ -172,10 +173,21 @@ def retain(
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder with everything in it, although what was published may not be written into."""
+    """Remove a folder with everything in it, although what was published may not be written into.
+
+    A disk that fails once leaves nothing behind: the whole is tried again.
+    """
     if not folder.is_dir() or folder.is_symlink():
         folder.unlink(missing_ok=True)
         return
+    try:
+        _clear(folder)
+    except OSError:
+        if folder.exists():
+            _clear(folder)
+
+
+def _clear(folder: Path) -> None:
     _open(folder)
     shutil.rmtree(folder)
 

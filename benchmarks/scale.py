@@ -1,7 +1,7 @@
 """A whole ICS and its nights: `python benchmarks/scale.py --people 2000000 --folder /somewhere/large`.
 
 Makes a history of some 50 rows a person over all feeds and two weekly deliveries (kept in the folder, so that it is made
-once), then runs, each as a process of its own: the first full run, a night of 1 % new rows, and a night on which people
+once), then runs, each as a process of its own: the first full run, a night of 0.8 % new rows, and a night on which people
 also come, opt out and have their numbers replaced. The floor of a full run is Polars copying the same files to Parquet;
 the floor of a night is Polars rewriting what the night replaced: files of the snapshot, and the parts that are held of it.
 GP history comes as Parquet unless `--csv` is given, everything else as CSV. Of memory two figures are told: all that is
@@ -113,7 +113,7 @@ def main() -> None:
 def _say(each: Measured) -> None:
     rows = f"{each.told['rows']:>13,} rows" if "rows" in each.told else ""
     print(
-        f"{each.name:<34}{each.seconds:>9.1f} s {each.peak / 2**30:>7.2f} GiB resident {each.own / 2**30:>7.2f} own {rows}",
+        f"{each.name:<40}{each.seconds:>9.1f} s {each.peak / 2**30:>7.2f} GiB resident {each.own / 2**30:>7.2f} own {rows}",
         flush=True,
     )
     stages = each.told.get("stages", {})
@@ -133,11 +133,11 @@ def _measure(folder: Path, steps: Sequence[str]) -> Iterable[Measured]:
     for step, night in (("quiet", QUIET), ("eventful", EVENTFUL)):
         if step not in steps:
             continue
-        before = {of: _newest(ics / of) for of in (SNAPSHOTS, HELD)}
+        before = {runs: _newest(ics / runs) for runs in (SNAPSHOTS, HELD)}
         _bring(folder / f"night-{night.number}", ics)
         yield _run("a night that decides nothing" if night is QUIET else "a night with decisions", ics, night)
-        for of, what in ((SNAPSHOTS, "files of the snapshot"), (HELD, "parts that are held")):
-            name, files = _rewriting(before[of], _newest(ics / of), what)
+        for runs, what in ((SNAPSHOTS, "files of the snapshot"), (HELD, "parts that are held")):
+            name, files = _rewriting(before[runs], _newest(ics / runs), what)
             yield _child(name, COPY, [str(folder)], files)
 
 

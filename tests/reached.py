@@ -29,7 +29,7 @@ from linkage.increments.concerned import Concerned
 from linkage.increments.judged import Judged
 from linkage.increments.mend import Mended, Read
 from linkage.increments.plans import FeedPlan, TablePlan
-from linkage.increments.reach import Between
+from linkage.increments.reach import Between, Lacked
 from linkage.increments.taken import Memory, Taken, TakenFile
 from linkage.increments.twice import Twice, of_file
 from linkage.jobs import Job, Making, lacking
@@ -264,7 +264,7 @@ def _extract(table: Table, rows: int) -> Extract:
 def night(state: State, name: str, rows: list[dict[str, Any]], between: Between) -> State:
     """The part after a change, made of the one before where that can be."""
     feed, table = TABLES[name]
-    reach = between.reach(feed, table, lambda: state.absent)
+    reach = between.reach(feed, table, lacked(state))
     subject = [*table.person_keys, *table.subjects][:1]
     fields = tuple(
         Field(name=each.field.name, type=each.field.type, role=each.field.role)
@@ -285,11 +285,20 @@ def night(state: State, name: str, rows: list[dict[str, Any]], between: Between)
     return replace(state, part=found.recounted(part), absent=lacks, again=False)
 
 
+def lacked(state: State) -> Lacked:
+    """Of which keys the part lacks rows."""
+
+    def among(column: str, keys: pl.DataFrame) -> pl.Series:
+        return state.absent.filter(pl.col("column") == column).join(keys, on="key", how="semi")["key"]
+
+    return among
+
+
 def mended(state: State, name: str, rows: list[dict[str, Any]], between: Between) -> State:
     """The part of which those rows alone are made again that the change concerns."""
     feed, table = TABLES[name]
     folder = Path(tempfile.mkdtemp(dir=state.path.parent))
-    concerned = Concerned.of(between.reach(feed, table, lambda: state.absent), ())
+    concerned = Concerned.of(between.reach(feed, table, lacked(state)), ())
     known = TakenFile.of(
         replace(_extract(table, len(rows)), seen=Seen(0, 0, 0, 0, 0)), Path(), state.part, state.quality
     )

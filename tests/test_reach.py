@@ -23,7 +23,7 @@ from linkage.optouts.policy import MAY_BE_USED, VERDICTS
 from linkage.optouts.practices import Period, Sharing
 from linkage.pseudonymise import Keyset
 from linkage.reasons import Reason
-from reached import ANN, BOB, CAT, DAN, SCOT, TABLES, TEST, Entry, State, World, compare, made, night
+from reached import ANN, BOB, CAT, DAN, SCOT, TABLES, TEST, Entry, State, World, compare, lacked, made, night
 
 PEOPLE = (ANN, BOB, CAT, DAN, SCOT, TEST)
 KEYS = ("k1", "k2", "k3", "k4", "R1\x1fk1", "R1\x1fk2")
@@ -503,9 +503,9 @@ def test_a_key_that_was_not_known_is_asked_about_where_a_part_lacks_it(
     """Nearly all keys of a night are in its own files alone; where it cannot be told, all are asked about."""
     rows = [_by_key(key, letter=f"r{place}") for place, key in enumerate(lacks or ())]
     world = replace(FREE, entries={})
-    part = made(tmp_path, "gp letter", rows, world.judged()).absent if lacks else absent.ABSENT.to_frame()
+    part = made(tmp_path, "gp letter", rows, world.judged())
     between = Between(world.judged(), replace(world, entries={"k4": Entry(CAT)}).judged())
-    found = between.reach(*TABLES["gp letter"], lambda: None if lacks is None else part)
+    found = between.reach(*TABLES["gp letter"], (lambda *_: None) if lacks is None else lacked(part))
     (judged,) = found.judged.values()
     assert judged["key"].unique().to_list() == asked
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def tokens(path: Path, now: datetime, passphrase: Callable[[], str] | None = Non
             made=now,
             good_until=min(freshness.ends(configuration, policy, delivered, now), default=None),
             files={},
-            registers=tuple(RegisterFile.model_validate(asdict(each)) for each in policy.evidence),
+            registers=tuple(RegisterFile.model_validate(each, from_attributes=True) for each in policy.evidence),
         )
         aside = work.folder / "late"
         aside.mkdir(mode=0o700)

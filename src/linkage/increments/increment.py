@@ -90,8 +90,8 @@ def _table(delivery: Delivery, name: str, work: Work, hidden: Sequence[Hidden], 
     reason = _everything(delivery, name, files, rests_on) or _words_changed(delivery, name)
     places, kept, why = _in_order(files)
     stands = Standing(delivery, name, work, kept)
-    reach = _reach(delivery, name, between, stands)
-    reason = reason or reach.everything
+    reach = Reach(everything=reason) if reason else _reach(delivery, name, between, stands)
+    reason = reach.everything
     if reason is None and kept and stands.incomplete:
         reason = NOT_KNOWN
     if reason is not None:

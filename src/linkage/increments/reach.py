@@ -63,6 +63,10 @@ JUDGED = pl.Schema(
 )
 
 
+# Of a column's name and some keys (`key`), those of which parts lack rows (String); None where that cannot be told.
+Lacked = Callable[[str, pl.DataFrame], pl.Series | None]
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Changes:
     """What happens to the people of one column of a table; people go by the number that their token was made from.
@@ -124,14 +128,14 @@ class Between:
     before: Judged = field(repr=False)
     after: Judged = field(repr=False)
 
-    def reach(self, feed: Feed, table: Table, lacked: Callable[[], pl.DataFrame | None] = lambda: None) -> Reach:
+    def reach(self, feed: Feed, table: Table, lacked: Lacked = lambda _name, _keys: None) -> Reach:
         """What the difference means for the old parts of a table.
 
         Args:
             feed: The contract.
             table: The contract's table.
-            lacked: Whose rows the parts do not have (`ABSENT`): of keys that the last run did not know at all, those
-                alone are asked about; None where it is not known.
+            lacked: Of which keys the parts lack rows. A key that the last run did not know at all is asked about where
+                they do: a row of it that was not removed went on without a token, and is listed as well.
         """
         if table.kind != "records" or is_pseudonymised(feed):
             return Reach()
@@ -142,7 +146,7 @@ class Between:
         judged: dict[str, pl.DataFrame] = {}
         for name in [*[*table.person_keys, *table.subjects][:1], *table.others]:
             asked = Asked.of(feed, table, name)
-            units = self._told_of(self._units(asked), name, lacked)
+            units = _that_matter(self._units(asked), name, lacked)
             if units.height > MOST:
                 return Reach(everything="so many people are judged otherwise that all is made again")
             # Nobody is asked about as a rule, and asking costs each table as much as many answers.
@@ -162,15 +166,6 @@ class Between:
         if feed.setting == "primary_care" and _shares(was, feed) != _shares(now, feed):
             return "the practices that share changed"
         return None
-
-    @staticmethod
-    def _told_of(units: pl.DataFrame, name: str, lacked: Callable[[], pl.DataFrame | None]) -> pl.DataFrame:
-        """Of the units of a column those that parts may hold or lack: a key that was not known has no row that went on."""
-        rows = lacked() if units["new"].any() else None
-        if rows is None:
-            return units.drop("new")
-        held = pl.col("key").is_in(rows.filter(pl.col("column") == name)["key"].implode())
-        return units.filter(~pl.col("new") | held).drop("new")
 
     def _judged(self, asked: Asked, units: pl.DataFrame) -> pl.DataFrame:
         """Every number or key of a column on which something may be decided differently, with what was and is decided.
@@ -282,6 +277,15 @@ class Between:
         if was is None or now is None:
             return pl.Series(dtype=pl.Int64)
         return _differing(was.leavers, now.leavers, ["number"])["number"]
+
+
+def _that_matter(units: pl.DataFrame, name: str, lacked: Lacked) -> pl.DataFrame:
+    """The units of a column without keys that are new and of which no part lacks a row: those are in new files alone."""
+    new = units.filter("new").select("key")
+    held = lacked(name, new) if new.height else None
+    if held is None:
+        return units.drop("new")
+    return units.filter(~pl.col("new") | pl.col("key").is_in(held.implode())).drop("new")
 
 
 def _changes(asked: Asked, judged: pl.DataFrame) -> Changes:

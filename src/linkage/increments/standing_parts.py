@@ -70,7 +70,6 @@ class Standing:
     name: str
     work: Work
     kept: Mapping[int, TakenFile]
-    _read: dict[str, pl.DataFrame | None] = field(default_factory=dict, repr=False)
 
     @property
     def incomplete(self) -> bool:
@@ -141,19 +140,19 @@ class Standing:
         parts = dict(self._parts())
         return {at: NOT_KNOWN for at in positions if at in parts and self._lacks(parts[at]) is None}
 
-    def lacked(self) -> pl.DataFrame | None:
-        """Whose rows the parts lack (`ABSENT`); None where that of one is missing or damaged."""
-        found = [self._lacks(part) for _, part in self._parts()]
-        known = [each for each in found if each is not None]
-        return pl.concat([absent.ABSENT.to_frame(), *known]) if len(known) == len(found) else None
+    def lacked(self, column: str, keys: pl.DataFrame) -> pl.Series | None:
+        """Of some keys (`key`) that a column may name those of which the parts lack rows; None where one cannot be read."""
+        found = [keys["key"].clear()]
+        for _, part in self._parts():
+            # One after another: together they may list nearly everybody many times over.
+            lacks = self._lacks(part)
+            if lacks is None:
+                return None
+            found.append(lacks.filter(pl.col("column") == column).join(keys, on="key", how="semi")["key"])
+        return pl.concat(found).unique()
 
     def _lacks(self, part: Part) -> pl.DataFrame | None:
         """Whose rows a part lacks (`ABSENT`); None where that is missing or damaged."""
-        if part.path not in self._read:
-            self._read[part.path] = self._load(part)
-        return self._read[part.path]
-
-    def _load(self, part: Part) -> pl.DataFrame | None:
         memory = self.delivery.memory
         if memory is None or memory.unseal is None:
             return None

@@ -169,7 +169,7 @@ def read_request(folder: Path, known: Iterable[Verifier]) -> Asked:
 
     Raises:
         IntegrityError: It was changed, signed by nobody known or by somebody else than it says, or its tokens are not those
-            that were signed for.
+            that were signed for; or a file is where its decisions belong.
     """
     content = _read(folder / REQUEST, _LONGEST)
     request, signers = opened(content, Request, _TYPE, known)

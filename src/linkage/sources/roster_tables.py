@@ -6,6 +6,11 @@ from collections.abc import Iterator
 
 import polars as pl
 
+__all__ = [
+    "BY_NUMBER", "CLAIMS", "ENTRIES", "FLAGS", "LARGE", "PARTS", "REGISTRATIONS", "SEARCHED", "STAMP", "SUPERSEDED", "TYPE1",
+    "by_namespace", "held", "kept",
+]  # fmt: skip
+
 STAMP: pl.DataType = pl.Datetime("us")
 _TEXT: pl.DataType = pl.String()
 _NUMBER: pl.DataType = pl.Int64()

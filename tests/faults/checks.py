@@ -70,7 +70,11 @@ def numbers_on_disk(world: World, said: str) -> Iterator[str]:
 
 
 def _numbers_in_columns(path: Path, world: World, looked_for: set[int]) -> Iterator[str]:
-    frame = pl.read_parquet(path, hive_partitioning=False)
+    try:
+        frame = pl.read_parquet(path, hive_partitioning=False)
+    except pl.exceptions.PolarsError:
+        yield f"{path.relative_to(world.folder)} ends as Parquet does, and cannot be read"
+        return
     for name, column in zip(frame.columns, frame.iter_columns(), strict=True):
         kind = column.dtype
         found = (

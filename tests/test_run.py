@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from linkage.errors import InputError, IntegrityError, KeyUnavailableError, Temp
 from linkage.pipeline import RunReport
 from linkage.pseudonymise import Keyset
 from linkage.sources.inspect import Extract
+from linkage.store import publish
 from linkage.store.layout import Store
 from linkage.store.lock import hold
 from linkage.store.manifest import ExactBalance, check_balance
@@ -92,6 +94,25 @@ def test_check_publishes_nothing(small_ics: SmallIcs) -> None:
     assert report.tables["sus_op_appointment"] == 4
     assert small_ics.current() is None
     assert list(small_ics.store.glob("snapshots/*")) == list(small_ics.store.glob(".staging-*")) == []
+
+
+def test_what_cannot_be_cleared_away_is_told(
+    small_ics: SmallIcs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run published all the same, and the next one removes what was left."""
+    with monkeypatch.context() as patched:
+
+        def failing(folder: Path) -> None:
+            raise OSError(errno.EIO, "failed", str(folder))
+
+        patched.setattr(publish, "remove", failing)
+        report = small_ics.run()
+    (left,) = small_ics.store.glob(".staging-*")
+    assert f"warning: {left} could not be removed" in capsys.readouterr().err
+    assert small_ics.current() == report.run_id
+    small_ics.run()
+    assert not [*small_ics.store.glob(".staging-*")]
+    assert "could not be removed" not in capsys.readouterr().err
 
 
 def test_runs_over_the_same_extracts_agree(published: Published) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -118,8 +119,11 @@ def working(configuration: Configuration, now: datetime, act: str) -> Iterator[W
             with stopping.clear(folder), Peak(folder).watching() as peak:
                 yield WorkFolder(store, name, folder, private, peak, told)
         finally:
-            with suppress(OSError, IntegrityError):
+            try:
                 switch.end(store, name)
+            except (OSError, IntegrityError):
+                # Raised, it would hide why a run failed, or that one published.
+                sys.stderr.write(f"warning: {folder} could not be removed: the next start removes it\n")
 
 
 def _belong_together(store: Store, private: Path) -> None:

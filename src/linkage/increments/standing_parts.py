@@ -191,7 +191,7 @@ class Standing:
             lambda part: withdrawals.taken_out(site, part),
         ):
             places = {where(part.path): part.place for _, part in self._parts()}
-            found |= {places[path] for path in _holding(filter(Path.is_file, places), tokens)}
+            found |= {places[path] for path in _files_with(tokens, filter(Path.is_file, places))}
         return found
 
     def _outputs(self) -> list[Output]:
@@ -208,8 +208,8 @@ class Standing:
         return memory.folder / what
 
 
-def _holding(paths: Iterable[Path], tokens: pl.DataFrame) -> Iterator[Path]:
-    """Those of some files of one kind that hold some of the tokens."""
+def _files_with(tokens: pl.DataFrame, paths: Iterable[Path]) -> Iterator[Path]:
+    """Of some files of one kind those that hold some of the tokens."""
     sources = list(paths)
     if sources:
         rows = pl.scan_parquet(sources, include_file_paths="?path", extra_columns="ignore", glob=False)

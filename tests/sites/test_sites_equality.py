@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,11 @@ from federation import command
 
 from linkage import pipeline, synthetic
 from linkage.pseudonymise import Keyset
+from linkage.synthetic.world import LATER_AGE, MAIN_AGE
 
 PEOPLE = 900
 SPLIT, OWN = ("sus_apc", "sus_op", "ecds"), {"RR8": ("deaths",), "RXX": ("csds", "mhsds", "cld")}
 FEEDS = (*SPLIT, *OWN["RR8"], *OWN["RXX"])
-FIRST_NIGHT = "20261109"
-NOW_FILES = "20261127"
 MERGERS = """
 name = "mergers"
 setting = "registry"
@@ -66,7 +66,7 @@ class World:
         self.register: dict[str, str] = {}
         self.key_id = "0" * 16
         self.removed: dict[str, int] = {}
-        synthetic.make(folder / "all", people=PEOPLE, seed=11)
+        self.today = synthetic.make(folder / "all", people=PEOPLE, seed=11).as_of
         self.hub.mkdir()
         Keyset.create(self.hub / "ics.age")
         keyset = Keyset.open("age://ics.age", base=self.hub)
@@ -111,8 +111,9 @@ class World:
         flows = "".join(f'[[flows]]\nfeed = "{feed}"\npath = "extracts/{feed}"\n' for feed in feeds)
         (folder / "linkage.toml").write_text(PURPOSE.format(keyset=keyset, domain=domain, where=where) + RULES + flows)
 
-    def deliver(self, stamp: str) -> None:
+    def deliver(self, days_ago: int) -> None:
         """The extracts of one day, to whom they belong; rows of hospitals by their record's number."""
+        stamp = f"{self.today - timedelta(days=days_ago):%Y%m%d}"
         for feed in FEEDS:
             for path in sorted((self.folder / "all" / "extracts" / feed).glob(f"*_{stamp}.csv")):
                 self._copy(path, self.one, feed)
@@ -210,10 +211,10 @@ def test_the_rows_are_the_same(world: World) -> None:
 
     Tokens of records stand for one another, one for one, in all tables.
     """
-    world.deliver(FIRST_NIGHT)
+    world.deliver(MAIN_AGE)
     world.night()
     _same(world)
-    world.deliver(NOW_FILES)
+    world.deliver(LATER_AGE)
     world.night()
     _same(world)
     assert {"deleted", "superseded", "duplicate", "national_opt_out"} <= world.removed.keys()

@@ -295,6 +295,7 @@ def test_the_command_prints_it(small_ics: SmallIcs, monkeypatch: pytest.MonkeyPa
     """At the end, a few lines at most."""
     report = pipeline.check(small_ics.configuration, now=NOW)
     monkeypatch.setattr(pipeline, "check", lambda *_, **__: report)
+    small_ics.answered()
     said = CliRunner().invoke(app, ["check", str(small_ics.configuration)]).output
     assert "worth a look:" in said
     lines = said.partition("worth a look:\n")[2].splitlines()

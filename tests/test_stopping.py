@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from small import ALLOWED, SmallIcs, row
 
+from linkage import pipeline
 from linkage.cli import _code
 from linkage.errors import PolicyError
 
@@ -82,6 +83,7 @@ def many_rows(ics: SmallIcs, rows: int) -> None:
 @pytest.mark.parametrize("patch", [PREPARING, LINKING, STUCK], ids=["preparing", "linking", "stuck"])
 def test_a_signal_ends_a_run_within_two_seconds(small_ics: SmallIcs, patch: str, number: signal.Signals) -> None:
     """Nothing is published, and what the run worked in is gone or goes with the next."""
+    small_ics.answered()
     small_ics.replace("min_allowed = 0.5", "min_allowed = 0.1")
     if patch is PREPARING:
         many_rows(small_ics, 800_000)
@@ -105,7 +107,7 @@ def test_a_signal_ends_a_run_within_two_seconds(small_ics: SmallIcs, patch: str,
     assert small_ics.current() is None
     assert not list((small_ics.store / "snapshots").iterdir())
     if patch is not PREPARING:
-        small_ics.run()
+        pipeline.run(small_ics.configuration)
         assert not list(small_ics.store.glob(".staging-*"))
 
 
